@@ -1,0 +1,62 @@
+"""Everything that can go wrong and that a user can mend.
+
+::
+
+    NspError                     exit code 1
+    ├── UsageError               2   a flag, or flags that do not go together
+    ├── InputError               1   one photo cannot be read
+    │   └── NoInputError         3   there is no photo to work on at all
+    ├── OutputError              1   a result cannot be written
+    └── UnavailableError         4   what was asked for is not at hand here
+        ├── ModelError           4   weights: missing, damaged, or not made for this
+        └── BackendError         4   a device, a runtime, a precision
+            └── MemoryLimitError 4   even the smallest tile does not fit
+
+A message is one sentence: what was expected, what was found, and what to change.
+"""
+
+from __future__ import annotations
+
+
+class NspError(Exception):
+    """Base of all errors that `nsp` raises on purpose; `exit_code` is what the command line returns."""
+
+    exit_code = 1
+
+
+class UsageError(NspError):
+    """An argument is out of its range, or two arguments exclude each other."""
+
+    exit_code = 2
+
+
+class InputError(NspError):
+    """A photo cannot be read."""
+
+
+class NoInputError(InputError):
+    """No readable photo was found where one was expected."""
+
+    exit_code = 3
+
+
+class OutputError(NspError):
+    """A result cannot be written."""
+
+
+class UnavailableError(NspError):
+    """A model, device or runtime that this machine does not have."""
+
+    exit_code = 4
+
+
+class ModelError(UnavailableError):
+    """Weights that are missing, damaged, or not made for the task."""
+
+
+class BackendError(UnavailableError):
+    """A device, runtime or precision that is not available."""
+
+
+class MemoryLimitError(BackendError):
+    """The device has no room for the tile that it was given; the engine retries with a smaller one."""

@@ -1,0 +1,88 @@
+"""`Frame`: one photo in memory, with all that its file carried."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a file says about its picture, kept as the bytes that were found.
+
+    `exif` starts at the TIFF header (no ``Exif\\0\\0``); orientation stays in it and is never applied to the pixels.
+    """
+
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A photo as stored: the pixels keep their file's depth, so a 100-megapixel JPEG costs 0.3 GB and not 1.2.
+
+    Attributes
+    ----------
+    pixels : (H, W, C) array, C = 1 (grey) or 3 (RGB), of uint8 in [0, 255], uint16 in [0, 65535] or float32 in [0, 1]
+    alpha : (H, W) array of the same dtype, or None
+    metadata : see `Metadata`
+    container : the format that it was read from: "png", "jpeg", "tiff", "webp", …
+    jpeg_subsampling : "4:4:4", "4:2:2", "4:2:0" or None; a JPEG written from this frame is never coarser
+    warnings : sentences on what could not be carried over, for the user to see
+    """
+
+    pixels: Pixels
+    alpha: Pixels | None = None
+    metadata: Metadata = field(default_factory=Metadata)
+    container: str = "png"
+    jpeg_subsampling: str | None = None
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.pixels.ndim != 3 or self.pixels.shape[2] not in (1, 3) or 0 in self.pixels.shape:
+            raise ValueError(f"Frame pixels must be (H, W, 1 or 3) and not empty, got shape {self.pixels.shape}")
+        peak(self.pixels.dtype)
+        if self.alpha is not None and (self.alpha.shape, self.alpha.dtype) != (self.pixels.shape[:2], self.pixels.dtype):
+            raise ValueError(f"alpha must be {self.pixels.shape[:2]} {self.pixels.dtype}, got {self.alpha.shape} {self.alpha.dtype}")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+    @property
+    def megapixels(self) -> float:
+        return self.pixels.shape[0] * self.pixels.shape[1] / 1e6
+
+    def with_pixels(self, pixels: Pixels, alpha: Pixels | None = None) -> Frame:
+        """The same photo with other pixels (and another alpha, where the size has changed)."""
+        return replace(self, pixels=pixels, alpha=self.alpha if alpha is None else alpha)
+
+
+def peak(dtype: np.dtype | type) -> float:
+    """The value that stands for white: 255, 65535 or 1.0. Raises ValueError for any other dtype."""
+    dtype = np.dtype(dtype)
+    if dtype == np.float32:
+        return 1.0
+    if dtype in (np.dtype(np.uint8), np.dtype(np.uint16)):
+        return float(np.iinfo(dtype).max)
+    raise ValueError(f"pixels must be uint8, uint16 or float32, got {dtype}")
+
+
+def to_unit(pixels: Pixels) -> NDArray[np.float32]:
+    """Any depth to float32 in [0, 1], same shape."""
+    return pixels.astype(np.float32) / np.float32(peak(pixels.dtype))
+
+
+def from_unit(values: NDArray[np.float32], dtype: np.dtype | type) -> Pixels:
+    """float32 in [0, 1] to `dtype`, rounded and, for integers, clipped; the inverse of `to_unit`, bit for bit."""
+    if np.dtype(dtype) == np.float32:
+        return values.astype(np.float32, copy=False)
+    top = peak(dtype)
+    return np.clip(np.rint(values * np.float32(top)), 0, top).astype(dtype)
