@@ -1,0 +1,32 @@
+"""Photos in and out of memory: `read` a file to a `Frame`, `write` a `Frame` to a file.
+
+::
+
+    formats      the table: suffixes, first bytes, what each format can hold, which module reads and writes it
+    reading      read            png  jpeg  tiff  webp  avif     one codec each: bytes to Frame, Frame to bytes
+    writing      write, encode   publishing                      the file appears whole or not at all
+    exif, ifd    EXIF blocks: true after a change of size, in and out of TIFF
+
+Importing this package imports NumPy alone; Pillow, OpenCV and tifffile load with the first file of their format.
+"""
+
+from nsp_cli.image.exif import retouch_exif
+from nsp_cli.image.formats import SUFFIXES, WRITABLE, is_photo
+from nsp_cli.image.frame import Frame, Metadata, from_unit, peak, to_unit
+from nsp_cli.image.reading import read
+from nsp_cli.image.writing import encode, write
+
+__all__ = [
+    "SUFFIXES",
+    "WRITABLE",
+    "Frame",
+    "Metadata",
+    "encode",
+    "from_unit",
+    "is_photo",
+    "peak",
+    "read",
+    "retouch_exif",
+    "to_unit",
+    "write",
+]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
+Pixels = NDArray[np.uint8 | np.uint16 | np.float32]
 
 
 @dataclass(frozen=True)
@@ -15,12 +15,14 @@ class Metadata:
     """What a file says about its picture, kept as the bytes that were found.
 
     `exif` starts at the TIFF header (no ``Exif\\0\\0``); orientation stays in it and is never applied to the pixels.
+    `iptc` is the bare IPTC-IIM stream (captions and credits as press agencies write them).
     """
 
     icc: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
+    iptc: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Frame:
 
     Attributes
     ----------
-    pixels : (H, W, C) array, C = 1 (grey) or 3 (RGB), of uint8 in [0, 255], uint16 in [0, 65535] or float32 in [0, 1]
+    pixels : (H, W, C) array, C = 1 (grey) or 3 (RGB), of uint8 in [0, 255], uint16 in [0, 65535] or float32, where
+        1.0 is white (a float TIFF may go beyond [0, 1], and keeps what it has)
     alpha : (H, W) array of the same dtype, or None
     metadata : see `Metadata`
     container : the format that it was read from: "png", "jpeg", "tiff", "webp", …
@@ -48,8 +51,12 @@ class Frame:
         if self.pixels.ndim != 3 or self.pixels.shape[2] not in (1, 3) or 0 in self.pixels.shape:
             raise ValueError(f"Frame pixels must be (H, W, 1 or 3) and not empty, got shape {self.pixels.shape}")
         peak(self.pixels.dtype)
-        if self.alpha is not None and (self.alpha.shape, self.alpha.dtype) != (self.pixels.shape[:2], self.pixels.dtype):
-            raise ValueError(f"alpha must be {self.pixels.shape[:2]} {self.pixels.dtype}, got {self.alpha.shape} {self.alpha.dtype}")
+        if self.alpha is not None and (self.alpha.shape, self.alpha.dtype) != (
+            self.pixels.shape[:2],
+            self.pixels.dtype,
+        ):
+            wanted = f"{self.pixels.shape[:2]} {self.pixels.dtype}"
+            raise ValueError(f"alpha must be {wanted}, got {self.alpha.shape} {self.alpha.dtype}")
 
     @property
     def size(self) -> tuple[int, int]:
@@ -63,6 +70,21 @@ class Frame:
     def with_pixels(self, pixels: Pixels, alpha: Pixels | None = None) -> Frame:
         """The same photo with other pixels (and another alpha, where the size has changed)."""
         return replace(self, pixels=pixels, alpha=self.alpha if alpha is None else alpha)
+
+    def channels(self) -> Pixels:
+        """(H, W, C) array with alpha, if there is one, as the last of 1 to 4 channels."""
+        if self.alpha is None:
+            return self.pixels
+        return np.concatenate([self.pixels, self.alpha[:, :, None]], axis=2)
+
+
+def split_channels(array: Pixels) -> tuple[Pixels, Pixels | None]:
+    """(H, W) or (H, W, 1 to 4) array to pixels (H, W, 1 or 3) and alpha (H, W) or None; inverse of `Frame.channels`."""
+    if array.ndim == 2:
+        array = array[:, :, None]
+    if array.shape[2] in (1, 3):
+        return array, None
+    return np.ascontiguousarray(array[:, :, :-1]), np.ascontiguousarray(array[:, :, -1])
 
 
 def peak(dtype: np.dtype | type) -> float:

@@ -1,0 +1,144 @@
+"""The public Python API, the same that the command line calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsp_cli import engine, models
+from nsp_cli.backends.base import Backend
+from nsp_cli.errors import BackendError, ModelError, UsageError
+from nsp_cli.image.frame import Frame
+from nsp_cli.spec import Task
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from nsp_cli.spec import ModelSpec
+
+Photo = TypeVar("Photo", Frame, NDArray[np.uint8], NDArray[np.uint16], NDArray[np.float32])
+
+DEFAULT_SR_MODE = Task.SHUFFLE_DENOISE
+"""The mode that measures best on noise that is correlated like a camera's: `benchmarks/super_resolution.py`."""
+
+
+def load_backend(
+    model: str | Path | None = None,
+    task: Task = Task.DENOISE,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    backend: str = "auto",
+) -> Backend:
+    """Open a model for a task, once for many photos.
+
+    Parameters
+    ----------
+    model : a name of `nsp models`, a .safetensors or .onnx file, or None for the default that ships
+    device : "auto", "cuda", "cuda:1", "mps" or "cpu"
+    precision : "auto", "fp32", "bf16" or "fp16"; ONNX files run in float32
+    backend : "auto", "torch" or "onnx"; the file decides, so this only says what is expected
+
+    Raises
+    ------
+    ModelError, BackendError, UsageError
+    """
+    path = models.resolve(model)
+    kind = "onnx" if path.suffix == ".onnx" else "torch"
+    if backend not in ("auto", kind):
+        wanted = "an .onnx file that `nsp export` writes" if backend == "onnx" else "a .safetensors file"
+        raise UsageError(f"--backend {backend} runs {wanted}, got {path.name}.")
+    opened = _open_onnx(path, device, precision) if kind == "onnx" else _open_torch(path, task, device, precision)
+    if opened.spec.task != task:
+        raise ModelError(
+            f"{path.name} was exported for '{opened.spec.task}', not for '{task}'; export it with --task {task}."
+        )
+    return opened
+
+
+def _open_onnx(path: Path, device: str, precision: str) -> Backend:
+    from nsp_cli.backends.onnx_backend import OnnxBackend
+
+    if precision not in ("auto", "fp32"):
+        raise BackendError(f"An ONNX model runs in fp32, got --precision {precision}.")
+    return OnnxBackend(path, device)
+
+
+def _open_torch(path: Path, task: Task, device: str, precision: str) -> Backend:
+    from nsp_cli.backends.device import Precision, choose_device
+    from nsp_cli.backends.torch_backend import TorchBackend
+    from nsp_cli.checkpoint import load_model
+    from nsp_cli.methods import build_method
+
+    network, spec = load_model(path)
+    pipeline = build_method(spec.method, spec.method_args).pipeline(network, task, spec.channels)
+    return TorchBackend(pipeline, choose_device(device), Precision(precision))  # pyright: ignore[reportArgumentType]
+
+
+def denoise(
+    photo: Photo,
+    *,
+    model: str | Path | None = None,
+    backend: Backend | None = None,
+    strength: float = 100.0,
+    tile: int = 0,
+    report: Callable[[float], None] = lambda _: None,
+) -> Photo:
+    """Remove the noise of a photo.
+
+    Parameters
+    ----------
+    photo : a `Frame`, or an (H, W, 3) or (H, W, 1) array of uint8, uint16 or float32 in [0, 1]
+    model : see `load_backend`; backend : an opened one, which many photos can share
+    strength, tile, report : see `engine.process`
+
+    Returns
+    -------
+    the same kind, size and depth; with `strength` 0 the very same pixels
+
+    Raises
+    ------
+    NspError : see `nsp_cli.errors`
+    """
+    return _run(photo, backend or load_backend(model), strength, tile, report)
+
+
+def super_resolve(
+    photo: Photo,
+    *,
+    model: str | Path | None = None,
+    backend: Backend | None = None,
+    mode: Task = DEFAULT_SR_MODE,
+    strength: float = 100.0,
+    tile: int = 0,
+    report: Callable[[float], None] = lambda _: None,
+) -> Photo:
+    """Denoise and enlarge a photo by the model's scale. See `denoise`; `mode` is one of the sr modes of `Task`."""
+    return _run(photo, backend or load_backend(model, mode), strength, tile, report)
+
+
+def load_model(model: str | Path | None = None) -> tuple[nn.Module, ModelSpec]:
+    """A torch network and its recipe, from a name or a .safetensors file. Raises `ModelError`."""
+    from nsp_cli import checkpoint
+
+    return checkpoint.load_model(models.resolve(model))
+
+
+def export(model: str | Path | None, target: Path, task: Task = Task.DENOISE, *, overwrite: bool = False) -> float:
+    """Write the whole pipeline as ONNX, checked against torch; see `exporting.export`."""
+    from nsp_cli.exporting import export as write_onnx
+    from nsp_cli.methods import build_method
+
+    network, spec = load_model(model)
+    pipeline = build_method(spec.method, spec.method_args).pipeline(network, task, spec.channels)
+    return write_onnx(pipeline, spec, target, overwrite=overwrite)
+
+
+def _run(photo: Photo, backend: Backend, strength: float, tile: int, report: Callable[[float], None]) -> Photo:
+    if isinstance(photo, Frame):
+        return engine.process(photo, backend, strength=strength, tile=tile, report=report)
+    return engine.process(Frame(photo), backend, strength=strength, tile=tile, report=report).pixels  # pyright: ignore

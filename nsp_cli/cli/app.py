@@ -1,0 +1,41 @@
+"""The table of commands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from nsp_cli import __version__
+from nsp_cli.cli.evaluate import evaluate
+from nsp_cli.cli.export import export
+from nsp_cli.cli.models import list_models
+from nsp_cli.cli.photos import denoise, sr
+from nsp_cli.cli.train import train
+
+app = typer.Typer(
+    help="Removes real camera noise from photos, and enlarges noisy photos.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(denoise)
+app.command()(sr)
+app.command()(train)
+app.command()(export)
+app.command("eval")(evaluate)
+app.command("models")(list_models)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"nsp {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")] = False,
+) -> None:
+    """Removes real camera noise from photos, and enlarges noisy photos, with networks trained on noisy photos alone."""

@@ -1,0 +1,42 @@
+"""`nsp export`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from nsp_cli.cli import options
+from nsp_cli.cli.console import err
+from nsp_cli.errors import UsageError
+from nsp_cli.spec import Task
+
+
+class ExportTask(StrEnum):
+    """See `spec.Task`."""
+
+    DENOISE = "denoise"
+    DIRECT = "direct"
+    SHUFFLE = "shuffle"
+    SHUFFLE_DENOISE = "shuffle-denoise"
+
+
+def export(
+    target: options.Output,
+    model: options.Model = None,
+    task: Annotated[ExportTask, typer.Option("--task", help="What the file does: denoise, or one of sr's modes.")] = (
+        ExportTask.DENOISE
+    ),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Write the whole pipeline, not only the network, as one ONNX file for photos of any size."""
+    from nsp_cli import api
+
+    if target.suffix != ".onnx":
+        raise UsageError(f"The file to write must end in .onnx, got {target.name}.")
+    if target.exists() and not overwrite:
+        raise UsageError(f"{target} exists already; use --overwrite, or another name.")
+    worst = api.export(model, target, Task(task), overwrite=overwrite)
+    err.print(f"{target}: {target.stat().st_size / 1e6:.1f} MB, differs from torch by {worst:.1e} at most")

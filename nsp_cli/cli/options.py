@@ -1,0 +1,63 @@
+"""Flags that several commands share, spelled once."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class IfExists(StrEnum):
+    """What to do with an output that is there already."""
+
+    SKIP = "skip"
+    OVERWRITE = "overwrite"
+    RENAME = "rename"
+    FAIL = "fail"
+
+
+class Backends(StrEnum):
+    AUTO = "auto"
+    TORCH = "torch"
+    ONNX = "onnx"
+
+
+class Precisions(StrEnum):
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+
+
+Model = Annotated[
+    str | None, typer.Option("-m", "--model", help="A name of `nsp models`, or a .safetensors or .onnx file.")
+]
+Tile = Annotated[int, typer.Option("-t", "--tile", min=0, help="Side of a tile in pixels; 0: from free memory.")]
+Device = Annotated[str, typer.Option("--device", envvar="NSP_DEVICE", help="auto, cuda, mps or cpu.")]
+Precision = Annotated[Precisions, typer.Option("--precision", help="Number format of the network.")]
+Backend = Annotated[Backends, typer.Option("--backend", help="Runtime; the model's file decides by itself.")]
+Strength = Annotated[float, typer.Option("--strength", min=0, max=100, help="0 keeps the photo, 100 is all of it.")]
+Exists = Annotated[
+    IfExists | None,
+    typer.Option("--if-exists", help="For an output that exists; default: fail for one file, skip for a folder."),
+]
+Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Take a folder's sub-folders too.")]
+Format = Annotated[str | None, typer.Option("-f", "--format", help="png, jpeg, tiff or webp; default: the input's.")]
+Quality = Annotated[int, typer.Option("-q", "--quality", min=1, max=100, help="Of JPEG and WebP.")]
+NoMetadata = Annotated[bool, typer.Option("--no-metadata", help="Leave out EXIF, XMP and the colour profile.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Errors only.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Show tracebacks.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+Photos = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="IN [OUT]",
+        help="A photo, a folder, or several photos; then where to write: a file for one photo, else a folder. "
+        "Without OUT the result is IN's name with _nsp, beside it. `-` is a pipe.",
+        show_default=False,
+    ),
+]
+Output = Annotated[Path, typer.Argument(help="The file to write.", show_default=False)]

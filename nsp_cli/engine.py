@@ -1,0 +1,103 @@
+"""Frame → tiles → backend → Frame. Knows no framework: a backend is anything that maps an array to an array.
+
+The pixels stay in the photo's own depth and become float32 one tile at a time, so a 100-megapixel photo needs its
+input, its output and one tile.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsp_cli.backends.base import Backend
+from nsp_cli.errors import MemoryLimitError, UsageError
+from nsp_cli.image.frame import Frame, Pixels, from_unit, to_unit
+from nsp_cli.ops.tiling import Region, choose_tile, round_tile, smallest_tile
+
+
+def process(
+    frame: Frame,
+    backend: Backend,
+    *,
+    strength: float = 100.0,
+    tile: int = 0,
+    report: Callable[[float], None] = lambda _: None,
+) -> Frame:
+    """Run a photo through a pipeline: the same photo, denoised or enlarged, everything else kept.
+
+    Parameters
+    ----------
+    strength : 0 … 100; 0 gives the input back bit for bit (by bicubic interpolation where the pipeline enlarges)
+    tile : side of a tile in pixels, 0 to choose from the free memory
+    report : called with the share of the photo that is done, 0 … 1
+
+    Raises
+    ------
+    UsageError : strength or tile out of range
+    MemoryLimitError : not even the smallest tile fits
+    """
+    if not 0 <= strength <= 100:
+        raise UsageError(f"--strength must be between 0 and 100, got {strength:g}.")
+    if tile < 0:
+        raise UsageError(f"--tile must be 0 (automatic) or a number of pixels, got {tile}.")
+    scale = backend.spec.scale
+    if strength == 0 and scale == 1:
+        return frame
+    height, width = frame.size
+    out = np.empty((height * scale, width * scale, frame.pixels.shape[2]), frame.pixels.dtype)
+    side = round_tile(tile, backend.spec) if tile else choose_tile(backend.spec, backend.free_bytes())
+    waiting = deque(Region(0, 0, height, width).split(side))
+    done = 0
+    while waiting:
+        region = waiting.popleft()
+        if max(region.bottom - region.top, region.right - region.left) > side:
+            waiting.extendleft(reversed(list(region.split(side))))
+            continue
+        try:
+            result = _run_region(frame, backend, region, strength / 100)
+        except MemoryLimitError:
+            side = _halved(side, region, backend)
+            waiting.appendleft(region)
+            continue
+        out[region.scaled(scale).slices] = from_unit(result, out.dtype)
+        done += (region.bottom - region.top) * (region.right - region.left)
+        report(done / (height * width))
+    alpha = None if frame.alpha is None or scale == 1 else _enlarge(frame.alpha, scale)
+    return frame.with_pixels(out, alpha)
+
+
+def _halved(side: int, region: Region, backend: Backend) -> int:
+    side = round_tile(min(side, max(region.bottom - region.top, region.right - region.left)) // 2, backend.spec)
+    if side < smallest_tile(backend.spec):
+        raise MemoryLimitError("There is not enough free memory for even the smallest tile; close other programs.")
+    return side
+
+
+def _run_region(frame: Frame, backend: Backend, region: Region, strength: float) -> NDArray[np.float32]:
+    """The result for one region, (h·scale, w·scale, C) float32."""
+    spec = backend.spec
+    outer = region.with_halo(spec.halo, *frame.size)
+    photo = to_unit(frame.pixels[outer.slices])
+    inner = region.inside(outer).scaled(spec.scale).slices
+    tile = np.clip(photo, 0, 1).transpose(2, 0, 1)[None]
+    grey = tile.shape[1] < spec.channels
+    network_in = np.repeat(tile, spec.channels, 1) if grey else tile
+    result = backend.run(np.ascontiguousarray(network_in))[0].transpose(1, 2, 0)[inner]
+    if grey:
+        result = result.mean(2, keepdims=True)
+    base, clipped = (_enlarge(a, spec.scale)[inner] for a in (photo, tile[0].transpose(1, 2, 0)))
+    # The change is what is scaled and added, so that highlights above white in a float photo stay where they are.
+    return base + np.float32(strength) * (result - clipped)
+
+
+def _enlarge(pixels: Pixels, scale: int) -> Pixels:
+    """Bicubic interpolation of (H, W) or (H, W, C), any depth."""
+    if scale == 1:
+        return pixels
+    import cv2
+
+    large = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    return large.reshape(*large.shape[:2], *pixels.shape[2:])

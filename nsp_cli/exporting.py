@@ -1,0 +1,89 @@
+"""The whole pipeline (PD, network, reassembly) as one ONNX file that any program can run on a photo of any size."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from nsp_cli.atomic import atomic_write
+from nsp_cli.backends.onnx_backend import PIPELINE_KEY, OnnxBackend
+from nsp_cli.checkpoint import SPEC_KEY
+from nsp_cli.errors import ModelError, UnavailableError
+from nsp_cli.methods import Pipeline
+from nsp_cli.spec import ModelSpec
+
+OPSET = 18
+TOLERANCE = 1e-4
+_CHECK_SIZES = ((64, 96), (37, 53), (1, 5))
+
+
+def export(pipeline: Pipeline, spec: ModelSpec, target: Path, *, overwrite: bool = False) -> float:
+    """Write `pipeline` as ONNX and return the largest difference from torch that the check found.
+
+    The file has one input "photo", (1, C, height, width) float32 in [0, 1], one output "result", (1, C, scale·height,
+    scale·width), and the recipe in its metadata. It is kept only if onnxruntime and torch agree within `TOLERANCE` on
+    photos of several sizes.
+
+    Raises
+    ------
+    ModelError : the two disagree; OutputError : the file cannot be written; UnavailableError : onnx is not installed
+    """
+    target = Path(target)
+    model = _graph(pipeline, spec)
+    temporary = target.with_name(f".nsp-{target.name}.part")
+    try:
+        atomic_write(temporary, model, overwrite=True)
+        worst = _disagreement(pipeline, OnnxBackend(temporary, "cpu"))
+    finally:
+        temporary.unlink(missing_ok=True)
+    if not worst <= TOLERANCE:
+        raise ModelError(
+            f"onnxruntime and torch differ by {worst:.1e}, more than {TOLERANCE:.0e}; nothing was written."
+        )
+    atomic_write(target, model, overwrite=overwrite)
+    return worst
+
+
+def _graph(pipeline: Pipeline, spec: ModelSpec) -> bytes:
+    try:
+        import onnx
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise UnavailableError(
+            "Export needs onnx and onnxscript; install them with: pip install 'nsp-cli[export]'."
+        ) from error
+    assert isinstance(pipeline, nn.Module)
+    example = torch.rand(1, spec.channels, 64, 96)
+    sizes = {2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            pipeline.cpu().eval(),
+            (example,),
+            input_names=["photo"],
+            output_names=["result"],
+            opset_version=OPSET,
+            dynamic_shapes=(sizes,),
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    proto = program.model_proto
+    onnx.helper.set_model_props(proto, {PIPELINE_KEY: pipeline.spec.to_json(), SPEC_KEY: spec.to_json()})
+    return proto.SerializeToString()
+
+
+def _disagreement(pipeline: Pipeline, backend: OnnxBackend) -> float:
+    rng = np.random.default_rng(0)
+    worst = 0.0
+    for height, width in _CHECK_SIZES:
+        photo = rng.random((1, pipeline.spec.channels, height, width), np.float32)
+        with torch.no_grad():
+            expected = pipeline(torch.from_numpy(photo)).numpy()
+        worst = max(worst, float(np.abs(backend.run(photo) - expected).max()))
+    return worst

@@ -1,0 +1,148 @@
+"""The table of raster formats: how each is recognised, and what it can hold."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol, cast
+
+from nsp_cli.errors import InputError
+from nsp_cli.image.frame import Frame
+
+MAX_PIXELS = 1_000_000_000
+"""Read no picture above this: its header is more likely a lie than a photo, and OpenCV stops at 2**30 anyway."""
+
+
+class Codec(Protocol):
+    """What a format's module offers. Neither function sees a path: bytes avoid the path bugs of C libraries."""
+
+    def decode(self, data: bytes) -> Frame:
+        """Raise InputError with "expected …, found …" for what is not supported, any exception for damaged data."""
+        ...
+
+    def encode(self, frame: Frame, quality: int) -> tuple[bytes, tuple[str, ...]]:
+        """Write a frame that already fits the format; say in sentences which metadata could not be kept."""
+        ...
+
+
+@dataclass(frozen=True)
+class Format:
+    """One row of the table.
+
+    Attributes
+    ----------
+    magic : matches the first bytes of a file
+    depths : dtypes that it stores
+    keeps : fields of `Metadata` that it has a place for
+    max_side : most pixels in width or height that can be written
+    module : has the two functions of `Codec`; imported on first use, since it imports the format's library
+    """
+
+    name: str
+    title: str
+    suffixes: tuple[str, ...]
+    magic: re.Pattern[bytes]
+    depths: tuple[str, ...]
+    grey: bool
+    alpha: bool
+    keeps: frozenset[str]
+    max_side: int
+    module: str
+
+    def codec(self) -> Codec:
+        return cast(Codec, import_module(self.module))
+
+
+def _magic(pattern: bytes) -> re.Pattern[bytes]:
+    return re.compile(pattern, re.DOTALL)
+
+
+FORMATS: tuple[Format, ...] = (
+    Format(
+        name="png",
+        title="PNG",
+        suffixes=(".png",),
+        magic=_magic(rb"\x89PNG\r\n\x1a\n"),
+        depths=("uint8", "uint16"),
+        grey=True,
+        alpha=True,
+        keeps=frozenset({"icc", "exif", "xmp", "dpi"}),
+        max_side=1_000_000,  # libpng's own limit
+        module="nsp_cli.image.png",
+    ),
+    Format(
+        name="jpeg",
+        title="JPEG",
+        suffixes=(".jpg", ".jpeg", ".jpe", ".jfif"),
+        magic=_magic(rb"\xff\xd8\xff"),
+        depths=("uint8",),
+        grey=True,
+        alpha=False,
+        keeps=frozenset({"icc", "exif", "xmp", "dpi", "iptc"}),
+        max_side=65_500,  # libjpeg's own limit
+        module="nsp_cli.image.jpeg",
+    ),
+    Format(
+        name="tiff",
+        title="TIFF",
+        suffixes=(".tif", ".tiff"),
+        magic=_magic(rb"II[*+]\0|MM\0[*+]"),
+        depths=("uint8", "uint16", "float32"),
+        grey=True,
+        alpha=True,
+        keeps=frozenset({"icc", "exif", "xmp", "dpi", "iptc"}),
+        max_side=2**31 - 1,
+        module="nsp_cli.image.tiff",
+    ),
+    Format(
+        name="webp",
+        title="WebP",
+        suffixes=(".webp",),
+        magic=_magic(rb"RIFF....WEBP"),
+        depths=("uint8",),
+        grey=False,
+        alpha=True,
+        keeps=frozenset({"icc", "exif", "xmp"}),
+        max_side=16_383,
+        module="nsp_cli.image.webp",
+    ),
+    Format(
+        name="avif",
+        title="AVIF",
+        suffixes=(".avif",),
+        magic=_magic(rb"....ftyp(?:avi[fs]|....(?:....){0,16}avi[fs])"),
+        depths=("uint8",),
+        grey=True,
+        alpha=True,
+        keeps=frozenset({"icc", "exif", "xmp"}),
+        max_side=65_536,
+        module="nsp_cli.image.avif",
+    ),
+)
+
+BY_NAME: dict[str, Format] = {row.name: row for row in FORMATS}
+SUFFIXES: dict[str, str] = {suffix: row.name for row in FORMATS for suffix in row.suffixes}
+WRITABLE: dict[str, str] = dict(SUFFIXES)
+TITLES = ", ".join(row.title for row in FORMATS[:-1]) + f" or {FORMATS[-1].title}"
+
+
+def is_photo(path: Path) -> bool:
+    """Whether the suffix is one that `read` knows and the file is not a hidden one."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def sniff(data: bytes) -> Format:
+    """The format that the first bytes tell. Raises InputError where they tell none."""
+    for row in FORMATS:
+        if row.magic.match(data):
+            return row
+    start = data[:8].hex(" ") if data else "an empty file"
+    raise InputError(f"expected a {TITLES} file, found {start if not data else f'one that starts with {start}'}")
+
+
+def check_size(width: int, height: int) -> None:
+    """Raise InputError for a picture too large to be true, before its pixels are decoded."""
+    if width < 1 or height < 1 or width * height > MAX_PIXELS:
+        raise InputError(f"expected 1 to {MAX_PIXELS:,} pixels, found {width:,} x {height:,}")

@@ -1,0 +1,128 @@
+"""The directory structure that TIFF and EXIF share: fields found as raw bytes at their places, and written anew.
+
+Values stay as the bytes of the file, so that types, rounding and odd encodings survive a copy.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+LONG = 4
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field: `entry` is where its directory entry starts, `start` and `length` where its value lies."""
+
+    tag: int
+    kind: int
+    count: int
+    entry: int
+    start: int
+    length: int
+
+
+@dataclass(frozen=True)
+class Directory:
+    """Fields by tag; `next` is the following directory's offset (0: none), written at `next_at`.
+
+    `damaged` names the tags whose type is unknown or whose value lies outside the file.
+    """
+
+    fields: dict[int, Field]
+    next: int
+    next_at: int
+    damaged: tuple[int, ...]
+
+
+class Tree:
+    """A view on the bytes of a TIFF file, or of an EXIF block, which is built the same way.
+
+    Raises ValueError where the bytes are not such a structure.
+    """
+
+    def __init__(self, data: bytes | bytearray) -> None:
+        self.data = data
+        if data[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+            raise ValueError("no TIFF header")
+        self.order = "<" if data[:1] == b"I" else ">"
+        self.big = b"+" in data[2:4]
+        self.first = self._unpack("Q" if self.big else "I", 8 if self.big else 4)
+
+    def _unpack(self, code: str, at: int) -> int:
+        try:
+            return struct.unpack_from(self.order + code, self.data, at)[0]
+        except struct.error as error:
+            raise ValueError(f"nothing at byte {at:,} of {len(self.data):,}") from error
+
+    def directory(self, offset: int) -> Directory:
+        head, step, word = (8, 20, "Q") if self.big else (2, 12, "I")
+        count = self._unpack("Q" if self.big else "H", offset)
+        next_at = offset + head + count * step
+        following = self._unpack(word, next_at)
+        fields: dict[int, Field] = {}
+        damaged: list[int] = []
+        for entry in range(offset + head, next_at, step):
+            field = self._field(entry)
+            if field.kind in _SIZES and field.start + field.length <= len(self.data):
+                fields.setdefault(field.tag, field)
+            else:
+                damaged.append(field.tag)
+        return Directory(fields, following, next_at, tuple(damaged))
+
+    def _field(self, entry: int) -> Field:
+        tag, kind = self._unpack("H", entry), self._unpack("H", entry + 2)
+        word, inline = ("Q", 8) if self.big else ("I", 4)
+        count = self._unpack(word, entry + 4)
+        value_at = entry + 4 + inline
+        length = count * _SIZES.get(kind, 1)
+        start = value_at if length <= inline else self._unpack(word, value_at)
+        return Field(tag, kind, count, entry, start, length)
+
+    def raw(self, field: Field) -> bytes:
+        return bytes(self.data[field.start : field.start + field.length])
+
+    def number(self, field: Field | None) -> int | None:
+        """The (first) value of an integer field, or None."""
+        if field is None or field.kind not in _INTEGERS or field.count < 1:
+            return None
+        return self._unpack(_INTEGERS[field.kind], field.start)
+
+    def child(self, parent: Directory, tag: int) -> Directory | None:
+        """The directory that a pointer field leads to, or None where there is none or it is damaged."""
+        offset = self.number(parent.fields.get(tag))
+        try:
+            return None if offset is None else self.directory(offset)
+        except ValueError:
+            return None
+
+
+Entry = tuple[int, int, int, bytes | int]
+"""(tag, type, count, value) of a field to be written; an int is the offset of a value that is already in place."""
+
+
+def append_directory(out: bytearray, order: str, entries: list[Entry]) -> int:
+    """Append values and then a directory of them; returns the directory's offset, which is even as TIFF asks."""
+    packed: list[bytes] = []
+    for tag, kind, count, value in sorted(entries, key=lambda entry: entry[0]):
+        if isinstance(value, int):
+            slot = struct.pack(order + "I", value)
+        elif len(value) <= 4:
+            slot = value.ljust(4, b"\0")
+        else:
+            out += b"\0" * (len(out) % 2)
+            slot = struct.pack(order + "I", len(out))
+            out += value
+        packed.append(struct.pack(order + "HHI", tag, kind, count) + slot)
+    return append_packed(out, order, packed)
+
+
+def append_packed(out: bytearray, order: str, packed: list[bytes]) -> int:
+    """Append a directory of 12-byte entries that are already sorted; returns its offset."""
+    out += b"\0" * (len(out) % 2)
+    offset = len(out)
+    out += struct.pack(order + "H", len(packed)) + b"".join(packed) + b"\0\0\0\0"
+    return offset

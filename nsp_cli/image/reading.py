@@ -1,0 +1,52 @@
+"""`read`: any raster photo to a `Frame`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nsp_cli.errors import InputError
+from nsp_cli.image.formats import sniff
+from nsp_cli.image.frame import Frame
+
+
+def read(source: Path | bytes) -> Frame:
+    """Read a photo, whose format is told by its content and not by its suffix.
+
+    Parameters
+    ----------
+    source : a file, or the bytes of one
+
+    Returns
+    -------
+    A frame with exactly the stored values, in the stored depth; palettes are looked up and 1-bit pixels widened.
+    Orientation is not applied. What the file had and the frame cannot carry is named in `Frame.warnings`.
+
+    Raises
+    ------
+    InputError : the file is missing, empty, cut off, damaged, animated, too large, or of a kind that is not supported
+    """
+    name = "the input" if isinstance(source, bytes) else str(source)
+    data = source if isinstance(source, bytes) else _load(source)
+    try:
+        row = sniff(data)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
+    try:
+        return row.codec().decode(data)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
+    except MemoryError as error:
+        raise InputError(f"{name}: expected a {row.title} that fits into memory, found none left for it") from error
+    except Exception as error:  # each library has its own ways to fail on damaged data
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise InputError(
+            f"{name}: expected a complete {row.title} file, found damaged or missing data ({reason})"
+        ) from error
+
+
+def _load(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        found = error.strerror or type(error).__name__
+        raise InputError(f"{path}: expected a readable file, found: {found}") from error

@@ -1,0 +1,125 @@
+"""`write` and `encode`: a `Frame` to a file or to bytes, saying what the format cannot hold."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from nsp_cli.errors import OutputError
+from nsp_cli.image.exif import exif_dpi, orientation_only, retouch_exif, retouch_xmp
+from nsp_cli.image.formats import BY_NAME, WRITABLE, Format
+from nsp_cli.image.frame import Frame, Metadata, from_unit, to_unit
+from nsp_cli.image.publishing import publish
+
+_LABELS = {"icc": "the colour profile", "exif": "EXIF", "xmp": "XMP", "dpi": "the print resolution", "iptc": "IPTC"}
+
+
+def write(
+    frame: Frame, target: Path, *, quality: int = 95, keep_metadata: bool = True, overwrite: bool = False
+) -> tuple[str, ...]:
+    """Write a photo in the format of the target's suffix; the file appears whole or not at all.
+
+    Parameters
+    ----------
+    frame : the photo; its EXIF is made true for its size, and an EXIF thumbnail, of the old pixels, is left out
+    target : a path that ends in one of `WRITABLE`
+    quality : 1 to 100, for JPEG, WebP (100: without loss) and AVIF
+    keep_metadata : False writes only what the picture needs to look right: colour profile and orientation
+    overwrite : replace an existing target, which is otherwise an error even if it appears at the last moment
+
+    Returns
+    -------
+    Sentences that name all that the format could not hold; empty if nothing was lost.
+
+    Raises
+    ------
+    OutputError : the format is unknown or cannot hold the picture, the target exists, or it cannot be written
+    """
+    name = WRITABLE.get(target.suffix.lower())
+    if name is None:
+        raise OutputError(f"{target}: expected one of {', '.join(WRITABLE)}, found {target.suffix or 'no suffix'!r}")
+    if not overwrite and target.exists():
+        raise OutputError(f"{target}: expected no file of this name, found one")
+    try:
+        data, warnings = encode(frame, name, quality=quality, keep_metadata=keep_metadata)
+    except OutputError as error:
+        raise OutputError(f"{target}: {error}") from error
+    publish(data, target, overwrite=overwrite)
+    return warnings
+
+
+def encode(
+    frame: Frame, format: str, *, quality: int = 95, keep_metadata: bool = True
+) -> tuple[bytes, tuple[str, ...]]:
+    """As `write`, but to bytes; `format` is a value of `WRITABLE`, such as "png".
+
+    Returns
+    -------
+    The file's bytes, and sentences that name all that the format could not hold.
+
+    Raises
+    ------
+    OutputError : the format is unknown, or cannot hold the picture
+    """
+    row = BY_NAME.get(format)
+    if row is None:
+        raise OutputError(f"expected one of {', '.join(BY_NAME)} as format, found {format!r}")
+    if not 1 <= quality <= 100:
+        raise OutputError(f"expected a quality of 1 to 100, found {quality}")
+    if not all(np.isfinite(part).all() for part in (frame.pixels, frame.alpha) if part is not None):
+        raise OutputError("expected a number in each pixel, found NaN or infinity")
+    metadata = frame.metadata
+    if not keep_metadata:
+        metadata = Metadata(icc=metadata.icc, exif=orientation_only(metadata.exif))
+    exif, xmp = retouch_exif(metadata.exif, frame.size), retouch_xmp(metadata.xmp, frame.size)
+    frame = replace(frame, metadata=replace(metadata, exif=exif, xmp=xmp))
+    fitted, warnings = _fit(frame, row)
+    try:
+        data, more = row.codec().encode(fitted, quality)
+    except Exception as error:  # each library has its own ways to fail
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise OutputError(f"expected to write a {row.title}, found that it cannot be encoded ({reason})") from error
+    return data, (*warnings, *more)
+
+
+def _fit(frame: Frame, row: Format) -> tuple[Frame, list[str]]:
+    """The frame as the format can hold it, and a sentence on each thing that it cannot."""
+    if max(frame.size) > row.max_side:
+        height, width = frame.size
+        raise OutputError(f"expected at most {row.max_side:,} pixels a side in a {row.title}, found {width} x {height}")
+    warnings: list[str] = []
+    if frame.pixels.dtype.name not in row.depths:
+        frame, warning = _reduce(frame, row)
+        warnings.append(warning)
+    if frame.alpha is not None and not row.alpha:
+        frame = replace(frame, alpha=None)
+        warnings.append(f"{row.title} has no alpha channel: transparency is dropped.")
+    if frame.pixels.shape[2] == 1 and not row.grey:
+        frame = replace(frame, pixels=np.repeat(frame.pixels, 3, axis=2))
+        warnings.append(f"{row.title} has no grey pictures: it is written as RGB with equal channels.")
+    metadata = frame.metadata
+    for field in fields(metadata):
+        if field.name in row.keeps or getattr(metadata, field.name) is None:
+            continue
+        if not (field.name == "dpi" and exif_dpi(metadata.exif) is not None):
+            warnings.append(f"{row.title} has no place for {_LABELS[field.name]}: it is dropped.")
+        metadata = replace(metadata, **{field.name: None})
+    return replace(frame, metadata=metadata), warnings
+
+
+def _reduce(frame: Frame, row: Format) -> tuple[Frame, str]:
+    """The deepest pixels that the format has; all formats with a depth of their own have 8 bits at least."""
+    depth = np.dtype(row.depths[-1])
+    pixels = from_unit(to_unit(frame.pixels), depth)
+    alpha = None if frame.alpha is None else from_unit(to_unit(frame.alpha), depth)
+    warning = f"{row.title} holds {8 * depth.itemsize} bits a channel: {_depth_name(frame)} is reduced"
+    if frame.pixels.dtype == np.float32 and (frame.pixels.min() < 0 or frame.pixels.max() > 1):
+        warning += ", and values outside 0 to 1 are clipped"
+    return replace(frame, pixels=pixels, alpha=alpha), warning + "."
+
+
+def _depth_name(frame: Frame) -> str:
+    bits = 8 * frame.pixels.dtype.itemsize
+    return f"{bits}-bit float" if frame.pixels.dtype == np.float32 else f"{bits}-bit"

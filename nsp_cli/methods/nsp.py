@@ -1,0 +1,190 @@
+"""NSP, next-scale prediction (CVPR 2026): predict the next finer scale from a coarse, decorrelated sub-image.
+
+Pairs
+    Each s×s cell gives n targets of t×t pixels and s² − n·t² input pixels, so that input and target never share a pixel
+    (`ops.cells`, Fig. 3). The *canonical* pairs are ours: input ``I[p::2h, q::2h]``, target ``I[p::h, q::h]``, so that
+    the input pixel is always the corner of its 2×2 target. NSP's own are aligned only on the average, and the mean of
+    their predictions is softer for it.
+Loss
+    L1 between the network's output for each input and each target of the same cells, mean over all.
+Test time
+    PD by t, the network on each of the t² sub-images, and the mean of the outputs; canonical sub-images are flipped
+    first, so that their pixel becomes the corner, and back afterwards. `Task` lists the super-resolution modes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor, nn
+
+from nsp_cli.errors import ModelError, UsageError
+from nsp_cli.networks import Network, as_network
+from nsp_cli.ops.cells import Strategy, gather_cells, partition
+from nsp_cli.ops.padding import pad_to_multiple
+from nsp_cli.ops.pd import pd_merge, pd_split
+from nsp_cli.spec import PipelineSpec, Task
+
+CANONICAL = "canonical"
+STRATEGIES = (*(str(strategy) for strategy in Strategy), CANONICAL)
+_SMALLEST = 8
+"""Sub-image pixels along a side: smaller photos are padded, so that a blind spot has neighbours to look at."""
+
+
+@dataclass(frozen=True)
+class NSP:
+    """The settings of the method.
+
+    Attributes
+    ----------
+    scale : t, the factor from input to target
+    stride : s, the cell's side (NSP's own pairs)
+    targets : n, targets in a cell (NSP's own pairs)
+    strategy : one of `STRATEGIES`
+    inputs : how many of the s² − n·t² inputs of a cell a step uses, 0 for all
+    canonical_strides : the values of h to draw from (canonical pairs)
+    """
+
+    scale: int = 2
+    stride: int = 5
+    targets: int = 1
+    strategy: str = "consecutive"
+    inputs: int = 0
+    canonical_strides: tuple[int, ...] = (2, 3)
+
+    def __post_init__(self) -> None:
+        if self.strategy not in STRATEGIES:
+            raise UsageError(f"The strategy must be one of {', '.join(STRATEGIES)}, got '{self.strategy}'.")
+        if self.strategy == CANONICAL and (self.scale != 2 or min(self.canonical_strides) < 1):
+            raise UsageError("Canonical pairs need t = 2 and strides h of at least 1.")
+        object.__setattr__(self, "canonical_strides", tuple(self.canonical_strides))  # JSON gives a list
+
+    @property
+    def smallest_patch(self) -> int:
+        """The side of the smallest training patch in pixels: eight cells, and room to shift the canonical grid."""
+        if self.strategy == CANONICAL:
+            return 9 * 2 * max(self.canonical_strides)
+        return 8 * self.stride
+
+    def pairs(self, photos: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Make training pairs of noisy photos.
+
+        (B, C, P, P) in [0, 1] gives inputs (B, m, C, h, w) and targets (B, n, C, t·h, t·w); each of the m inputs is
+        paired with each of the n targets of its photo. What is left of P over a multiple of the cell is cut off.
+        """
+        if self.strategy == CANONICAL:
+            return self._canonical_pairs(photos, generator)
+        b, c, s, t = *photos.shape[:2], self.stride, self.scale
+        h, w = photos.shape[2] // s, photos.shape[3] // s
+        photos = photos[..., : h * s, : w * s]
+        targets, inputs = partition((b, h, w), s, t, self.targets, Strategy(self.strategy), generator)
+        if self.inputs:
+            inputs = inputs[..., : self.inputs]
+        patches = gather_cells(photos, s, targets.flatten(-2)).reshape(b * self.targets, t * t, c, h, w)
+        return gather_cells(photos, s, inputs), pd_merge(patches, t).unflatten(0, (b, self.targets))
+
+    def _canonical_pairs(self, photos: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        def draw(below: int) -> int:
+            return int(torch.randint(below, (), generator=generator, device=generator.device))
+
+        step = self.canonical_strides[draw(len(self.canonical_strides))]
+        cell = 2 * step
+        h, w = photos.shape[2] // cell - 1, photos.shape[3] // cell - 1
+        inputs: list[Tensor] = []
+        targets: list[Tensor] = []
+        for _ in range(max(self.inputs, 1)):
+            p, q = draw(cell), draw(cell)
+            grid = photos[..., p : p + h * cell : step, q : q + w * cell : step]
+            inputs.append(grid[..., ::2, ::2])
+            targets.append(grid)
+        # Every input has its own target here: photos and shifts become one batch.
+        return torch.cat(inputs).unsqueeze(1), torch.cat(targets).unsqueeze(1)
+
+    def loss(self, network: nn.Module, photos: Tensor, generator: Generator) -> Tensor:
+        """The mean L1 of a batch of noisy photos (B, C, P, P) in [0, 1], a scalar."""
+        inputs, targets = self.pairs(photos, generator)
+        shape = inputs.shape[:2]
+        inputs = inputs.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        outputs = network(inputs).unflatten(0, shape)
+        return (outputs.unsqueeze(2) - targets.unsqueeze(1)).abs().mean()
+
+    def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> NSPPipeline:
+        """The whole way of a photo at test time, as one module: for the torch backend and for export alike."""
+        return NSPPipeline(self, network, task, channels)
+
+
+class NSPPipeline(nn.Module):
+    """(N, C, H, W) in [0, 1] → (N, C, H, W), or (N, C, t·H, t·W) for super-resolution; any H and W.
+
+    `spec` tells the engine how to cut tiles, see `PipelineSpec`.
+    """
+
+    def __init__(self, settings: NSP, network: nn.Module, task: Task, channels: int) -> None:
+        super().__init__()
+        self.network = network
+        self.task = task
+        self.stride = settings.scale
+        self.canonical = settings.strategy == CANONICAL
+        described = as_network(network)
+        if described.scale != settings.scale:
+            raise ModelError(f"NSP with t = {settings.scale} needs a network of that scale, got {described.scale}.")
+        self.spec = self._describe(described, channels)
+        self.smallest = _SMALLEST * self.spec.multiple
+
+    def _describe(self, network: Network, channels: int) -> PipelineSpec:
+        t = self.stride
+        split = {Task.DENOISE: t, Task.DIRECT: 1, Task.SHUFFLE: t, Task.SHUFFLE_DENOISE: t}[self.task]
+        multiple = max(split, t) * network.multiple
+        reach = network.radius * split
+        if self.task is Task.SHUFFLE_DENOISE:  # the second pass reaches as far, in pixels of half the size
+            reach += network.radius
+        halo = max(reach + t, _SMALLEST * multiple)
+        passes = {Task.DIRECT: t * t, Task.SHUFFLE_DENOISE: t * t}.get(self.task, 1)
+        return PipelineSpec(
+            task=str(self.task),
+            scale=1 if self.task is Task.DENOISE else t,
+            multiple=multiple,
+            halo=-(-halo // multiple) * multiple,
+            working_bytes=4 * network.working_floats * passes,
+            channels=channels,
+        )
+
+    def forward(self, photo: Tensor) -> Tensor:
+        h, w = photo.shape[-2:]
+        out = self._run(pad_to_multiple(photo, self.spec.multiple, self.smallest))
+        return out[..., : self.spec.scale * h, : self.spec.scale * w]
+
+    def _run(self, photo: Tensor) -> Tensor:
+        if self.task is Task.DENOISE:
+            return self._predictions(photo).mean(1)
+        if self.task is Task.DIRECT:
+            return self._direct(photo)
+        shuffled = pd_merge(self._predictions(photo), self.stride)
+        return shuffled if self.task is Task.SHUFFLE else self._predictions(shuffled).mean(1)
+
+    def _predictions(self, photo: Tensor) -> Tensor:
+        """One full-size prediction for each sub-image, (N, t², C, H, W)."""
+        n, t = photo.shape[0], self.stride
+        if not self.canonical:
+            subs = pd_split(photo, t).flatten(0, 1)
+            return self.network(subs).unflatten(0, (n, t * t))
+        corners = torch.cat([turned[..., ::t, ::t] for turned in _flips(photo)])
+        return torch.stack(_unflip(self.network(corners), n), 1)
+
+    def _direct(self, photo: Tensor) -> Tensor:
+        if not self.canonical:
+            return self.network(photo)
+        # The input pixel is the corner of its output: the mean over flips puts it back in the middle.
+        return torch.stack(_unflip(self.network(torch.cat(_flips(photo))), photo.shape[0]), 1).mean(1)
+
+
+def _flips(photo: Tensor) -> list[Tensor]:
+    """The photo, flipped so that phase (a, b) of its 2×2 cells becomes phase (0, 0), for ab = 00, 01, 10, 11."""
+    return [photo, photo.flip(-1), photo.flip(-2), photo.flip(-2, -1)]
+
+
+def _unflip(batch: Tensor, n: int) -> list[Tensor]:
+    """Undo `_flips` on its concatenation of four times n photos."""
+    a, b, c, d = batch.split(n)
+    return [a, b.flip(-1), c.flip(-2), d.flip(-2, -1)]

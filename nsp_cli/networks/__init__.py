@@ -1,0 +1,48 @@
+"""The networks: `torch.nn.Module`s that map (N, C, h, w) to (N, C, t·h, t·w), all in one table.
+
+Every network says of itself what tiling needs: `scale` (t), `radius` (of its receptive field, in its own input pixels),
+`multiple` (its own downsampling) and `working_floats` (activations alive at once for one input pixel).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, cast
+
+from torch import Tensor, nn
+
+from nsp_cli.errors import ModelError
+from nsp_cli.networks.dbsn import DBSN
+
+__all__ = ["NETWORKS", "Network", "build_network"]
+
+
+class Network(Protocol):
+    """What a method and the engine ask of a network."""
+
+    scale: int
+    radius: int
+    multiple: int
+    working_floats: int
+
+    def __call__(self, x: Tensor) -> Tensor: ...
+
+
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "dbsn": DBSN,
+}
+
+
+def build_network(name: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """Make an untrained network. Raises `ModelError` for an unknown name or arguments that it does not take."""
+    if name not in NETWORKS:
+        raise ModelError(f"There is no network '{name}'; nsp has {', '.join(NETWORKS)}.")
+    try:
+        return NETWORKS[name](**arguments)
+    except TypeError as error:
+        raise ModelError(f"The network '{name}' does not take these arguments: {error}.") from error
+
+
+def as_network(module: nn.Module) -> Network:
+    """The same module, seen through the protocol."""
+    return cast(Network, module)

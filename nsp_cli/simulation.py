@@ -1,0 +1,318 @@
+"""Simulated camera noise, where a clean answer is known, and a procedural picture to try it on.
+
+::
+
+    clean sRGB → linear light → sensor exposure → RGGB mosaic → shot and read noise → bilinear demosaic
+               → white balance, sRGB → chroma smoothing of the noise → enlargement → JPEG → noisy sRGB
+
+The target takes the same road without the noise and without JPEG. Noise made this way is correlated like a camera's:
+over one or two pixels in luma, over several in chroma. Pictures are (H, W, 3) float32, sRGB-encoded, in [0, 1].
+
+After Brooks et al., "Unprocessing Images for Learned Raw Denoising" (CVPR 2019), simplified.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Picture = NDArray[np.float32]
+Scene = NDArray[np.uint8]
+Colour = tuple[int, int, int]
+
+# Bilinear interpolation of a Bayer plane whose missing samples are 0 (OpenCV has it for integers alone).
+_GREEN = np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]], np.float32) / 4
+_RED_BLUE = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], np.float32) / 4
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # Rec. 601, the luma of JPEG
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A camera and the settings of one shot. The defaults are a DSLR at about ISO 6400 whose JPEG engine is off.
+
+    Attributes
+    ----------
+    shot_gain : variance of a raw value per unit of signal, raw white = 1: 1 / (electrons at raw white). 0 = none
+    read_noise : standard deviation of a raw value in the dark, as a fraction of raw white. 0 = none
+    red_gain, blue_gain : white-balance gains relative to green; red and blue noise grow with them
+    exposure : factor on linear light before the sensor; less than 1 gives a darker picture with relatively more noise
+    chroma_smoothing : radius (standard deviation) in sensor pixels of the camera's own chroma noise filter, 0 = none.
+        It acts on the noise alone, as an edge-aware filter does, so colours do not bleed in the target
+    resize : the sensor has 1 / resize of the picture's width and height and is enlarged bicubically; 1 = none. It
+        widens the noise's correlation and softens the target
+    jpeg_quality : 1 to 100 (4:2:2 chroma from 90 on, else 4:2:0), or None for no JPEG and no rounding to 8 bits
+    """
+
+    shot_gain: float = 2.5e-3
+    read_noise: float = 5e-3
+    red_gain: float = 2.0
+    blue_gain: float = 1.6
+    exposure: float = 1.0
+    chroma_smoothing: float = 0.0
+    resize: float = 1.0
+    jpeg_quality: int | None = None
+
+    def __post_init__(self) -> None:
+        if min(self.shot_gain, self.read_noise, self.chroma_smoothing) < 0:
+            raise ValueError(f"shot_gain, read_noise and chroma_smoothing must be 0 or more, got {self}")
+        if min(self.red_gain, self.blue_gain, self.resize) < 1 or self.exposure <= 0:
+            raise ValueError(f"red_gain, blue_gain and resize must be 1 or more and exposure above 0, got {self}")
+
+
+def random_camera(rng: np.random.Generator) -> Camera:
+    """Draw a camera: from a phone in the dark (photos at about 20 dB, as in SIDD) to a large sensor by day (40 dB).
+
+    Shot and read noise are log-uniform over 2.3 and 2.9 decades.
+    """
+    return Camera(
+        shot_gain=float(10 ** rng.uniform(-3.8, -1.5)),
+        read_noise=float(10 ** rng.uniform(-4.1, -1.2)),
+        red_gain=float(rng.uniform(1.3, 2.5)),
+        blue_gain=float(rng.uniform(1.3, 2.5)),
+        exposure=float(2 ** rng.uniform(-1.5, 0.25)),
+        chroma_smoothing=float(rng.uniform(0.5, 2.0)) if rng.random() < 0.6 else 0.0,
+        resize=float(rng.uniform(1.25, 2.0)) if rng.random() < 0.3 else 1.0,
+        jpeg_quality=int(rng.integers(70, 99)) if rng.random() < 0.7 else None,
+    )
+
+
+def simulate(clean: Picture, camera: Camera, rng: np.random.Generator) -> tuple[Picture, Picture]:
+    """Photograph a clean picture.
+
+    Returns (noisy, target), both of the shape of `clean`. `target` is what the camera would give without noise and
+    without JPEG: its own exposure, and its own demosaicing blur. A picture must be 2x2 or larger on the sensor.
+    """
+    height, width = clean.shape[:2]
+    sensor = (max(2, round(width / camera.resize)), max(2, round(height / camera.resize)))
+    if min(height, width) < 2 or clean.shape[2:] != (3,):
+        raise ValueError(f"clean must be (H, W, 3) with H and W 2 or more, got {clean.shape}")
+    scene = clean if sensor == (width, height) else _resize(clean, sensor, cv2.INTER_AREA)
+    gains = np.array([camera.red_gain, 1.0, camera.blue_gain], np.float32)
+    raw = np.minimum(_mosaic(decode_srgb(scene) * np.float32(camera.exposure) / gains), np.float32(1))
+
+    target = encode_srgb(_demosaic(raw) * gains)
+    noisy = encode_srgb(_demosaic(_expose(raw, camera, rng)) * gains)
+    if camera.chroma_smoothing > 0:
+        noisy = np.clip(target + _smooth_chroma(noisy - target, camera.chroma_smoothing), 0.0, 1.0)
+    if sensor != (width, height):
+        target, noisy = (_resize(picture, (width, height), cv2.INTER_CUBIC) for picture in (target, noisy))
+    return noisy if camera.jpeg_quality is None else _jpeg(noisy, camera.jpeg_quality), target
+
+
+def white_noise(clean: Picture, sigma: float, rng: np.random.Generator) -> Picture:
+    """Add independent Gaussian noise of standard deviation `sigma` (in units of white = 1) and clip to [0, 1]."""
+    return np.clip(clean + sigma * rng.standard_normal(clean.shape), 0, 1).astype(np.float32)
+
+
+def decode_srgb(encoded: Picture) -> Picture:
+    """sRGB-encoded to linear light, both in [0, 1] (IEC 61966-2-1)."""
+    return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4).astype(np.float32)
+
+
+def encode_srgb(linear: Picture) -> Picture:
+    """Linear light to sRGB-encoded; values outside [0, 1] are clipped first, as a camera clips them."""
+    clipped = np.clip(linear, 0.0, 1.0)
+    return np.where(clipped <= 0.0031308, clipped * 12.92, 1.055 * clipped ** (1 / 2.4) - 0.055).astype(np.float32)
+
+
+class Correlation(NamedTuple):
+    """Autocorrelation at lags 0 … max_lag pixels (index 0 is 1.0), mean of the horizontal and the vertical one."""
+
+    luma: NDArray[np.float64]
+    chroma: NDArray[np.float64]
+
+
+def noise_correlation(residual: NDArray[np.floating], max_lag: int) -> Correlation:
+    """How far noise reaches: `residual` is noisy minus clean, (H, W, 3); chroma is the mean of R − Y and B − Y."""
+    luma = residual @ _LUMA
+    red, blue = (_autocorrelation(residual[..., channel] - luma, max_lag) for channel in (0, 2))
+    return Correlation(_autocorrelation(luma, max_lag), (red + blue) / 2)
+
+
+def _autocorrelation(plane: NDArray[np.floating], max_lag: int) -> NDArray[np.float64]:
+    centred = np.asarray(plane - plane.mean(), np.float64)
+    height, width = centred.shape
+    across = [np.mean(centred[:, lag:] * centred[:, : width - lag]) for lag in range(max_lag + 1)]
+    down = [np.mean(centred[lag:] * centred[: height - lag]) for lag in range(max_lag + 1)]
+    return np.add(across, down) / (across[0] + down[0])
+
+
+def _mosaic(linear: Picture) -> Picture:
+    """(H, W, 3) to (H, W): red at even rows and columns, blue at odd ones, green elsewhere."""
+    raw = linear[..., 1].copy()
+    raw[::2, ::2] = linear[::2, ::2, 0]
+    raw[1::2, 1::2] = linear[1::2, 1::2, 2]
+    return raw
+
+
+def _expose(raw: Picture, camera: Camera, rng: np.random.Generator) -> Picture:
+    """Poisson shot noise, Gaussian read noise and the sensor's saturation; values below black stay negative."""
+    shot = rng.poisson(raw / camera.shot_gain) * camera.shot_gain if camera.shot_gain > 0 else raw
+    return np.minimum(shot + camera.read_noise * rng.standard_normal(raw.shape), 1.0).astype(np.float32)
+
+
+def _demosaic(raw: Picture) -> Picture:
+    """(H, W) RGGB to (H, W, 3). The border is mirrored without repeating its pixel, which keeps the Bayer phases."""
+    planes = np.zeros((*raw.shape, 3), np.float32)
+    planes[::2, ::2, 0] = raw[::2, ::2]
+    planes[::2, 1::2, 1] = raw[::2, 1::2]
+    planes[1::2, ::2, 1] = raw[1::2, ::2]
+    planes[1::2, 1::2, 2] = raw[1::2, 1::2]
+    for channel, kernel in enumerate((_RED_BLUE, _GREEN, _RED_BLUE)):
+        planes[..., channel] = cv2.filter2D(planes[..., channel], -1, kernel, borderType=cv2.BORDER_REFLECT_101)
+    return planes
+
+
+def _smooth_chroma(noise: Picture, radius: float) -> Picture:
+    """Blur R − Y, G − Y and B − Y by two Gaussians, which gives the long tail that cameras' chroma noise has."""
+    luma = (noise @ _LUMA)[..., None]
+    narrow, wide = (cv2.GaussianBlur(noise - luma, (0, 0), sigma) for sigma in (radius, 3 * radius))
+    return np.asarray(luma + (narrow + wide) / 2, np.float32)
+
+
+def _resize(picture: Picture, size: tuple[int, int], interpolation: int) -> Picture:
+    return np.clip(cv2.resize(picture, size, interpolation=interpolation), 0, 1).astype(np.float32)
+
+
+def _jpeg(picture: Picture, quality: int) -> Picture:
+    """4:2:0 at ordinary quality, 4:2:2 at a camera's "fine", as cameras do."""
+    factor = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422 if quality >= 90 else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factor]
+    _, encoded = cv2.imencode(".jpg", np.rint(picture[..., ::-1] * 255).astype(np.uint8), options)
+    decoded = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.float32)
+    return decoded[..., ::-1] / np.float32(255)
+
+
+# From here on: the picture. Scenes are uint8 RGB, lengths in pixels of the drawing, positions fractions of its size.
+
+_OVERSAMPLING = 2  # the scene is drawn this many times larger and then averaged, so that its edges have no stairs
+_HORIZON = 0.62
+_ZENITH, _DUSK = np.array([[0.16, 0.38, 0.72], [1.0, 0.80, 0.56]], np.float32)
+_HAZE = np.array([0.90, 0.76, 0.70], np.float32)
+_RIDGES = np.array([[0.50, 0.50, 0.66], [0.36, 0.42, 0.56], [0.20, 0.33, 0.38], [0.09, 0.23, 0.17]], np.float32)
+_INK, _WOOD, _PAPER, _ROPE = (40, 44, 52), (84, 58, 36), (236, 230, 214), (60, 50, 45)
+_PETALS: tuple[Colour, ...] = ((226, 50, 80), (250, 250, 246), (255, 200, 40), (132, 84, 206))
+_GREYS: tuple[Colour, ...] = ((243, 243, 242), (160, 160, 160), (85, 85, 85), (30, 30, 30))
+_SWATCHES = (*_GREYS, (175, 54, 60), (70, 148, 73), (56, 61, 150), (231, 199, 31))
+_SMALL_PRINT = (("Boat house 350 m", 0.40), ("Summit trail 2 h 40", 0.40), ("ISO 6400  1/250 s  f/2.8", 0.30))
+_Balloon = tuple[float, float, float, Colour, Colour]  # x, y, radius as a fraction of the shorter side, two colours
+_BALLOONS: tuple[_Balloon, ...] = (
+    (0.27, 0.26, 0.140, (212, 30, 40), (250, 198, 36)),
+    (0.61, 0.15, 0.080, (24, 92, 190), (246, 246, 244)),
+    (0.85, 0.33, 0.055, (24, 140, 76), (240, 124, 24)),
+)
+
+
+def test_picture(height: int, width: int, rng: np.random.Generator) -> Picture:
+    """Paint a clean picture, (height, width, 3) sRGB-encoded float32 in [0, 1]: balloons over a mountain lake.
+
+    It has what photos have and what denoisers get wrong: gradients, 1/f texture, sharp edges, grass in all directions,
+    small print, saturated colours and greys. (Tests import the module: pytest would collect the bare name.)
+    """
+    rows, columns = max(_OVERSAMPLING * height, 64), max(_OVERSAMPLING * width, 64)
+    scene = np.clip(_landscape(rows, columns, rng) * 255, 0, 255).astype(np.uint8)
+    for balloon in _BALLOONS:
+        _draw_balloon(scene, balloon)
+    shore = round(_HORIZON * rows)
+    scene[shore:] = _lake(scene[:shore], rows - shore, rng)
+    unit = min(rows, columns) / 480
+    _draw_meadow(scene, unit, rng)
+    _draw_sign(scene, unit)
+    through_lens = cv2.GaussianBlur(scene.astype(np.float32), (0, 0), 0.6 * _OVERSAMPLING) / np.float32(255)
+    return _resize(through_lens.astype(np.float32), (width, height), cv2.INTER_AREA)
+
+
+def _fractal(rows: int, columns: int, slope: float, rng: np.random.Generator) -> Picture:
+    """A 1/f^slope texture of mean 0 and standard deviation 1."""
+    frequency = np.hypot(np.fft.fftfreq(rows, 1 / rows)[:, None], np.fft.rfftfreq(columns, 1 / columns)[None])
+    frequency[0, 0] = np.inf
+    field = np.fft.irfft2(np.fft.rfft2(rng.standard_normal((rows, columns))) / frequency**slope, (rows, columns))
+    return (field / field.std()).astype(np.float32)
+
+
+def _landscape(rows: int, columns: int, rng: np.random.Generator) -> Picture:
+    """Sky, sun, clouds, and ridges that come out of the haze, (rows, columns, 3) around [0, 1]."""
+    y, x = np.mgrid[:rows, :columns].astype(np.float32)[..., None] / np.float32(rows)
+    down = np.clip(y / _HORIZON, 0, 1)
+    picture = _ZENITH + (_DUSK - _ZENITH) * down**1.1
+    sun = np.hypot(x - 0.74 * columns / rows, y - 0.38)
+    picture += np.exp(-sun / 0.14) * np.array([0.55, 0.40, 0.15], np.float32)
+    clouds = np.clip(0.5 * _fractal(rows, columns, 1.7, rng)[..., None] - 0.1, 0, 0.8) * (1 - 0.5 * down)
+    picture += (np.array([1.0, 0.96, 0.92], np.float32) - picture) * clouds
+    texture = _fractal(rows, columns, 1.0, rng)[..., None]
+    for layer, rock in enumerate(_RIDGES):
+        skyline = _fractal(1, columns, 1.3 - 0.12 * layer, rng)[0, :, None]
+        crest = 0.36 + 0.07 * layer - (0.050 - 0.011 * layer) * skyline
+        haze = np.clip(1 - 5 * (y - crest), 0, 1) * (0.6 - 0.2 * layer)
+        colour = (rock + (_HAZE - rock) * haze) * (1 + (0.04 + 0.05 * layer) * texture)
+        picture += (colour - picture) * np.clip((y - crest) * rows / _OVERSAMPLING, 0, 1)
+    return picture
+
+
+def _draw_balloon(scene: Scene, balloon: _Balloon) -> None:
+    """An envelope of striped gores, lit from the right, with ropes and a basket."""
+    rows, columns = int(scene.shape[0]), int(scene.shape[1])
+    x, y, radius = balloon[0] * columns, balloon[1] * rows, balloon[2] * min(rows, columns)
+
+    def at(across: float, down: float) -> tuple[int, int]:
+        return round(x + across * radius), round(y + down * radius)
+
+    (left, top), (right, bottom) = at(-1, -1), at(1, 1.25)
+    across, down = np.meshgrid(np.arange(right - left) / radius - 1, np.arange(bottom - top) / radius - 1)
+    outline = np.where(down < 0, np.sqrt(np.maximum(1 - down**2, 0)), 1 - 0.62 * np.maximum(down, 0) ** 1.7)
+    angle = np.arcsin(np.clip(across / np.maximum(outline, 1e-3), -1, 1))
+    striped = (np.floor(angle / np.pi * 8 + 0.5) % 2 == 1) ^ ((down > 0.12) & (down < 0.30))
+    shade = 0.40 + 0.72 * np.clip(np.cos(angle - 0.6), 0, 1) * (0.85 - 0.22 * down)
+    cloth = np.where(striped[..., None], balloon[3], balloon[4]) * shade[..., None]
+    inside = np.abs(across) < outline
+    scene[top:bottom, left:right][inside] = np.clip(cloth, 0, 255).astype(np.uint8)[inside]
+    for side in (-1, 1):
+        cv2.line(scene, at(0.25 * side, 1.2), at(0.13 * side, 1.6), _ROPE, max(1, round(radius / 50)), cv2.LINE_AA)
+    cv2.rectangle(scene, at(-0.16, 1.58), at(0.16, 1.82), _WOOD, -1)
+
+
+def _lake(above: Scene, rows: int, rng: np.random.Generator) -> Scene:
+    """The mirrored scene, darker and more rippled towards the viewer, (rows, columns, 3)."""
+    height, columns = above.shape[:2]
+    y, x = np.mgrid[:rows, :columns].astype(np.float32)
+    near = y / rows
+    waves = cv2.resize(_fractal(rows, max(columns // 16, 2), 0.8, rng), (columns, rows), interpolation=cv2.INTER_CUBIC)
+    waves = waves * (0.2 + near) * np.float32(columns / 160)
+    source = np.clip(height - 1 - 1.25 * y + waves, 0, height - 1)
+    mirrored = cv2.remap(above, x + 0.3 * waves, source, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    water = np.array([26, 62, 92], np.float32)
+    return (water + (mirrored - water) * (0.85 - 0.35 * near[..., None])).astype(np.uint8)
+
+
+def _draw_meadow(scene: Scene, unit: float, rng: np.random.Generator) -> None:
+    """Thousands of blades of grass, back to front, and a flower here and there."""
+    rows, columns = int(scene.shape[0]), int(scene.shape[1])
+    for depth in np.sort(rng.uniform(0.85, 1.1, round(9 * columns / unit))):
+        light, length, lean = rng.uniform(0.3, 1.0), rng.uniform(8, 24) * unit, rng.normal(0, 0.4)
+        x = int(rng.integers(columns))
+        y = round(rows * (depth + 0.045 * np.cos(2 * np.pi * (x / columns - 0.27))))
+        tip = (round(x + lean * length), round(y - length))
+        colour = (int(light * rng.uniform(70, 170)), int(light * 165), int(light * 50))
+        cv2.line(scene, (x, y), tip, colour, max(1, round(unit)), cv2.LINE_AA)
+        if rng.random() < 0.01:
+            cv2.circle(scene, tip, round(2.6 * unit), _PETALS[int(rng.integers(len(_PETALS)))], -1, cv2.LINE_AA)
+
+
+def _draw_sign(scene: Scene, unit: float) -> None:
+    """A signpost with small print over a row of grey and coloured patches."""
+
+    def at(x: float, y: float) -> tuple[int, int]:
+        return round(0.66 * scene.shape[1] + x * unit), round(0.58 * scene.shape[0] + y * unit)
+
+    cv2.rectangle(scene, at(66, 90), at(74, 175), _WOOD, -1)
+    cv2.rectangle(scene, at(-4, -4), at(144, 96), _WOOD, -1)
+    cv2.rectangle(scene, at(0, 0), at(140, 92), _PAPER, -1)
+    for line, (text, size) in enumerate((("Mirror Lake", 0.62), *_SMALL_PRINT)):
+        where, weight = at(8, 20 + 17 * line), max(1, round(unit))
+        cv2.putText(scene, text, where, cv2.FONT_HERSHEY_SIMPLEX, size * unit, _INK, weight, cv2.LINE_AA)
+    for index, colour in enumerate(_SWATCHES):
+        cv2.rectangle(scene, at(8 + 15.6 * index, 77), at(21 + 15.6 * index, 87), colour, -1)

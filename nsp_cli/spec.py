@@ -1,0 +1,89 @@
+"""What a set of weights needs to be run, and what a tile needs to be cut: plain data, no framework."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
+from typing import Any, Self
+
+from nsp_cli.errors import ModelError
+
+FORMAT = 1
+"""Version of the metadata below; a reader refuses a newer one."""
+
+
+class Task(StrEnum):
+    """What a pipeline makes of a photo (NSP paper, inference)."""
+
+    DENOISE = "denoise"
+    DIRECT = "direct"
+    SHUFFLE = "shuffle"
+    SHUFFLE_DENOISE = "shuffle-denoise"
+
+
+@dataclass(frozen=True)
+class _Record:
+    """A frozen dataclass that travels as JSON in a file's metadata."""
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Raise `ModelError` where `text` is not what `to_json` writes."""
+        try:
+            values = json.loads(text)
+            known = {f.name for f in fields(cls)}
+            return cls(**{key: value for key, value in values.items() if key in known})
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ModelError(f"The model's {cls.__name__} cannot be read: {error}.") from error
+
+
+@dataclass(frozen=True)
+class ModelSpec(_Record):
+    """The recipe that a set of weights carries with it.
+
+    Attributes
+    ----------
+    network, network_args : a name in `networks.NETWORKS` and the arguments that build it
+    method, method_args : a name in `methods.METHODS` and its settings, those of training and of inference
+    channels : colour channels of a photo; the value range is always sRGB-encoded [0, 1]
+    training : provenance for people to read: steps, photos, seconds, version, …
+    format : see `FORMAT`
+    """
+
+    network: str
+    network_args: Mapping[str, Any]
+    method: str
+    method_args: Mapping[str, Any]
+    channels: int = 3
+    training: Mapping[str, Any] = field(default_factory=dict)
+    format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        if self.format > FORMAT:
+            raise ModelError(f"The model has format {self.format}, this nsp reads up to {FORMAT}; update nsp.")
+
+
+@dataclass(frozen=True)
+class PipelineSpec(_Record):
+    """What the engine must know of a pipeline to feed it tiles.
+
+    Attributes
+    ----------
+    task : see `Task`
+    scale : output pixels for one input pixel, along a side
+    multiple : tile origins are multiples of this (PD stride × the network's own downsampling)
+    halo : photo pixels around a tile on which its result depends; a multiple of `multiple`
+    working_bytes : float32 activation memory for one input pixel, the largest moment of a forward pass
+    channels : colour channels in and out
+    """
+
+    task: str
+    scale: int
+    multiple: int
+    halo: int
+    working_bytes: int
+    channels: int = 3

@@ -1,0 +1,55 @@
+"""Several processes, as `torchrun` starts them: every GPU of every machine, or the cores of one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+
+@dataclass(frozen=True)
+class Team:
+    """This process among its fellows; alone, `world` is 1 and every method does nothing."""
+
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that writes files."""
+        return self.rank == 0
+
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """The network, its gradients averaged over all processes."""
+        return DistributedDataParallel(network) if self.world > 1 else network
+
+    def agree(self, value: float, device: torch.device) -> float:
+        """The first process's value: clocks differ, and all must stop at the same step."""
+        if self.world == 1:
+            return value
+        shared = torch.tensor([value], dtype=torch.float64, device=device)
+        dist.broadcast(shared, 0)
+        return float(shared)
+
+
+@contextmanager
+def team(device: torch.device) -> Iterator[tuple[Team, torch.device]]:
+    """Join the processes that `torchrun` started, each with a device of its own, and part from them at the end."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        yield Team(), device
+        return
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Team(dist.get_rank(), world), device
+    finally:
+        dist.destroy_process_group()

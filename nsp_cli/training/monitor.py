@@ -1,0 +1,87 @@
+"""What a run shows of itself: scalars, a held-out loss, a preview, and PSNR where clean photos are given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor, nn
+
+from nsp_cli.evaluation import psnr
+from nsp_cli.image import Frame, from_unit, read, to_unit, write
+from nsp_cli.methods import Method
+from nsp_cli.spec import Task
+from nsp_cli.training.photos import NoisyPhotos
+from nsp_cli.training.settings import TrainSettings
+
+_CROP = 256
+_HELD_SEED = 20260101
+
+
+class Monitor:
+    """Looks at a network now and then. Everything it measures is for people; nothing here chooses weights.
+
+    Parameters
+    ----------
+    folder : gets TensorBoard scalars and `previews/`
+    held : noisy photos that are not trained on, or none
+    pairs : (noisy, clean) files, or none
+    """
+
+    def __init__(
+        self, folder: Path, held: Sequence[Path], pairs: Sequence[tuple[Path, Path]], settings: TrainSettings
+    ) -> None:
+        self.previews = folder / "previews"
+        self.previews.mkdir(parents=True, exist_ok=True)
+        self.pairs = pairs
+        self.writer = _scalar_writer(folder)
+        self.held: Tensor | None = None
+        if held:
+            photos = NoisyPhotos(held, patch=settings.patch, batch=8, steps=1, seed=_HELD_SEED, cache_bytes=10**8)
+            self.held = photos[0]
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self.writer.add_scalar(name, value, step)
+
+    @torch.no_grad()
+    def look(self, step: int, network: nn.Module, method: Method, device: torch.device) -> None:
+        """Measure and picture `network` as it is after `step` steps."""
+        network.eval()
+        denoise = method.pipeline(network, Task.DENOISE)
+        if self.held is not None:
+            held = self.held.to(device)
+            loss = method.loss(network, held, Generator(device).manual_seed(_HELD_SEED))
+            self.scalars(step, {"held-out loss": float(loss)})
+            noisy = held[:, :, :_CROP, :_CROP][:3]
+            strip = torch.cat([torch.cat(list(noisy), 2), torch.cat(list(denoise(noisy).clamp(0, 1)), 2)], 1)
+            write(Frame(_eight(strip[None])), self.previews / f"{step:07d}.png", overwrite=True)
+        if self.pairs:
+            values = [
+                psnr(_eight(denoise(_middle(noisy).to(device))), _eight(_middle(clean))) for noisy, clean in self.pairs
+            ]
+            self.scalars(step, {"psnr": float(np.mean(values))})
+        self.writer.flush()
+        network.train()
+
+
+def _middle(path: Path) -> Tensor:
+    """The middle of a photo as (1, 3, h, w)."""
+    unit: NDArray[np.float32] = to_unit(read(path).pixels)
+    y, x = (max(side - _CROP, 0) // 2 for side in unit.shape[:2])
+    crop = np.broadcast_to(unit, (*unit.shape[:2], 3))[y : y + _CROP, x : x + _CROP]
+    return torch.from_numpy(crop.copy()).permute(2, 0, 1).unsqueeze(0)
+
+
+def _eight(batch: Tensor) -> NDArray[np.uint8]:
+    """The first photo of a batch as (H, W, 3) uint8."""
+    return np.ascontiguousarray(from_unit(batch[0].permute(1, 2, 0).float().cpu().numpy(), np.uint8), np.uint8)
+
+
+def _scalar_writer(folder: Path):
+    from tensorboardX import SummaryWriter
+
+    return SummaryWriter(str(folder))

@@ -1,0 +1,116 @@
+"""Crops of noisy photos, decoded as the run goes, the same for the same seed and step whatever happened before."""
+
+from __future__ import annotations
+
+import warnings
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from nsp_cli.errors import InputError, NoInputError
+from nsp_cli.image import read, to_unit
+from nsp_cli.image.frame import Pixels
+
+_POOL = 16
+"""Photos that crops are taken from at one time: a step never waits for more than one new photo to be decoded."""
+
+_REUSE = 8
+"""Steps after which the oldest photo of the pool makes room for the next one."""
+
+
+@dataclass
+class PhotoCache:
+    """Decoded photos up to `limit` bytes, the least recently used one leaves first."""
+
+    limit: int
+    _kept: OrderedDict[Path, Pixels] = field(default_factory=OrderedDict)
+
+    def get(self, path: Path) -> Pixels:
+        """The photo's (H, W, 3) pixels in their own depth. Raises `InputError`."""
+        if path in self._kept:
+            self._kept.move_to_end(path)
+            return self._kept[path]
+        pixels = read(path).pixels
+        self._kept[path] = pixels
+        while len(self._kept) > 1 and sum(p.nbytes for p in self._kept.values()) > self.limit:
+            self._kept.popitem(last=False)
+        return pixels
+
+
+class NoisyPhotos(Dataset[Tensor]):
+    """Item k is the batch of step k: (batch, 3, patch, patch) float32 in [0, 1], crops in eight orientations.
+
+    Photos that cannot be read, or are smaller than a patch, are passed over with a warning. Raises `NoInputError`
+    when none is left.
+    """
+
+    def __init__(
+        self, paths: Sequence[Path], *, patch: int, batch: int, steps: int, seed: int, cache_bytes: int
+    ) -> None:
+        if not paths:
+            raise NoInputError("There is no photo to train on.")
+        self.paths, self.patch, self.batch, self.steps, self.seed = list(paths), patch, batch, steps, seed
+        self._cache = PhotoCache(cache_bytes)
+        self._unusable: set[Path] = set()
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> Tensor:
+        rng = np.random.default_rng((self.seed, step))
+        crops = [self._crop(self._photo(step // _REUSE + int(rng.integers(_POOL))), rng) for _ in range(self.batch)]
+        return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).contiguous()
+
+    def share(self, rank: int, world: int) -> NoisyPhotos:
+        """The part of every batch that one of several processes works on: other crops of the same photos."""
+        return NoisyPhotos(
+            self.paths,
+            patch=self.patch,
+            batch=max(self.batch // world, 1),
+            steps=self.steps,
+            seed=self.seed * world + rank,
+            cache_bytes=self._cache.limit,
+        )
+
+    def _photo(self, position: int) -> Pixels:
+        """The photo at a place of the endless, shuffled list; the next usable one where that one is not."""
+        for ahead in range(2 * len(self.paths)):
+            epoch, index = divmod(position + ahead, len(self.paths))
+            path = self.paths[np.random.default_rng((self.seed, epoch, 1)).permutation(len(self.paths))[index]]
+            if path in self._unusable:
+                continue
+            try:
+                pixels = self._cache.get(path)
+            except InputError as error:
+                self._pass_over(path, str(error))
+                continue
+            if min(pixels.shape[:2]) >= self.patch:
+                return pixels
+            self._pass_over(path, f"{path} is smaller than a patch of {self.patch} pixels.")
+        raise NoInputError(f"None of the {len(self.paths)} photos can be used for training; try a smaller --patch.")
+
+    def _pass_over(self, path: Path, why: str) -> None:
+        self._unusable.add(path)
+        warnings.warn(why, stacklevel=2)
+
+    def _crop(self, pixels: Pixels, rng: np.random.Generator) -> NDArray[np.float32]:
+        y, x = (int(rng.integers(side - self.patch + 1)) for side in pixels.shape[:2])
+        crop = to_unit(pixels[y : y + self.patch, x : x + self.patch])
+        crop = np.broadcast_to(crop, (self.patch, self.patch, 3))  # grey photos train as RGB
+        crop = np.rot90(crop, int(rng.integers(4)))
+        return np.ascontiguousarray(crop[:, ::-1] if rng.integers(2) else crop)
+
+
+def hold_out(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Set every tenth photo aside, one at least; with fewer than four photos none can be spared."""
+    if len(paths) < 4:
+        return list(paths), []
+    held = set(paths[::10])
+    return [path for path in paths if path not in held], [path for path in paths if path in held]

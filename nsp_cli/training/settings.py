@@ -1,0 +1,115 @@
+"""What a training run is told, and nothing that it finds out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from nsp_cli.errors import ModelError, UsageError
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Settings of `training.train`.
+
+    Attributes
+    ----------
+    method, method_args, network, network_args : see `ModelSpec`
+    steps, minutes : the budget, exactly one of the two; the schedule ends with it
+    batch : photos in a step, over all processes; patch : their side in pixels
+    lr, optimizer, weight_decay, warmup : peak learning rate, "adam" or "adamw", its decay, steps of linear warm-up
+    schedule : "cosine" (to zero) or "constant"
+    ema : decay of the weights' moving average, 0 for none; clip : largest gradient norm, 0 for none
+    precision, compile : see `backends.device.Precision`; torch.compile for the network
+    seed : decides crops, pairs and initial weights
+    save_every : steps between two states on the disk, with held-out loss and preview
+    cache_megabytes : decoded photos that are kept
+    """
+
+    method: str = "nsp"
+    method_args: Mapping[str, Any] = field(default_factory=dict)
+    network: str = "dbsn"
+    network_args: Mapping[str, Any] = field(default_factory=dict)
+    steps: int | None = None
+    minutes: float | None = None
+    batch: int = 8
+    patch: int = 192
+    lr: float = 1e-3
+    optimizer: str = "adamw"
+    weight_decay: float = 1e-4
+    warmup: int = 100
+    schedule: str = "cosine"
+    ema: float = 0.998
+    clip: float = 1.0
+    precision: str = "auto"
+    compile: bool = False
+    seed: int = 0
+    save_every: int = 500
+    cache_megabytes: int = 2000
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.minutes is None):
+            raise UsageError("Training needs a budget: either --steps or --minutes.")
+        if (self.steps is not None and self.steps < 1) or (self.minutes is not None and self.minutes <= 0):
+            raise UsageError("The training budget must be above zero.")
+        if self.batch < 1 or self.patch < 1 or self.lr <= 0 or not 0 <= self.ema < 1 or self.save_every < 1:
+            raise UsageError("Training needs batch, patch, lr and save-every above zero, and 0 <= ema < 1.")
+        if self.optimizer not in ("adam", "adamw") or self.schedule not in ("cosine", "constant"):
+            raise UsageError("The optimizer is adam or adamw, the schedule cosine or constant.")
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> TrainSettings:
+        values = json.loads(text)
+        known = {f.name for f in fields(cls)}
+        if not set(values) <= known:
+            raise ModelError(f"The run was made by another nsp: it has the settings {sorted(set(values) - known)}.")
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named starting point; every flag still overrides it."""
+
+    settings: TrainSettings
+    summary: str
+
+    def with_budget(self, steps: int | None, minutes: float | None) -> TrainSettings:
+        """The preset's settings, its budget replaced where one is given."""
+        if steps is None and minutes is None:
+            return self.settings
+        return replace(self.settings, steps=steps, minutes=minutes)
+
+
+PRESETS: dict[str, Preset] = {
+    "photographer": Preset(
+        TrainSettings(
+            method_args={"strategy": "canonical", "inputs": 2, "canonical_strides": (2, 3)},
+            network_args={"width": 64, "depth": 5, "residual": True},
+            minutes=30.0,
+        ),
+        "a small network with a blind residual on canonical pairs: 30 photos, no GPU, half an hour",
+    ),
+    "paper": Preset(
+        TrainSettings(
+            method_args={"strategy": "consecutive", "stride": 5, "targets": 1, "inputs": 0},
+            network_args={"width": 128, "depth": 9, "residual": False},
+            steps=750 * 400,
+            batch=16,
+            patch=160,
+            lr=1e-4,
+            optimizer="adam",
+            weight_decay=0.0,
+            warmup=0,
+            schedule="constant",
+            ema=0.0,
+            clip=0.0,
+            save_every=400,
+        ),
+        "NSP as published: DBSN of 3.75 M parameters, 750 epochs of 400 steps; for a GPU",
+    ),
+}

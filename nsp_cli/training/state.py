@@ -1,0 +1,96 @@
+"""Everything that a training run needs to go on, in one file that is never a pickle."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from nsp_cli.checkpoint import load_tensors, save_tensors
+from nsp_cli.errors import ModelError
+from nsp_cli.training.settings import TrainSettings
+
+_FILE = "state.safetensors"
+
+
+def ema_of(network: nn.Module, decay: float) -> AveragedModel:
+    """A moving average of the weights whose memory grows with the run, up to `decay`: short runs are not all start."""
+
+    def average(averaged: list[Tensor], current: list[Tensor], updates: Tensor | int) -> None:
+        n = int(updates)
+        torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + n) / (10 + n)))  # pyright: ignore
+
+    return AveragedModel(network, multi_avg_fn=average)  # pyright: ignore[reportArgumentType]
+
+
+def learning_rate(settings: TrainSettings, step: int, progress: float) -> float:
+    """Linear warm-up over the first steps; then constant, or a cosine that reaches zero with the budget."""
+    warm = min(1.0, (step + 1) / (settings.warmup + 1))
+    fall = 1.0 if settings.schedule == "constant" else 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+    return settings.lr * warm * fall
+
+
+@dataclass
+class State:
+    """Where a run is: `step` done steps, `seconds` of training, and the three things that change with each step."""
+
+    settings: TrainSettings
+    network: nn.Module
+    ema: AveragedModel
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    seconds: float = 0.0
+
+    @property
+    def progress(self) -> float:
+        """The share of the budget that is used up, 0 … 1."""
+        if self.settings.steps is not None:
+            return self.step / self.settings.steps
+        return self.seconds / 60 / (self.settings.minutes or 1)
+
+    @property
+    def weights(self) -> nn.Module:
+        """The network to keep: the moving average, or the last weights where there is none."""
+        return self.ema.module if self.settings.ema else self.network
+
+    def save(self, folder: Path) -> None:
+        """Write the state over the last one. Raises `OutputError`."""
+        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        tensors |= {f"ema.{k}": v for k, v in self.ema.state_dict().items()}
+        for index, moments in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in moments.items()}
+        metadata = {"settings": self.settings.to_json(), "step": str(self.step), "seconds": repr(self.seconds)}
+        # Tensors that share memory cannot be in one safetensors file.
+        save_tensors({k: v.clone() for k, v in tensors.items()}, metadata, folder / _FILE)
+
+    def load(self, folder: Path) -> None:
+        """Take up a saved state of a run with the same settings. Raises `ModelError`."""
+        tensors, metadata = load_tensors(folder / _FILE)
+        try:
+            self.network.load_state_dict(_under("network.", tensors))
+            self.ema.load_state_dict(_under("ema.", tensors))
+            groups = self.optimizer.state_dict()["param_groups"]
+            moments: dict[int, dict[str, Tensor]] = {}
+            for name, value in _under("optimizer.", tensors).items():
+                index, key = name.split(".")
+                moments.setdefault(int(index), {})[key] = value
+            self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+            self.step, self.seconds = int(metadata["step"]), float(metadata["seconds"])
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise ModelError(f"The run in {folder} cannot be continued: its state does not fit ({error}).") from error
+
+
+def saved_settings(folder: Path) -> TrainSettings:
+    """The settings of the run in `folder`. Raises `ModelError` where there is none."""
+    if not (folder / _FILE).exists():
+        raise ModelError(f"There is no run to continue in {folder}.")
+    metadata = load_tensors(folder / _FILE)[1]
+    return TrainSettings.from_json(metadata["settings"])
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,201 @@
+"""The training loop. It knows that there is a method with a loss, and nothing else about it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.utils.data import DataLoader
+
+from nsp_cli import __version__
+from nsp_cli.backends.device import Precision, autocast, choose_device, choose_precision
+from nsp_cli.checkpoint import load_model, save_model
+from nsp_cli.errors import ModelError, NspError, UsageError
+from nsp_cli.methods import Method, build_method
+from nsp_cli.networks import build_network
+from nsp_cli.spec import ModelSpec
+from nsp_cli.training.distributed import Team, team
+from nsp_cli.training.monitor import Monitor
+from nsp_cli.training.photos import NoisyPhotos, hold_out
+from nsp_cli.training.settings import TrainSettings
+from nsp_cli.training.state import State, ema_of, learning_rate
+
+_ENDLESS = 10**9
+_LOG_EVERY = 20
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a run tells its caller after a step."""
+
+    step: int
+    share: float
+    loss: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Job:
+    """Where a run's photos and files are.
+
+    Attributes
+    ----------
+    photos : noisy photos; every tenth is held out
+    target : the weights file to write; folder : the run's own files (state, scalars, previews)
+    start : weights to start from, or None for new ones
+    pairs : (noisy, clean) files for a PSNR that is reported and decides nothing
+    """
+
+    photos: Sequence[Path]
+    target: Path
+    folder: Path
+    start: Path | None = None
+    pairs: Sequence[tuple[Path, Path]] = ()
+    device: str = "auto"
+    resume: bool = False
+    stop: Callable[[], bool] = field(default=lambda: False)
+    report: Callable[[Progress], None] = field(default=lambda _: None)
+
+
+def train(settings: TrainSettings, job: Job) -> Path:
+    """Train, write `job.target` and return it; with `job.stop()` true the run ends early and can be resumed.
+
+    Raises
+    ------
+    NspError : the loss is no longer a number; UsageError, ModelError, NoInputError for what was asked for
+    """
+    with team(choose_device(job.device)) as (mates, device):
+        run = _Run(settings, job, mates, device)
+        run.loop()
+    return job.target
+
+
+class _Run:
+    def __init__(self, settings: TrainSettings, job: Job, mates: Team, device: torch.device) -> None:
+        self.settings, self.job, self.team, self.device = settings, job, mates, device
+        self.method: Method = build_method(settings.method, settings.method_args)
+        if settings.patch < self.method.smallest_patch:
+            raise UsageError(f"This method needs --patch of at least {self.method.smallest_patch}.")
+        self.precision = choose_precision(device, Precision(settings.precision))
+        self.state = self._start()
+        learner = mates.wrap(self.state.network)
+        self.learner: nn.Module = torch.compile(learner) if settings.compile else learner  # pyright: ignore
+        training, held = hold_out(job.photos)
+        photos = NoisyPhotos(
+            training,
+            patch=settings.patch,
+            batch=settings.batch,
+            steps=settings.steps or _ENDLESS,
+            seed=settings.seed,
+            cache_bytes=settings.cache_megabytes * 10**6,
+        )
+        self.photos = photos.share(mates.rank, mates.world)
+        self.monitor = Monitor(job.folder, held, job.pairs, settings) if mates.leads else None
+        self.generator = Generator(device)
+
+    def _start(self) -> State:
+        settings, job = self.settings, self.job
+        torch.manual_seed(settings.seed)
+        network = build_network(settings.network, {**settings.network_args, "scale": self._scale()})
+        if job.start is not None and not job.resume:
+            network = _start_from(job.start, network)
+        network.to(self.device, memory_format=torch.channels_last)
+        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
+        optimizer = kind(network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+        state = State(settings, network, ema_of(network, settings.ema), optimizer)
+        if job.resume:
+            state.load(job.folder)
+        return state
+
+    def _scale(self) -> int:
+        return int(self.settings.method_args.get("scale", 2))
+
+    def loop(self) -> None:
+        """Step until the budget is used up or the caller asks to stop."""
+        state, clock = self.state, time.monotonic()
+        steps = range(state.step, len(self.photos))
+        workers = 2 if self.device.type == "cuda" else 0
+        for batch in DataLoader(self.photos, batch_size=None, sampler=steps, num_workers=workers):
+            progress = self.team.agree(state.progress, self.device)
+            stopped = bool(self.team.agree(float(self.job.stop()), self.device))
+            if progress >= 1 or stopped:
+                break
+            loss = self._step(batch, progress)
+            now = time.monotonic()
+            state.seconds, clock = state.seconds + now - clock, now
+            state.step += 1
+            if state.step % _LOG_EVERY == 0 or state.step == 1:
+                self._log(loss)
+            if state.step % self.settings.save_every == 0:
+                self._save()
+                clock = time.monotonic()  # a budget in minutes is spent on steps alone
+        self._save()
+
+    def _step(self, batch: Tensor, progress: float) -> Tensor:
+        settings, state = self.settings, self.state
+        for group in state.optimizer.param_groups:
+            group["lr"] = learning_rate(settings, state.step, progress)
+        self.generator.manual_seed((settings.seed * _ENDLESS + state.step) * self.team.world + self.team.rank)
+        with autocast(self.device, self.precision):
+            loss = self.method.loss(self.learner, batch.to(self.device, non_blocking=True), self.generator)
+        state.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if settings.clip:
+            nn.utils.clip_grad_norm_(state.network.parameters(), settings.clip)
+        state.optimizer.step()
+        if settings.ema:
+            state.ema.update_parameters(state.network)
+        return loss.detach()
+
+    def _log(self, loss: Tensor) -> None:
+        value, state = float(loss), self.state
+        if not math.isfinite(value):
+            raise NspError(
+                f"The loss is no longer a number at step {state.step}; use a lower --lr or --precision fp32."
+            )
+        if self.monitor is not None:
+            rate = learning_rate(self.settings, state.step, state.progress)
+            self.monitor.scalars(state.step, {"loss": value, "lr": rate, "seconds": state.seconds})
+            self.job.report(Progress(state.step, min(state.progress, 1.0), value, state.seconds))
+
+    def _save(self) -> None:
+        if self.monitor is None:
+            return
+        self.state.save(self.job.folder)
+        save_model(self.state.weights, self._spec(), self.job.target)
+        with autocast(self.device, self.precision) if self.precision is not Precision.FP32 else nullcontext():
+            self.monitor.look(self.state.step, self.state.weights, self.method, self.device)
+
+    def _spec(self) -> ModelSpec:
+        settings, state = self.settings, self.state
+        return ModelSpec(
+            network=settings.network,
+            network_args={**settings.network_args, "scale": self._scale()},
+            method=settings.method,
+            method_args=settings.method_args,
+            training={
+                "nsp": __version__,
+                "steps": state.step,
+                "minutes": round(state.seconds / 60, 1),
+                "photos": len(self.job.photos),
+                "patch": settings.patch,
+                "batch": settings.batch,
+                "lr": settings.lr,
+                "seed": settings.seed,
+            },
+        )
+
+
+def _start_from(path: Path, network: nn.Module) -> nn.Module:
+    start, _ = load_model(path)
+    try:
+        network.load_state_dict(start.state_dict())
+    except RuntimeError as error:
+        raise ModelError(f"The weights in {path} are of another network than the one to train.") from error
+    return network
