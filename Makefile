@@ -32,18 +32,20 @@ format: $(DEVELOPMENT) ## Format the code and mend what can be mended by itself
 
 clean: ## Remove the environment, caches and the demo's pictures
 	rm -rf $(VENV) demo build dist .pytest_cache .ruff_cache .hypothesis
-	find nsp_cli tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find $(wildcard nsp_cli tests examples benchmarks) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp marks a finished installation; it is made again when what is to be installed changes.
-$(PACKAGE): pyproject.toml constraints.txt
-	@command -v $(PYTHON) >/dev/null || { echo "Found no $(PYTHON); install Python 3.11 or newer, or name one: make PYTHON=/path/to/python"; exit 1; }
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else "nsp needs Python 3.11 or newer and $(PYTHON) is %d.%d; name another: make PYTHON=python3.12" % v[:2])'
-	$(PYTHON) -m venv $(VENV)
+$(PACKAGE): pyproject.toml constraints.txt | $(BIN)/pip
 	$(PIP) install --quiet "pip>=25.1"
 	$(PIP) install --constraint constraints.txt --editable ".[all]"
 	@touch $@
 
-# --group needs pip 25.1, hence the line above.
+# --group needs pip 25.1.
 $(DEVELOPMENT): $(PACKAGE)
 	$(PIP) install --constraint constraints.txt --group dev
 	@touch $@
+
+$(BIN)/pip:
+	@command -v $(PYTHON) >/dev/null || { echo "Found no $(PYTHON); install Python 3.11 or newer, or name one: make PYTHON=/path/to/python"; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else "nsp needs Python 3.11 or newer and $(PYTHON) is %d.%d; name another: make PYTHON=python3.12" % v[:2])'
+	$(PYTHON) -m venv $(VENV)

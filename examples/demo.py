@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from nsp_cli.simulation import Camera, simulate, test_picture
+from nsp_cli.sample import sample_picture
+from nsp_cli.simulation import Camera, simulate
 
 WIDTH, HEIGHT = 640, 480
 CAMERA = Camera(shot_gain=4e-3, read_noise=8e-3, chroma_smoothing=0.8, jpeg_quality=95)  # about ISO 6400
@@ -33,7 +34,7 @@ Panel = tuple[str, Image.Image]
 def take_photo() -> tuple[Image.Image, Image.Image]:
     """The noisy photo and what the same camera would give without noise, both 8-bit RGB."""
     rng = np.random.default_rng(SEED)
-    noisy, clean = simulate(test_picture(HEIGHT, WIDTH, rng), CAMERA, rng)
+    noisy, clean = simulate(sample_picture(HEIGHT, WIDTH, rng), CAMERA, rng)
     return Image.fromarray(np.rint(noisy * 255).astype(np.uint8)), Image.fromarray(
         np.rint(clean * 255).astype(np.uint8)
     )

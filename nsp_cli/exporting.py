@@ -74,6 +74,9 @@ def _graph(pipeline: Pipeline, spec: ModelSpec) -> bytes:
         )
     assert program is not None
     proto = program.model_proto
+    for node in (*proto.graph.node, *(n for function in proto.functions for n in function.node)):
+        node.ClearField("metadata_props")  # stack traces, with the paths of the machine that exported
+        node.ClearField("doc_string")
     onnx.helper.set_model_props(proto, {PIPELINE_KEY: pipeline.spec.to_json(), SPEC_KEY: spec.to_json()})
     return proto.SerializeToString()
 

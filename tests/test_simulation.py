@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from nsp_cli import simulation
+from nsp_cli.sample import sample_picture
 from nsp_cli.simulation import Camera, noise_correlation, simulate, white_noise
 
 SILENT = Camera(shot_gain=0.0, read_noise=0.0)
@@ -122,7 +123,7 @@ def test_odd_and_tiny_sizes(size: tuple[int, int]) -> None:
 
 
 def test_cameras_span_sidd_to_daylight() -> None:
-    scene = simulation.test_picture(96, 128, random())
+    scene = sample_picture(96, 128, random())
     rng = random(1)
     quality = [psnr(*simulate(scene, simulation.random_camera(rng), rng)) for _ in range(60)]
     assert min(quality) < 22  # this scene is darker than most photos, where the same cameras reach 20
@@ -144,11 +145,11 @@ def test_impossible_pictures_are_refused(shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (31, 240), (240, 31), (120, 161)])
 def test_the_picture_is_painted_at_any_size(size: tuple[int, int]) -> None:
-    picture = simulation.test_picture(*size, random())
+    picture = sample_picture(*size, random())
     assert picture.shape == (*size, 3)
     assert picture.dtype == np.float32
     assert 0.0 <= picture.min() <= picture.max() <= 1.0
-    np.testing.assert_array_equal(picture, simulation.test_picture(*size, random()))
+    np.testing.assert_array_equal(picture, sample_picture(*size, random()))
     if min(size) > 100:
         saturation = picture.max(axis=2) - picture.min(axis=2)
         assert saturation.max() > 0.6

@@ -72,8 +72,12 @@ def _folder(source: Path, out: Path | None, recursive: bool, format: str | None)
     if out is None or out.is_file():
         raise UsageError(f"{source} is a folder: say which folder to write to, as in `nsp denoise {source} denoised/`.")
     found = sorted(path for path in (source.rglob("*") if recursive else source.iterdir()) if is_photo(path))
+    inside, results = source.resolve(), out.resolve()
+    if inside == results:
+        raise UsageError(f"{out} is the folder that is read; nsp never writes over its input.")
     # A second run must not take the first run's results, where they lie inside the folder, for photos.
-    photos = [path for path in found if path.is_file() and out.resolve() not in path.resolve().parents]
+    nested = inside in results.parents
+    photos = [path for path in found if path.is_file() and not (nested and results in path.resolve().parents)]
     if not photos:
         raise NoInputError(f"{source} holds no photo{'' if recursive else '; -r looks into its sub-folders'}.")
     return [Work(path, _renamed(out / path.relative_to(source), "", format)) for path in photos]

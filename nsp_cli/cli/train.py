@@ -34,7 +34,7 @@ def train(
         str | None,
         typer.Option(
             "--from",
-            help="Weights to start from, or 'scratch'. Default: those that ship, unless a flag asks for another network.",
+            help="Weights to start from, or 'scratch'. Default: those that ship, unless a flag changes the network.",
         ),
     ] = None,
     minutes: Annotated[float | None, typer.Option("--minutes", help="Budget in minutes of training.")] = None,

@@ -52,8 +52,13 @@ def encode(frame: Frame, quality: int) -> tuple[bytes, tuple[str, ...]]:
     metadata, out = frame.metadata, BytesIO()
     channels = frame.channels()
     warnings: tuple[str, ...] = ()
+    exif: Image.Exif | bytes = b""
+    try:
+        exif = _VerbatimExif(metadata.exif) if metadata.exif else exif
+    except Exception:  # Pillow's parser has many ways to fail
+        warnings += ("EXIF is not kept: it is damaged, and AVIF needs its orientation.",)
     if channels.shape[2] == 2:
-        warnings = ("AVIF has no grey pictures with alpha here: it is written as RGB with equal channels.",)
+        warnings += ("AVIF has no grey pictures with alpha here: it is written as RGB with equal channels.",)
         channels = np.concatenate([np.repeat(channels[:, :, :1], 3, axis=2), channels[:, :, 1:]], axis=2)
     pixels = channels[:, :, 0] if channels.shape[2] == 1 else channels
     Image.fromarray(np.ascontiguousarray(pixels)).save(
@@ -61,7 +66,7 @@ def encode(frame: Frame, quality: int) -> tuple[bytes, tuple[str, ...]]:
         "AVIF",
         quality=quality,
         subsampling="4:0:0" if pixels.ndim == 2 else "4:4:4",
-        exif=_VerbatimExif(metadata.exif) if metadata.exif else b"",
+        exif=exif,
         icc_profile=metadata.icc or b"",
         xmp=metadata.xmp or b"",
     )

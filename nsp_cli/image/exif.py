@@ -30,6 +30,14 @@ _MAKER_NOTE_KEEPS_PLACE_BELOW = 16_384
 """A note further into a TIFF is moved: bytes of padding before it would fill the 64 kB that a JPEG has for EXIF."""
 
 
+def parse_exif(exif: bytes) -> tuple[Tree, Directory]:
+    """The block and its first directory. Raises ValueError where it cannot be read."""
+    tree = Tree(exif)
+    if tree.big:
+        raise ValueError("EXIF has no 64-bit form")
+    return tree, tree.directory(tree.first)
+
+
 def retouch_exif(exif: bytes | None, size: tuple[int, int]) -> bytes | None:
     """EXIF that is true for a picture of `size` (height, width) with new pixels.
 
@@ -40,8 +48,7 @@ def retouch_exif(exif: bytes | None, size: tuple[int, int]) -> bytes | None:
     if exif is None:
         return None
     try:
-        tree = Tree(exif)
-        first = tree.directory(tree.first)
+        tree, first = parse_exif(exif)
     except ValueError:
         return exif
     out = bytearray(exif)
@@ -69,7 +76,7 @@ def retouch_xmp(xmp: bytes | None, size: tuple[int, int]) -> bytes | None:
 
 
 def _set_integer(out: bytearray, tree: Tree, field: Field, value: int) -> None:
-    if field.kind not in (3, LONG) or field.count != 1 or tree.big:
+    if field.kind not in (3, LONG) or field.count != 1:
         return
     kind = LONG if value > 0xFFFF else field.kind
     packed = struct.pack(tree.order + ("I" if kind == LONG else "Hxx"), value)
@@ -94,10 +101,10 @@ def orientation_only(exif: bytes | None) -> bytes | None:
     if exif is None:
         return None
     try:
-        tree = Tree(exif)
-        value = tree.number(tree.directory(tree.first).fields.get(ORIENTATION))
+        tree, first = parse_exif(exif)
     except ValueError:
         return None
+    value = tree.number(first.fields.get(ORIENTATION))
     if value is None or not 2 <= value <= 8:
         return None
     out = bytearray(struct.pack("<2sHI", b"II", 42, 8))
@@ -110,20 +117,24 @@ def exif_dpi(exif: bytes | None) -> tuple[float, float] | None:
     if exif is None:
         return None
     try:
-        tree = Tree(exif)
-        fields = tree.directory(tree.first).fields
+        tree, first = parse_exif(exif)
     except ValueError:
         return None
-    scale = {2: 1.0, 3: 2.54}.get(tree.number(fields.get(296)) or 2)
-    x, y = (_rational(tree, fields.get(tag)) for tag in (282, 283))
-    return (round(x * scale, 2), round(y * scale, 2)) if scale and x and y else None
+    scale = {2: 1.0, 3: 2.54}.get(tree.number(first.fields.get(296)) or 2, 0.0)
+    x, y = (_rational(tree, first.fields.get(tag)) for tag in (282, 283))
+    return plausible_dpi(x * scale, y * scale)
 
 
-def _rational(tree: Tree, field: Field | None) -> float | None:
+def plausible_dpi(x: float, y: float) -> tuple[float, float] | None:
+    """Dots per inch to the hundredth, or None where no container could hold them."""
+    return (round(x, 2), round(y, 2)) if min(x, y) >= 1 and max(x, y) <= 65_535 else None
+
+
+def _rational(tree: Tree, field: Field | None) -> float:
     if field is None or field.kind != 5 or field.count < 1:
-        return None
+        return 0.0
     top, bottom = struct.unpack(tree.order + "II", tree.raw(field)[:8])
-    return top / bottom if bottom else None
+    return top / bottom if bottom else 0.0
 
 
 def exif_from_tiff(tree: Tree) -> tuple[bytes | None, tuple[str, ...]]:

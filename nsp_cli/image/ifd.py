@@ -55,7 +55,7 @@ class Tree:
     def _unpack(self, code: str, at: int) -> int:
         try:
             return struct.unpack_from(self.order + code, self.data, at)[0]
-        except struct.error as error:
+        except (struct.error, OverflowError) as error:
             raise ValueError(f"nothing at byte {at:,} of {len(self.data):,}") from error
 
     def directory(self, offset: int) -> Directory:

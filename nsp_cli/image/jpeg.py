@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import warnings as python_warnings
 from io import BytesIO
 from typing import Any, cast
 
@@ -10,8 +11,12 @@ import numpy as np
 from PIL import Image, JpegImagePlugin
 
 from nsp_cli.errors import InputError
+from nsp_cli.image.exif import exif_dpi
 from nsp_cli.image.formats import check_size
 from nsp_cli.image.frame import Frame, Metadata, split_channels
+
+# Pillow looks for a resolution in EXIF and talks to stderr about odd fields there, which stay as they are anyway.
+python_warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
 
 _SUBSAMPLING = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 _MAX_EXIF, _MAX_XMP, _MAX_IPTC = 65_533 - 6, 65_533 - 29, 65_533 - 27
@@ -27,11 +32,13 @@ def decode(data: bytes) -> Frame:
     image.load()
     pixels, _ = split_channels(np.array(image))
     info = cast(dict[str, Any], image.info)
+    exif = info.get("exif", b"").removeprefix(b"Exif\0\0") or None
     metadata = Metadata(
         icc=info.get("icc_profile") or None,
-        exif=info["exif"].removeprefix(b"Exif\0\0") or None if "exif" in info else None,
+        exif=exif,
         xmp=info.get("xmp") or None,
-        dpi=info.get("dpi"),
+        # Pillow makes up 72 where neither JFIF nor EXIF says anything.
+        dpi=info.get("dpi") if info.get("jfif_unit") in (1, 2) else exif_dpi(exif),
         iptc=info.get("photoshop", {}).get(_IPTC_RESOURCE) or None,
     )
     subsampling = _SUBSAMPLING.get(JpegImagePlugin.get_sampling(image))

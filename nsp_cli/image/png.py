@@ -16,6 +16,7 @@ import numpy as np
 from PIL import PngImagePlugin
 
 from nsp_cli.errors import InputError
+from nsp_cli.image.exif import plausible_dpi
 from nsp_cli.image.formats import check_size
 from nsp_cli.image.frame import Frame, Metadata, Pixels, split_channels
 
@@ -145,7 +146,7 @@ def _read_metadata(chunks: list[Chunk]) -> tuple[Metadata, tuple[str, ...]]:
     dpi = None
     if b"pHYs" in found:
         x, y, unit = struct.unpack(">IIB", found[b"pHYs"])
-        dpi = (round(x * _METRE, 2), round(y * _METRE, 2)) if unit == 1 and x and y else None
+        dpi = plausible_dpi(x * _METRE, y * _METRE) if unit == 1 else None
     warnings: list[str] = []
     if texts:
         names = ", ".join(sorted(keyword.decode("latin-1") for keyword in texts))

@@ -51,6 +51,10 @@ class Region:
                 yield Region(top, left, min(top + side, self.bottom), min(left + side, self.right))
 
 
+MOST_BYTES = 10**9
+"""What one tile may use at most: a photo of 100 megapixels then stays under three times its own float32 size."""
+
+
 def smallest_tile(spec: PipelineSpec) -> int:
     """The side below which a tile would be almost all halo, in pixels."""
     return max(spec.multiple * 8, 32)
@@ -62,10 +66,11 @@ def round_tile(side: int, spec: PipelineSpec) -> int:
 
 
 def choose_tile(spec: PipelineSpec, free_bytes: int, largest: int = 1024) -> int:
-    """The side of the largest tile that, with its halo, uses at most a third of the free memory.
+    """The side of the largest tile that, with its halo, uses a third of the free memory, or `MOST_BYTES`.
 
     Larger tiles waste less on the halo; above `largest` the gain is below the noise of a measurement
     (`benchmarks/inference.py`) and memory only grows.
     """
-    side = int((free_bytes / 3 / spec.working_bytes) ** 0.5) - 2 * spec.halo
+    budget = min(free_bytes / 3, MOST_BYTES)
+    side = int((budget / spec.working_bytes) ** 0.5) - 2 * spec.halo
     return round_tile(max(min(side, largest), smallest_tile(spec)), spec)

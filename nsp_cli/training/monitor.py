@@ -55,7 +55,7 @@ class Monitor:
         if self.held is not None:
             held = self.held.to(device)
             loss = method.loss(network, held, Generator(device).manual_seed(_HELD_SEED))
-            self.scalars(step, {"held-out loss": float(loss)})
+            self.scalars(step, {"loss/held-out": float(loss)})
             noisy = held[:, :, :_CROP, :_CROP][:3]
             strip = torch.cat([torch.cat(list(noisy), 2), torch.cat(list(denoise(noisy).clamp(0, 1)), 2)], 1)
             write(Frame(_eight(strip[None])), self.previews / f"{step:07d}.png", overwrite=True)

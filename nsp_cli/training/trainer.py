@@ -130,9 +130,10 @@ class _Run:
             now = time.monotonic()
             state.seconds, clock = state.seconds + now - clock, now
             state.step += 1
-            if state.step % _LOG_EVERY == 0 or state.step == 1:
-                self._log(loss)
-            if state.step % self.settings.save_every == 0:
+            saves = state.step % self.settings.save_every == 0
+            if saves or state.step % _LOG_EVERY == 0 or state.step == 1:
+                self._log(loss)  # first, so that weights that are no numbers are never saved
+            if saves:
                 self._save()
                 clock = time.monotonic()  # a budget in minutes is spent on steps alone
         self._save()
@@ -161,7 +162,7 @@ class _Run:
             )
         if self.monitor is not None:
             rate = learning_rate(self.settings, state.step, state.progress)
-            self.monitor.scalars(state.step, {"loss": value, "lr": rate, "seconds": state.seconds})
+            self.monitor.scalars(state.step, {"loss/training": value, "lr": rate, "seconds": state.seconds})
             self.job.report(Progress(state.step, min(state.progress, 1.0), value, state.seconds))
 
     def _save(self) -> None:

@@ -1,0 +1,23 @@
+"""Padding agrees with NumPy's reflection, for every size down to one pixel."""
+
+import numpy as np
+import pytest
+import torch
+
+from nsp_cli.ops.padding import pad_to_multiple
+
+
+@pytest.mark.parametrize(("h", "w"), [(1, 1), (1, 7), (2, 3), (5, 4), (9, 16), (31, 17)])
+@pytest.mark.parametrize("multiple", [1, 2, 5, 8])
+@pytest.mark.parametrize("smallest", [1, 16])
+def test_equals_reflection(h: int, w: int, multiple: int, smallest: int) -> None:
+    photo = torch.rand(1, 2, h, w)
+    padded = pad_to_multiple(photo, multiple, smallest)
+    sides = [-(-max(side, smallest) // multiple) * multiple for side in (h, w)]
+    reflected = np.pad(photo.numpy(), ((0, 0), (0, 0), (0, sides[0] - h), (0, sides[1] - w)), mode="reflect")
+    np.testing.assert_array_equal(padded.numpy(), reflected)
+
+
+def test_a_fitting_photo_stays_as_it_is() -> None:
+    photo = torch.rand(1, 3, 8, 12)
+    assert torch.equal(pad_to_multiple(photo, 4), photo)

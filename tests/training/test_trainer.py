@@ -1,0 +1,182 @@
+"""Training: the loss falls, an interrupted run ends like an unbroken one, and several processes agree."""
+
+import json
+import os
+import struct
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from nsp_cli.checkpoint import load_model, load_tensors
+from nsp_cli.errors import ModelError, NspError, UsageError
+from nsp_cli.training import PRESETS, Job, Progress, TrainSettings, saved_settings, train
+from nsp_cli.training.state import learning_rate
+
+TINY = TrainSettings(
+    method_args={"strategy": "canonical", "canonical_strides": (2,), "inputs": 1},
+    network_args={"width": 8, "depth": 1, "residual": True},
+    steps=6,
+    batch=2,
+    patch=48,
+    warmup=1,
+    save_every=3,
+    precision="fp32",
+)
+
+
+def job(photos: Path, target: Path, **changes: object) -> Job:
+    defaults = {"photos": sorted(photos.iterdir()), "target": target, "folder": target.with_suffix(".run")}
+    return Job(**{**defaults, "device": "cpu", **changes})
+
+
+def same(a: Path, b: Path) -> bool:
+    first, second = load_tensors(a)[0], load_tensors(b)[0]
+    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+
+
+@pytest.mark.parametrize("changes", [{}, {"optimizer": "adam", "ema": 0.0, "schedule": "constant", "clip": 0.0}])
+def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(
+    noisy_photos: Path, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    settings = replace(TINY, **changes)
+    whole, broken = tmp_path / "whole.safetensors", tmp_path / "broken.safetensors"
+    train(settings, job(noisy_photos, whole))
+    calls = iter([False, False, False, False, True])
+    train(settings, job(noisy_photos, broken, stop=lambda: next(calls)))
+    state = load_tensors(tmp_path / "broken.run" / "state.safetensors")[1]
+    assert state["step"] == "4"
+    assert not same(whole, broken)
+    assert saved_settings(tmp_path / "broken.run").steps == 6
+    train(saved_settings(tmp_path / "broken.run"), job(noisy_photos, broken, resume=True))
+    assert same(whole, broken)
+
+
+def test_the_loss_falls_on_simulated_noise(noisy_photos: Path, tmp_path: Path) -> None:
+    settings = replace(TINY, steps=201, lr=5e-3, network_args={"width": 16, "depth": 1, "residual": True})
+    steps: list[int] = []
+
+    def report(progress: Progress) -> None:
+        steps.append(progress.step)
+
+    train(settings, job(noisy_photos, tmp_path / "w.safetensors", report=report))
+    assert steps == [1, *range(20, 201, 20)]
+    train(replace(settings, steps=1, lr=1e-9), job(noisy_photos, tmp_path / "s.safetensors"))
+    assert held_out(tmp_path / "w.run") < 0.9 * held_out(tmp_path / "s.run")
+
+
+def held_out(folder: Path) -> float:
+    return scalars(folder)["loss/held-out"][-1]
+
+
+def scalars(folder: Path) -> dict[str, list[float]]:
+    """Everything that the run wrote for TensorBoard: length-prefixed events between two checksums each."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    values: dict[str, list[float]] = {}
+    for file in sorted(folder.glob("events.*")):
+        data, at = file.read_bytes(), 0
+        while at < len(data):
+            (length,) = struct.unpack_from("<Q", data, at)
+            for value in Event.FromString(data[at + 12 : at + 12 + length]).summary.value:
+                values.setdefault(value.tag, []).append(value.simple_value)
+            at += length + 16
+    return values
+
+
+def test_weights_carry_their_recipe(noisy_photos: Path, tmp_path: Path) -> None:
+    train(replace(TINY, steps=1), job(noisy_photos, tmp_path / "w.safetensors"))
+    network, spec = load_model(tmp_path / "w.safetensors")
+    assert spec.method == "nsp"
+    assert spec.method_args["strategy"] == "canonical"
+    assert spec.training["steps"] == 1
+    assert spec.training["photos"] == 5
+    assert network.scale == 2
+
+
+def test_fine_tuning_starts_from_the_weights_it_is_given(noisy_photos: Path, tmp_path: Path) -> None:
+    first = train(replace(TINY, steps=3), job(noisy_photos, tmp_path / "first.safetensors"))
+    slow = replace(TINY, steps=1, lr=1e-12, weight_decay=0.0, ema=0.0, seed=5)
+    train(slow, job(noisy_photos, tmp_path / "next.safetensors", start=first))
+    a, b = load_tensors(first)[0], load_tensors(tmp_path / "next.safetensors")[0]
+    assert all(torch.allclose(a[k], b[k], atol=1e-6) for k in a)
+    with pytest.raises(ModelError, match="another network"):
+        wide = replace(TINY, network_args={"width": 16, "depth": 1})
+        train(wide, job(noisy_photos, tmp_path / "wide.safetensors", start=first))
+
+
+def test_a_preview_and_the_psnr_of_pairs_are_written(noisy_photos: Path, tmp_path: Path) -> None:
+    photos = sorted(noisy_photos.iterdir())
+    pairs = [(photos[0], photos[0])]
+    train(replace(TINY, steps=3), job(noisy_photos, tmp_path / "w.safetensors", pairs=pairs))
+    assert [p.name for p in sorted((tmp_path / "w.run" / "previews").iterdir())] == ["0000003.png"]
+    assert set(scalars(tmp_path / "w.run")) == {"loss/training", "loss/held-out", "lr", "seconds", "psnr"}
+
+
+def test_a_budget_in_minutes_ends(noisy_photos: Path, tmp_path: Path) -> None:
+    train(replace(TINY, steps=None, minutes=0.01), job(noisy_photos, tmp_path / "w.safetensors"))
+    assert 0.01 <= float(load_tensors(tmp_path / "w.run" / "state.safetensors")[1]["seconds"]) / 60 < 0.2
+
+
+def test_the_schedule_warms_up_and_ends_at_zero() -> None:
+    settings = replace(TINY, lr=1.0, warmup=9)
+    assert learning_rate(settings, 0, 0.0) == pytest.approx(0.1)
+    assert learning_rate(settings, 9, 0.0) == pytest.approx(1.0)
+    assert learning_rate(settings, 500, 0.5) == pytest.approx(0.5)
+    assert learning_rate(settings, 1000, 1.0) == pytest.approx(0.0)
+    assert learning_rate(replace(settings, schedule="constant"), 1000, 1.0) == 1.0
+
+
+def test_the_paper_s_preset_is_the_paper_s_recipe() -> None:
+    paper = PRESETS["paper"].settings
+    assert (paper.patch, paper.batch, paper.lr, paper.steps) == (160, 16, 1e-4, 300_000)
+    assert (paper.optimizer, paper.schedule, paper.ema, paper.clip) == ("adam", "constant", 0.0, 0.0)
+    assert paper.network_args == {"width": 128, "depth": 9, "residual": False}
+    assert paper.method_args == {"strategy": "consecutive", "stride": 5, "targets": 1, "inputs": 0}
+
+
+def test_a_loss_that_is_no_number_ends_the_run(noisy_photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(NspError, match="no longer a number"):
+        train(replace(TINY, steps=25, lr=1e30, clip=0.0), job(noisy_photos, tmp_path / "w.safetensors"))
+
+
+def test_unusable_settings_are_usage_errors(noisy_photos: Path, tmp_path: Path) -> None:
+    for wrong in ({"steps": None}, {"minutes": 1.0}, {"steps": 0}, {"batch": 0}, {"optimizer": "sgd"}, {"ema": 1.0}):
+        with pytest.raises(UsageError):
+            replace(TINY, **wrong)
+    with pytest.raises(UsageError, match="--patch of at least 36"):
+        train(replace(TINY, patch=20), job(noisy_photos, tmp_path / "w.safetensors"))
+
+
+def test_two_processes_train_one_network(noisy_photos: Path, tmp_path: Path) -> None:
+    """Both end with the same weights, which are those of neither one's photos alone."""
+    script = tmp_path / "run.py"
+    settings = replace(TINY, steps=3)
+    script.write_text(
+        "import os, pathlib, torch\n"
+        "from nsp_cli.checkpoint import save_tensors\n"
+        "from nsp_cli.training import trainer, TrainSettings, Job\n"
+        "torch.set_num_threads(1)\n"
+        f"settings = TrainSettings.from_json({settings.to_json()!r})\n"
+        f"folder = pathlib.Path({str(tmp_path)!r})\n"
+        f"photos = sorted(pathlib.Path({str(noisy_photos)!r}).iterdir())\n"
+        "rank = os.environ['RANK']\n"
+        "step = trainer._Run._save\n"
+        "def save(run):\n"
+        "    step(run)\n"
+        "    save_tensors(run.state.network.state_dict(), {}, folder / f'rank{rank}.safetensors')\n"
+        "trainer._Run._save = save\n"
+        "trainer.train(settings, Job(photos, folder / 'two.safetensors', folder / 'two.run', device='cpu'))\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert same(tmp_path / "rank0.safetensors", tmp_path / "rank1.safetensors")
+    assert (tmp_path / "two.safetensors").exists()
+    assert json.loads(load_tensors(tmp_path / "two.run" / "state.safetensors")[1]["settings"])["steps"] == 3
+    train(settings, job(noisy_photos, tmp_path / "one.safetensors"))
+    assert not same(tmp_path / "one.safetensors", tmp_path / "two.safetensors")

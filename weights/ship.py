@@ -1,0 +1,55 @@
+"""Take trained weights into `weights/`: as float16, with their line in manifest.json.
+
+    python weights/ship.py TRAINED.safetensors NAME --photos "what it saw" --licence "terms" --quality "what it reaches"
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+
+from nsp_cli.checkpoint import load_model, save_model
+from nsp_cli.models import sha256
+
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("trained", type=Path)
+    parser.add_argument("name")
+    for text in ("photos", "licence", "quality"):
+        parser.add_argument(f"--{text}", required=True)
+    parser.add_argument("--default", action="store_true")
+    arguments = parser.parse_args()
+
+    network, spec = load_model(arguments.trained)
+    target = HERE / f"{arguments.name}.safetensors"
+    save_model(network, spec, target, torch.float16)
+    size = sum(p.numel() for p in network.parameters())
+    entry = {
+        "name": arguments.name,
+        "file": target.name,
+        "sha256": sha256(target),
+        "method": f"{spec.method} ({spec.method_args.get('strategy', 'as published')})",
+        "network": f"{spec.network}, {size / 1e6:.2f} M",
+        "photos": arguments.photos,
+        "licence": arguments.licence,
+        "quality": arguments.quality,
+        "default": arguments.default,
+    }
+    manifest = HERE / "manifest.json"
+    models = json.loads(manifest.read_text())["models"] if manifest.exists() else []
+    if arguments.default:
+        models = [{**model, "default": False} for model in models]
+    models = [model for model in models if model["name"] != arguments.name]
+    models.insert(0 if arguments.default else len(models), entry)
+    manifest.write_text(json.dumps({"models": models}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"{target}: {target.stat().st_size / 1e6:.2f} MB, {size} parameters")
+
+
+if __name__ == "__main__":
+    main()
