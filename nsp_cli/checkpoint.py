@@ -10,9 +10,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from nsp_cli.atomic import atomic_write
 from nsp_cli.errors import ModelError
 from nsp_cli.networks import build_network
+from nsp_cli.publishing import publish
 from nsp_cli.spec import ModelSpec
 
 SPEC_KEY = "nsp.model"
@@ -21,7 +21,7 @@ SPEC_KEY = "nsp.model"
 def save_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], path: Path) -> None:
     """Write a safetensors file whole or not at all, over what was there. Raises `OutputError`."""
     data = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, dict(metadata))
-    atomic_write(path, data, overwrite=True)
+    publish(data, path, overwrite=True)
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -100,4 +100,4 @@ def _enlarge(pixels: Pixels, scale: int) -> Pixels:
     import cv2
 
     large = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-    return large.reshape(*large.shape[:2], *pixels.shape[2:])
+    return large.reshape(*large.shape[:2], *pixels.shape[2:]).astype(pixels.dtype, copy=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +75,7 @@ def score(result: Pixels, clean: Pixels) -> Scores:
     if result.shape[:2] != clean.shape[:2]:
         raise InputError(f"A pair must have one size, got {result.shape[:2]} and {clean.shape[:2]}.")
     a, b = to_uint8(result), to_uint8(clean)
-    similarity = structural_similarity(
+    similarity: Any = structural_similarity(
         a, b, channel_axis=2, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255
     )
     return Scores(psnr(a, b), float(similarity))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import warnings
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-from nsp_cli.atomic import atomic_write
 from nsp_cli.backends.onnx_backend import PIPELINE_KEY, OnnxBackend
 from nsp_cli.checkpoint import SPEC_KEY
 from nsp_cli.errors import ModelError, UnavailableError
 from nsp_cli.methods import Pipeline
+from nsp_cli.publishing import publish
 from nsp_cli.spec import ModelSpec
 
 OPSET = 18
@@ -36,7 +37,7 @@ def export(pipeline: Pipeline, spec: ModelSpec, target: Path, *, overwrite: bool
     model = _graph(pipeline, spec)
     temporary = target.with_name(f".nsp-{target.name}.part")
     try:
-        atomic_write(temporary, model, overwrite=True)
+        publish(model, temporary, overwrite=True)
         worst = _disagreement(pipeline, OnnxBackend(temporary, "cpu"))
     finally:
         temporary.unlink(missing_ok=True)
@@ -44,14 +45,15 @@ def export(pipeline: Pipeline, spec: ModelSpec, target: Path, *, overwrite: bool
         raise ModelError(
             f"onnxruntime and torch differ by {worst:.1e}, more than {TOLERANCE:.0e}; nothing was written."
         )
-    atomic_write(target, model, overwrite=overwrite)
+    publish(model, target, overwrite=overwrite)
     return worst
 
 
 def _graph(pipeline: Pipeline, spec: ModelSpec) -> bytes:
     try:
         import onnx
-        import onnxscript  # noqa: F401
+
+        import_module("onnxscript")  # torch's exporter needs it, and says so less clearly
     except ImportError as error:
         raise UnavailableError(
             "Export needs onnx and onnxscript; install them with: pip install 'nsp-cli[export]'."

@@ -54,7 +54,7 @@ def shipped() -> list[ModelInfo]:
     folder = shipped_folder()
     try:
         entries: list[dict[str, Any]] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["models"]
-        return [ModelInfo(**{**entry, "path": folder / entry.pop("file")}) for entry in entries]
+        return [ModelInfo(path=folder / entry.pop("file"), **entry) for entry in entries]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{folder / 'manifest.json'} cannot be read: {error}.") from error
 

@@ -134,9 +134,10 @@ def noise_correlation(residual: NDArray[np.floating], max_lag: int) -> Correlati
 def _autocorrelation(plane: NDArray[np.floating], max_lag: int) -> NDArray[np.float64]:
     centred = np.asarray(plane - plane.mean(), np.float64)
     height, width = centred.shape
-    across = [np.mean(centred[:, lag:] * centred[:, : width - lag]) for lag in range(max_lag + 1)]
-    down = [np.mean(centred[lag:] * centred[: height - lag]) for lag in range(max_lag + 1)]
-    return np.add(across, down) / (across[0] + down[0])
+    lags = range(max_lag + 1)
+    across = np.array([np.mean(centred[:, lag:] * centred[:, : width - lag]) for lag in lags])
+    down = np.array([np.mean(centred[lag:] * centred[: height - lag]) for lag in lags])
+    return (across + down) / (across[0] + down[0])
 
 
 def _mosaic(linear: Picture) -> Picture:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from enum import StrEnum
 
@@ -68,7 +68,7 @@ def free_bytes(device: torch.device) -> int:
 
 
 @contextmanager
-def memory_errors() -> Iterator[None]:
+def memory_errors() -> Generator[None]:
     """Turn every way in which torch says "out of memory" into `MemoryLimitError`."""
     try:
         yield

@@ -56,7 +56,7 @@ def _providers(device: str) -> list[str]:
     if device == "auto":
         return [_PROVIDERS[kind] for kind in ("cuda", "cpu") if _PROVIDERS[kind] in there]
     provider = _PROVIDERS.get(device.split(":", maxsplit=1)[0])
-    if provider not in there:
+    if provider is None or provider not in there:
         raise BackendError(f"onnxruntime has no provider for the device '{device}' here; use --device cpu.")
     return [provider]
 

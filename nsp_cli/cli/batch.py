@@ -12,7 +12,7 @@ from pathlib import Path
 
 from nsp_cli.cli.console import Reporter, complain, err, progress, rate, warn
 from nsp_cli.cli.options import IfExists
-from nsp_cli.errors import NoInputError, NspError, OutputError, UsageError
+from nsp_cli.errors import InputError, MemoryLimitError, NoInputError, NspError, OutputError, UsageError
 from nsp_cli.image import SUFFIXES, WRITABLE, Frame, encode, is_photo, read, write
 
 PIPE = "-"
@@ -34,6 +34,10 @@ class Writing:
     format: str | None = None
     keep_metadata: bool = True
     if_exists: IfExists = IfExists.FAIL
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.quality <= 100:
+            raise UsageError(f"--quality must be between 1 and 100, got {self.quality}.")
 
 
 def plan(paths: Sequence[str], *, recursive: bool, format: str | None) -> tuple[list[Work], bool]:
@@ -135,8 +139,10 @@ def run(
                     skipped += 1
                 else:
                     megapixels += _one(work.source, target, change, writing, reporter)
-            except NspError as error:
+            except (InputError, OutputError, MemoryLimitError) as error:
                 failures.append(str(error))
+            except NspError:  # a wrong flag or a missing device is wrong for every photo
+                raise
             except Exception as error:  # one photo's surprise must not end a night's batch
                 failures.append(f"{work.source}: internal error, {type(error).__name__}: {error}")
                 if verbose:

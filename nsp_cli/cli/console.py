@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -35,7 +35,7 @@ class Reporter:
 
 
 @contextmanager
-def progress(items: int, unit: str, *, quiet: bool = False) -> Iterator[Reporter]:
+def progress(items: int, unit: str, *, quiet: bool = False) -> Generator[Reporter]:
     """Show the way through `items` pieces of work."""
     if quiet:
         yield Reporter(lambda _: None, lambda _: None, lambda: None)

@@ -34,18 +34,18 @@ class Precisions(StrEnum):
 Model = Annotated[
     str | None, typer.Option("-m", "--model", help="A name of `nsp models`, or a .safetensors or .onnx file.")
 ]
-Tile = Annotated[int, typer.Option("-t", "--tile", min=0, help="Side of a tile in pixels; 0: from free memory.")]
+Tile = Annotated[int, typer.Option("-t", "--tile", help="Side of a tile in pixels; 0: from free memory.")]
 Device = Annotated[str, typer.Option("--device", envvar="NSP_DEVICE", help="auto, cuda, mps or cpu.")]
 Precision = Annotated[Precisions, typer.Option("--precision", help="Number format of the network.")]
 Backend = Annotated[Backends, typer.Option("--backend", help="Runtime; the model's file decides by itself.")]
-Strength = Annotated[float, typer.Option("--strength", min=0, max=100, help="0 keeps the photo, 100 is all of it.")]
+Strength = Annotated[float, typer.Option("--strength", help="0 keeps the photo, 100 is the whole effect.")]
 Exists = Annotated[
     IfExists | None,
     typer.Option("--if-exists", help="For an output that exists; default: fail for one file, skip for a folder."),
 ]
 Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Take a folder's sub-folders too.")]
 Format = Annotated[str | None, typer.Option("-f", "--format", help="png, jpeg, tiff or webp; default: the input's.")]
-Quality = Annotated[int, typer.Option("-q", "--quality", min=1, max=100, help="Of JPEG and WebP.")]
+Quality = Annotated[int, typer.Option("-q", "--quality", help="Of JPEG and WebP.")]
 NoMetadata = Annotated[bool, typer.Option("--no-metadata", help="Leave out EXIF, XMP and the colour profile.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Errors only.")]

@@ -4,7 +4,7 @@
 
     formats      the table: suffixes, first bytes, what each format can hold, which module reads and writes it
     reading      read            png  jpeg  tiff  webp  avif     one codec each: bytes to Frame, Frame to bytes
-    writing      write, encode   publishing                      the file appears whole or not at all
+    writing      write, encode                                   the file appears whole or not at all (`publishing`)
     exif, ifd    EXIF blocks: true after a change of size, in and out of TIFF
 
 Importing this package imports NumPy alone; Pillow, OpenCV and tifffile load with the first file of their format.

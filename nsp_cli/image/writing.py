@@ -11,7 +11,7 @@ from nsp_cli.errors import OutputError
 from nsp_cli.image.exif import exif_dpi, orientation_only, retouch_exif, retouch_xmp
 from nsp_cli.image.formats import BY_NAME, WRITABLE, Format
 from nsp_cli.image.frame import Frame, Metadata, from_unit, to_unit
-from nsp_cli.image.publishing import publish
+from nsp_cli.publishing import publish
 
 _LABELS = {"icc": "the colour profile", "exif": "EXIF", "xmp": "XMP", "dpi": "the print resolution", "iptc": "IPTC"}
 

@@ -1,0 +1,1 @@
+"""Pure functions on photos and tensors: PD, cells, padding, tiles."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -39,7 +39,7 @@ class Team:
 
 
 @contextmanager
-def team(device: torch.device) -> Iterator[tuple[Team, torch.device]]:
+def team(device: torch.device) -> Generator[tuple[Team, torch.device]]:
     """Join the processes that `torchrun` started, each with a device of its own, and part from them at the end."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:

@@ -13,7 +13,6 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.utils.data import DataLoader
 
-from nsp_cli import __version__
 from nsp_cli.backends.device import Precision, autocast, choose_device, choose_precision
 from nsp_cli.checkpoint import load_model, save_model
 from nsp_cli.errors import ModelError, NspError, UsageError
@@ -25,6 +24,7 @@ from nsp_cli.training.monitor import Monitor
 from nsp_cli.training.photos import NoisyPhotos, hold_out
 from nsp_cli.training.settings import TrainSettings
 from nsp_cli.training.state import State, ema_of, learning_rate
+from nsp_cli.version import __version__
 
 _ENDLESS = 10**9
 _LOG_EVERY = 20
@@ -105,7 +105,7 @@ class _Run:
         network = build_network(settings.network, {**settings.network_args, "scale": self._scale()})
         if job.start is not None and not job.resume:
             network = _start_from(job.start, network)
-        network.to(self.device, memory_format=torch.channels_last)
+        network.to(device=self.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
         optimizer = kind(network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
         state = State(settings, network, ema_of(network, settings.ema), optimizer)

@@ -93,7 +93,13 @@ def test_a_folder_is_mirrored_past_a_bad_file(weights: Weights, noisy_photos: Pa
     out = tmp_path / "out"
     done = nsp("denoise", noisy_photos, out, "-r", "-m", weights())
     assert done.returncode == 1
-    assert sorted(str(p.relative_to(out)) for p in out.rglob("*.*")) == ["1.png", "2.png", "3.png", "4.png", "sub/0.png"]
+    assert sorted(str(p.relative_to(out)) for p in out.rglob("*.*")) == [
+        "1.png",
+        "2.png",
+        "3.png",
+        "4.png",
+        "sub/0.png",
+    ]
     assert done.stderr.count(b"error:") == 1
     assert b"bad.png" in done.stderr
     assert b"Traceback" not in done.stderr
@@ -224,7 +230,22 @@ def test_models_lists_what_ships_and_what_is_the_user_s(
 
 def test_train_stop_and_resume(noisy_photos: Path, tmp_path: Path) -> None:
     target = tmp_path / "mine.safetensors"
-    flags = ["--steps", 4, "--width", 8, "--depth", 1, "--batch", 2, "--patch", 54, "--save-every", 2, "--device", "cpu"]
+    flags = [
+        "--steps",
+        4,
+        "--width",
+        8,
+        "--depth",
+        1,
+        "--batch",
+        2,
+        "--patch",
+        54,
+        "--save-every",
+        2,
+        "--device",
+        "cpu",
+    ]
     assert run("train", noisy_photos, "-o", target, *flags)[0] == 0
     assert run("denoise", noisy_photos / "0.png", tmp_path / "out.png", "-m", target)[0] == 0
     code, said = run("train", noisy_photos, "-o", target, *flags)

@@ -103,8 +103,8 @@ def test_fine_tuning_starts_from_the_weights_it_is_given(noisy_photos: Path, tmp
     train(slow, job(noisy_photos, tmp_path / "next.safetensors", start=first))
     a, b = load_tensors(first)[0], load_tensors(tmp_path / "next.safetensors")[0]
     assert all(torch.allclose(a[k], b[k], atol=1e-6) for k in a)
+    wide = replace(TINY, network_args={"width": 16, "depth": 1})
     with pytest.raises(ModelError, match="another network"):
-        wide = replace(TINY, network_args={"width": 16, "depth": 1})
         train(wide, job(noisy_photos, tmp_path / "wide.safetensors", start=first))
 
 
