@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Mapping
 from dataclasses import replace
@@ -74,13 +75,17 @@ def train(
     from nsp_cli import training
     from nsp_cli.evaluation import find_pairs
 
+    # torchrun starts this command several times: one of them speaks, and looks after the files.
+    leads = os.environ.get("RANK", "0") == "0"
+    quiet = quiet or not leads
     folder = output.with_suffix(".run")
     found = find_photos(photos or [])
     if resume:
         _refuse_settings(context)
         settings, begin = training.saved_settings(folder), None
     else:
-        _refuse_overwriting(output, folder)
+        if leads:
+            _refuse_overwriting(output, folder)
         method_args = {"strategy": strategy, "stride": stride, "targets": targets, "inputs": inputs, "scale": scale}
         network_args = {"width": width, "depth": depth, "residual": residual}
         given = {

@@ -56,7 +56,9 @@ def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(
 
 
 def test_the_loss_falls_on_simulated_noise(noisy_photos: Path, tmp_path: Path) -> None:
-    settings = replace(TINY, steps=201, lr=5e-3, network_args={"width": 16, "depth": 1, "residual": True})
+    settings = replace(
+        TINY, steps=201, lr=5e-3, save_every=1000, network_args={"width": 16, "depth": 1, "residual": True}
+    )
     steps: list[int] = []
 
     def report(progress: Progress) -> None:

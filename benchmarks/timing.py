@@ -1,0 +1,78 @@
+"""Side-by-side timing: every candidate in turn, round after round, and medians, because machines are noisy."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+import torch
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """Seconds of every round of every candidate."""
+
+    seconds: Mapping[str, Sequence[float]]
+
+    def median(self, name: str) -> float:
+        return statistics.median(self.seconds[name])
+
+    def ratio(self, name: str, reference: str) -> float:
+        """How many times faster than the reference: the median over rounds, of neighbours in time."""
+        pairs = zip(self.seconds[reference], self.seconds[name], strict=True)
+        return statistics.median(slow / fast for slow, fast in pairs)
+
+
+def interleave(
+    candidates: Mapping[str, Callable[[], object]], repeats: int, device: torch.device | None = None
+) -> Rounds:
+    """Call A B C A B C …, `repeats` times after one round that warms up and is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
+    for turn in range(repeats + 1):
+        for name, call in candidates.items():
+            started = time.perf_counter()
+            call()
+            if device is not None and device.type != "cpu":
+                torch.accelerator.synchronize(device)
+            if turn:
+                seconds[name].append(time.perf_counter() - started)
+    return Rounds(seconds)
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A GitHub table on stdout; the first column is text, the others are figures."""
+    lines = [list(header), *(list(row) for row in rows)]
+    widths = [max(map(len, column)) for column in zip_longest(*lines, fillvalue="")]
+    lines.insert(1, ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])])
+    for line in lines:
+        cells = [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]
+        print("| " + " | ".join(cells) + " |", flush=True)
+
+
+def parser(doc: str | None, repeats: int = 5) -> argparse.ArgumentParser:
+    """A parser whose help is the script's own docstring, with the flags that all timings have."""
+    made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--repeats", type=int, default=repeats, help="rounds that are counted (%(default)s)")
+    made.add_argument("--threads", type=int, default=0, help="threads of torch and onnxruntime (all cores)")
+    made.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
+    return made
+
+
+def use_threads(threads: int) -> None:
+    """Limit torch's threads (0: leave them) and print what the figures below were measured with."""
+    if threads:
+        torch.set_num_threads(threads)
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} thread(s)\n")
+
+
+def why_not_compiled(device: torch.device) -> str | None:
+    """None where torch.compile works, or the first line of what it says (no C++ compiler, no Triton, …)."""
+    try:
+        torch.compile(lambda x: torch.relu(x) + 1)(torch.zeros(8, device=device))  # pyright: ignore
+    except Exception as error:  # each inductor backend has its own exceptions
+        return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return None
