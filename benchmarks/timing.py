@@ -46,7 +46,7 @@ def interleave(
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A GitHub table on stdout; the first column is text, the others are figures."""
     lines = [list(header), *(list(row) for row in rows)]
-    widths = [max(map(len, column)) for column in zip_longest(*lines, fillvalue="")]
+    widths = [max(3, *map(len, column)) for column in zip_longest(*lines, fillvalue="")]
     lines.insert(1, ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])])
     for line in lines:
         cells = [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]

@@ -88,9 +88,10 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     "photographer": Preset(
         TrainSettings(
-            method_args={"strategy": "canonical", "inputs": 2, "canonical_strides": (2, 3)},
+            method_args={"strategy": "canonical", "inputs": 1, "canonical_strides": (3, 4)},
             network_args={"width": 64, "depth": 5, "residual": True},
             minutes=30.0,
+            patch=240,
         ),
         "a small network with a blind residual on canonical pairs: 30 photos, no GPU, half an hour",
     ),

@@ -1,0 +1,101 @@
+"""Milliseconds of a training step (loss, backward, optimizer) by precision, memory layout and torch.compile.
+
+    python benchmarks/training_step.py [--preset photographer] [--batch N] [--patch N]
+
+Every variant trains its own copy of the same network on the same photos and the same pairs. "contiguous" undoes what
+the trainer does: the weights and the network's input are NCHW.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from itertools import product
+
+import torch
+from timing import interleave, parser, print_table, use_threads, why_not_compiled
+from torch import Generator, Tensor, nn
+
+from nsp_cli.backends.device import Precision, autocast, choose_device
+from nsp_cli.methods import build_method
+from nsp_cli.networks import build_network
+from nsp_cli.training import PRESETS, TrainSettings
+
+_STEPS = 4
+"""Steps in one timed call, so that methods which draw their stride show it in the mean."""
+
+
+class _Contiguous(nn.Module):
+    """Gives the network its input in NCHW order, whatever the method made."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x.contiguous())
+
+
+def make_steps(
+    settings: TrainSettings, photos: Tensor, precision: Precision, *, channels_last: bool, compiled: bool
+) -> Callable[[], None]:
+    """A call that takes `_STEPS` training steps."""
+    torch.manual_seed(0)
+    method = build_method(settings.method, settings.method_args)
+    scale = int(settings.method_args.get("scale", 2))
+    network = build_network(settings.network, {**settings.network_args, "scale": scale}).to(photos.device)
+    if channels_last:
+        network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    learner: nn.Module = network if channels_last else _Contiguous(network)
+    if compiled:
+        learner = torch.compile(learner)  # pyright: ignore[reportAssignmentType]
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
+    optimizer = kind(network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+    generator = Generator(photos.device)
+
+    def steps() -> None:
+        for seed in range(_STEPS):
+            generator.manual_seed(seed)
+            with autocast(photos.device, precision):
+                loss = method.loss(learner, photos, generator)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+
+    return steps
+
+
+def main() -> None:
+    flags = parser(__doc__, repeats=3)
+    flags.add_argument("--preset", choices=list(PRESETS), default="photographer", help="network, pairs, batch")
+    flags.add_argument("--batch", type=int, default=0, help="photos in a step (the preset's)")
+    flags.add_argument("--patch", type=int, default=0, help="their side in pixels (the preset's)")
+    args = flags.parse_args()
+    use_threads(args.threads)
+    settings, device = PRESETS[args.preset].settings, choose_device(args.device)
+    batch, patch = args.batch or settings.batch, args.patch or settings.patch
+    photos = torch.rand(batch, 3, patch, patch, generator=Generator().manual_seed(0)).to(device)
+    missing = why_not_compiled(device)
+    if missing is not None:
+        print(f"Without torch.compile: {missing}\n")
+
+    variants: dict[str, Callable[[], None]] = {}
+    for precision, channels_last, compiled in product(
+        (Precision.FP32, Precision.BF16), (False, True), (False, True)[: 1 if missing else 2]
+    ):
+        name = f"{precision}, {'channels last' if channels_last else 'contiguous'}{', compiled' if compiled else ''}"
+        make = partial(make_steps, channels_last=channels_last, compiled=compiled)
+        variants[name] = make(settings, photos, precision)
+    times = interleave(variants, args.repeats, device)
+    reference = next(iter(variants))
+    print_table(
+        [f"{args.preset}, batch {batch}, patch {patch}", "ms a step", "faster"],
+        [
+            [name, f"{1e3 * times.median(name) / _STEPS:.0f}", f"{times.ratio(name, reference):.2f}×"]
+            for name in variants
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()
