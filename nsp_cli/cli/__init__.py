@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 
 
 def main() -> None:
     """Run `nsp` and exit: 0 done, 1 some files failed, 2 usage, 3 no input, 4 not available, 130 stopped."""
     from nsp_cli.cli.app import app
-    from nsp_cli.cli.console import complain
+    from nsp_cli.cli.console import complain, warn
     from nsp_cli.errors import NspError
 
+    warnings.showwarning = lambda message, *_: warn(str(message))
     try:
         app(prog_name="nsp")
     except NspError as error:

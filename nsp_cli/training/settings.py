@@ -22,7 +22,8 @@ class TrainSettings:
     lr, optimizer, weight_decay, warmup : peak learning rate, "adam" or "adamw", its decay, steps of linear warm-up
     schedule : "cosine" (to zero) or "constant"
     ema : decay of the weights' moving average, 0 for none; clip : largest gradient norm, 0 for none
-    precision, compile : see `backends.device.Precision`; torch.compile for the network
+    precision : see `backends.device.Precision`
+    compile : torch.compile the network; None where it helps, which is on CUDA (`benchmarks/training_step.py`)
     seed : decides crops, pairs and initial weights
     save_every : steps between two states on the disk, with held-out loss and preview
     cache_megabytes : decoded photos that are kept
@@ -44,7 +45,7 @@ class TrainSettings:
     ema: float = 0.998
     clip: float = 1.0
     precision: str = "auto"
-    compile: bool = False
+    compile: bool | None = None
     seed: int = 0
     save_every: int = 500
     cache_megabytes: int = 2000

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -85,7 +86,8 @@ class _Run:
         self.precision = choose_precision(device, Precision(settings.precision))
         self.state = self._start()
         learner = mates.wrap(self.state.network)
-        self.learner: nn.Module = torch.compile(learner) if settings.compile else learner  # pyright: ignore
+        compiles = _helps_to_compile(device) if settings.compile is None else settings.compile
+        self.learner: nn.Module = torch.compile(learner) if compiles else learner  # pyright: ignore
         training, held = hold_out(job.photos)
         photos = NoisyPhotos(
             training,
@@ -191,6 +193,10 @@ class _Run:
                 "seed": settings.seed,
             },
         )
+
+
+def _helps_to_compile(device: torch.device) -> bool:
+    return device.type == "cuda" and find_spec("triton") is not None
 
 
 def _start_from(path: Path, network: nn.Module) -> nn.Module:

@@ -240,7 +240,7 @@ def test_train_stop_and_resume(noisy_photos: Path, tmp_path: Path) -> None:
         "--batch",
         2,
         "--patch",
-        54,
+        72,
         "--save-every",
         2,
         "--device",
@@ -260,6 +260,6 @@ def test_train_from_weights_takes_their_network(weights: Weights, noisy_photos: 
     from nsp_cli.checkpoint import load_model
 
     target = tmp_path / "tuned.safetensors"
-    flags = ["--steps", 1, "--batch", 1, "--patch", 54, "--device", "cpu"]
+    flags = ["--steps", 1, "--batch", 1, "--patch", 72, "--device", "cpu"]
     assert run("train", noisy_photos, "-o", target, "--from", weights(), *flags)[0] == 0
     assert load_model(target)[1].network_args == {"width": 8, "depth": 1, "residual": True, "scale": 2}

@@ -1,6 +1,5 @@
 """Training: the loss falls, an interrupted run ends like an unbroken one, and several processes agree."""
 
-import json
 import os
 import struct
 import subprocess
@@ -153,32 +152,59 @@ def test_unusable_settings_are_usage_errors(noisy_photos: Path, tmp_path: Path) 
         train(replace(TINY, patch=20), job(noisy_photos, tmp_path / "w.safetensors"))
 
 
+def torchrun(*arguments: object) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+_RANKS = """
+import os, pathlib, sys, torch
+from nsp_cli.checkpoint import save_tensors
+from nsp_cli.training import Job, TrainSettings, trainer
+
+torch.set_num_threads(1)
+settings, photos, folder = sys.argv[1], sorted(pathlib.Path(sys.argv[2]).iterdir()), pathlib.Path(sys.argv[3])
+save = trainer._Run._save
+
+def save_each_rank(run):
+    save(run)
+    save_tensors(run.state.network.state_dict(), {}, folder / f"rank{os.environ['RANK']}.safetensors")
+
+trainer._Run._save = save_each_rank
+job = Job(photos, folder / "two.safetensors", folder / "two.run", device="cpu")
+trainer.train(TrainSettings.from_json(settings), job)
+"""
+
+
 def test_two_processes_train_one_network(noisy_photos: Path, tmp_path: Path) -> None:
     """Both end with the same weights, which are those of neither one's photos alone."""
-    script = tmp_path / "run.py"
     settings = replace(TINY, steps=3)
-    script.write_text(
-        "import os, pathlib, torch\n"
-        "from nsp_cli.checkpoint import save_tensors\n"
-        "from nsp_cli.training import trainer, TrainSettings, Job\n"
-        "torch.set_num_threads(1)\n"
-        f"settings = TrainSettings.from_json({settings.to_json()!r})\n"
-        f"folder = pathlib.Path({str(tmp_path)!r})\n"
-        f"photos = sorted(pathlib.Path({str(noisy_photos)!r}).iterdir())\n"
-        "rank = os.environ['RANK']\n"
-        "step = trainer._Run._save\n"
-        "def save(run):\n"
-        "    step(run)\n"
-        "    save_tensors(run.state.network.state_dict(), {}, folder / f'rank{rank}.safetensors')\n"
-        "trainer._Run._save = save\n"
-        "trainer.train(settings, Job(photos, folder / 'two.safetensors', folder / 'two.run', device='cpu'))\n"
-    )
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
+    (tmp_path / "ranks.py").write_text(_RANKS)
+    torchrun(tmp_path / "ranks.py", settings.to_json(), noisy_photos, tmp_path)
     assert same(tmp_path / "rank0.safetensors", tmp_path / "rank1.safetensors")
-    assert (tmp_path / "two.safetensors").exists()
-    assert json.loads(load_tensors(tmp_path / "two.run" / "state.safetensors")[1]["settings"])["steps"] == 3
     train(settings, job(noisy_photos, tmp_path / "one.safetensors"))
     assert not same(tmp_path / "one.safetensors", tmp_path / "two.safetensors")
+
+
+def test_torchrun_runs_the_command_line(noisy_photos: Path, tmp_path: Path) -> None:
+    target = tmp_path / "team.safetensors"
+    flags = [
+        "--minutes",
+        "0.01",
+        "--width",
+        "8",
+        "--depth",
+        "1",
+        "--batch",
+        "2",
+        "--patch",
+        "72",
+        "--device",
+        "cpu",
+        "--quiet",
+    ]
+    torchrun("-m", "nsp_cli", "train", noisy_photos, "-o", target, *flags)
+    assert load_model(target)[1].training["steps"] >= 1
+    assert saved_settings(tmp_path / "team.run").minutes == 0.01
