@@ -230,22 +230,7 @@ def test_models_lists_what_ships_and_what_is_the_user_s(
 
 def test_train_stop_and_resume(noisy_photos: Path, tmp_path: Path) -> None:
     target = tmp_path / "mine.safetensors"
-    flags = [
-        "--steps",
-        4,
-        "--width",
-        8,
-        "--depth",
-        1,
-        "--batch",
-        2,
-        "--patch",
-        72,
-        "--save-every",
-        2,
-        "--device",
-        "cpu",
-    ]
+    flags = "--steps 4 --width 8 --depth 1 --batch 2 --patch 72 --save-every 2 --device cpu".split()
     assert run("train", noisy_photos, "-o", target, *flags)[0] == 0
     assert run("denoise", noisy_photos / "0.png", tmp_path / "out.png", "-m", target)[0] == 0
     code, said = run("train", noisy_photos, "-o", target, *flags)
@@ -260,6 +245,6 @@ def test_train_from_weights_takes_their_network(weights: Weights, noisy_photos: 
     from nsp_cli.checkpoint import load_model
 
     target = tmp_path / "tuned.safetensors"
-    flags = ["--steps", 1, "--batch", 1, "--patch", 72, "--device", "cpu"]
+    flags = "--steps 1 --batch 1 --patch 72 --device cpu".split()
     assert run("train", noisy_photos, "-o", target, "--from", weights(), *flags)[0] == 0
     assert load_model(target)[1].network_args == {"width": 8, "depth": 1, "residual": True, "scale": 2}
