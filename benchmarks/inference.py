@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from timing import interleave, parser, print_table, use_threads, why_not_compiled
+from timing import failure, interleave, parser, print_table, use_threads
 
 from nsp_cli import engine
 from nsp_cli.api import export, load_model
@@ -31,6 +31,7 @@ from nsp_cli.spec import Task
 
 _REFERENCE = "torch, fp32"
 _FLOAT32 = (_REFERENCE, "torch compiled, fp32", "onnxruntime, fp32")
+_SMALL = np.zeros((1, 3, 64, 64), np.float32)
 
 
 def noisy_photo(megapixels: float) -> Frame:
@@ -53,7 +54,11 @@ def open_backends(
     backends: dict[str, Backend] = {}
     for kind in ("torch", "torch compiled") if compiled else ("torch",):
         for precision in precisions:
-            backends[f"{kind}, {precision}"] = torch_backend(precision, compile=kind != "torch")
+            backend = torch_backend(precision, compile=kind != "torch")
+            if kind != "torch" and (reason := failure(partial(backend.run, _SMALL))) is not None:
+                print(f"Left out: {kind}, {precision}: {reason}\n")
+            else:
+                backends[f"{kind}, {precision}"] = backend
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.onnx"
         export(model, file)
@@ -71,13 +76,9 @@ def main() -> None:
     args = flags.parse_args()
     use_threads(args.threads)
     device = choose_device(args.device)
-    missing = "--no-compile" if args.no_compile else why_not_compiled(device)
-    if missing is not None:
-        print(f"Without torch.compile: {missing}\n")
-
     photo = noisy_photo(args.megapixels)
     precisions = [Precision.FP32, *(p for p in args.precisions if p is not Precision.FP32)]
-    backends = open_backends(args.model, device, precisions, args.threads, compiled=missing is None)
+    backends = open_backends(args.model, device, precisions, args.threads, compiled=not args.no_compile)
     tiles = sorted(args.tiles, reverse=True)
     results: dict[str, np.ndarray] = {}
 

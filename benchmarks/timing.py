@@ -53,10 +53,11 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         print("| " + " | ".join(cells) + " |", flush=True)
 
 
-def parser(doc: str | None, repeats: int = 5) -> argparse.ArgumentParser:
-    """A parser whose help is the script's own docstring, with the flags that all timings have."""
+def parser(doc: str | None, repeats: int | None = None) -> argparse.ArgumentParser:
+    """A parser whose help is the script's own docstring, with the flags that all have; `repeats` for timings alone."""
     made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--repeats", type=int, default=repeats, help="rounds that are counted (%(default)s)")
+    if repeats is not None:
+        made.add_argument("--repeats", type=int, default=repeats, help="rounds that are counted (%(default)s)")
     made.add_argument("--threads", type=int, default=0, help="threads of torch and onnxruntime (all cores)")
     made.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
     return made
@@ -69,10 +70,10 @@ def use_threads(threads: int) -> None:
     print(f"torch {torch.__version__}, {torch.get_num_threads()} thread(s)\n")
 
 
-def why_not_compiled(device: torch.device) -> str | None:
-    """None where torch.compile works, or the first line of what it says (no C++ compiler, no Triton, …)."""
+def failure(call: Callable[[], object]) -> str | None:
+    """None where a call works, or the first line of what it says: torch.compile needs more than torch brings along."""
     try:
-        torch.compile(lambda x: torch.relu(x) + 1)(torch.zeros(8, device=device))  # pyright: ignore
-    except Exception as error:  # each inductor backend has its own exceptions
-        return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        call()
+    except Exception as error:  # each compiler backend has its own
+        return (str(error).strip() or type(error).__name__).splitlines()[0]
     return None

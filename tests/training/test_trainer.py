@@ -145,7 +145,15 @@ def test_a_loss_that_is_no_number_ends_the_run(noisy_photos: Path, tmp_path: Pat
 
 
 def test_unusable_settings_are_usage_errors(noisy_photos: Path, tmp_path: Path) -> None:
-    for wrong in ({"steps": None}, {"minutes": 1.0}, {"steps": 0}, {"batch": 0}, {"optimizer": "sgd"}, {"ema": 1.0}):
+    for wrong in (
+        {"steps": None},
+        {"minutes": 1.0},
+        {"steps": 0},
+        {"batch": 0},
+        {"optimizer": "sgd"},
+        {"ema": 1.0},
+        {"precision": "fp16"},
+    ):
         with pytest.raises(UsageError):
             replace(TINY, **wrong)
     with pytest.raises(UsageError, match="--patch of at least 36"):
