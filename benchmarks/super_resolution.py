@@ -104,18 +104,17 @@ def main() -> None:
     ways["denoise, direct"] = lambda p: run(Task.DIRECT, run(Task.DENOISE, p))
     ways["denoise, bicubic"] = lambda p: enlarge(run(Task.DENOISE, p))
     ways["noisy, bicubic"] = enlarge
+    noise: dict[str, list[float]] = defaultdict(list)
     scores: dict[str, dict[str, list[Scores]]] = defaultdict(lambda: defaultdict(list))
     shifts: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    noise: dict[str, list[float]] = defaultdict(list)
     for index, clean in enumerate(clean_crops(args.folder, args.photos, args.crop)):
         for level, camera in CAMERAS.items():
             noisy, target = (
                 to_uint8(from_unit(p, np.uint8)) for p in simulate(halve(clean), camera, np.random.default_rng(index))
             )
-            for name, result in {
-                **{n: way(noisy) for n, way in ways.items()},
-                "no noise, bicubic": enlarge(target),
-            }.items():
+            noise[level].append(psnr(noisy, target))
+            results = {name: way(noisy) for name, way in ways.items()} | {"no noise, bicubic": enlarge(target)}
+            for name, result in results.items():
                 scores[name][level].append(score(result, clean))
                 shifts[name].append(shift(result, clean))
     rows: list[list[str]] = []
