@@ -111,10 +111,11 @@ def _refuse_clashes(works: Sequence[Work]) -> None:
 def run_pipe(change: Callable[[Frame], Frame], writing: Writing) -> None:
     """One photo from stdin to stdout, in the format that it came in."""
     frame = read(sys.stdin.buffer.read())
+    result = change(frame)
     data, warnings = encode(
-        change(frame), writing.format or frame.container, quality=writing.quality, keep_metadata=writing.keep_metadata
+        result, writing.format or frame.container, quality=writing.quality, keep_metadata=writing.keep_metadata
     )
-    for sentence in warnings:
+    for sentence in _unique((*result.warnings, *warnings)):
         warn(sentence)
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
@@ -175,7 +176,7 @@ def _one(
         overwrite=writing.if_exists is IfExists.OVERWRITE,
     )
     reporter.line(f"{source} -> {target} ({rate(frame.megapixels, started)})")
-    for sentence in _unique((*frame.warnings, *warnings)):
+    for sentence in _unique((*result.warnings, *warnings)):
         reporter.line(f"warning: {source}: {sentence}")
     return frame.megapixels
 

@@ -6,10 +6,12 @@
     reading      read            png  jpeg  tiff  webp  avif     one codec each: bytes to Frame, Frame to bytes
     writing      write, encode                                   the file appears whole or not at all (`publishing`)
     exif, ifd    EXIF blocks: true after a change of size, in and out of TIFF
+    colour, icc  ColourSpace: a photo's colours to sRGB for the network, and back
 
 Importing this package imports NumPy alone; Pillow, OpenCV and tifffile load with the first file of their format.
 """
 
+from nsp_cli.image.colour import ColourSpace, colour_space
 from nsp_cli.image.exif import retouch_exif
 from nsp_cli.image.formats import SUFFIXES, WRITABLE, is_photo
 from nsp_cli.image.frame import Frame, Metadata, from_unit, peak, to_unit
@@ -19,8 +21,10 @@ from nsp_cli.image.writing import encode, write
 __all__ = [
     "SUFFIXES",
     "WRITABLE",
+    "ColourSpace",
     "Frame",
     "Metadata",
+    "colour_space",
     "encode",
     "from_unit",
     "is_photo",
