@@ -96,7 +96,9 @@ def _run_region(
     grey = tile.shape[1] < spec.channels
     network_in = np.repeat(tile, spec.channels, 1) if grey else tile
     result = backend.run(np.ascontiguousarray(network_in))[0].transpose(1, 2, 0)[inner]
-    base, clipped = (_enlarge(a, spec.scale)[inner] for a in (working, tile[0].transpose(1, 2, 0)))
+    base, clipped = (
+        _enlarge(a, spec.scale)[inner].astype(np.float32, copy=False) for a in (working, tile[0].transpose(1, 2, 0))
+    )
     # The change is what is scaled and added, so that highlights above white in a float photo, and colours outside
     # sRGB's gamut, stay where they are.
     change = result - clipped
@@ -107,7 +109,7 @@ def _run_region(
         return changed
     back = space.from_srgb(changed)
     # Again the change alone: an unchanged pixel comes back bit for bit, whatever the conversion rounds.
-    return photo[inner] + (back - space.from_srgb(base)) if spec.scale == 1 else back
+    return (photo[inner] + (back - space.from_srgb(base))).astype(np.float32) if spec.scale == 1 else back
 
 
 def _enlarge(pixels: Pixels, scale: int) -> Pixels:

@@ -10,6 +10,7 @@ from typing import Protocol, cast
 
 from nsp_cli.errors import InputError
 from nsp_cli.image.frame import Frame
+from nsp_cli.image.raw_kinds import RAW_SUFFIXES, is_raw
 
 MAX_PIXELS = 1_000_000_000
 """Read no picture above this: its header is more likely a lie than a photo, and OpenCV stops at 2**30 anyway."""
@@ -122,10 +123,24 @@ FORMATS: tuple[Format, ...] = (
     ),
 )
 
+RAW = Format(
+    name="raw",
+    title="RAW",
+    suffixes=RAW_SUFFIXES,
+    magic=_magic(rb""),  # `is_raw` knows them
+    depths=("uint16",),
+    grey=True,
+    alpha=False,
+    keeps=frozenset(),
+    max_side=0,
+    module="nsp_cli.image.raw",
+)
+"""Read and never written, so it is no row of the table."""
+
 BY_NAME: dict[str, Format] = {row.name: row for row in FORMATS}
-SUFFIXES: dict[str, str] = {suffix: row.name for row in FORMATS for suffix in row.suffixes}
-WRITABLE: dict[str, str] = dict(SUFFIXES)
-TITLES = ", ".join(row.title for row in FORMATS[:-1]) + f" or {FORMATS[-1].title}"
+WRITABLE: dict[str, str] = {suffix: row.name for row in FORMATS for suffix in row.suffixes}
+SUFFIXES: dict[str, str] = WRITABLE | dict.fromkeys(RAW_SUFFIXES, RAW.name)
+TITLES = ", ".join(row.title for row in FORMATS) + " or RAW"
 
 
 def is_photo(path: Path) -> bool:
@@ -133,8 +148,13 @@ def is_photo(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
-def sniff(data: bytes) -> Format:
-    """The format that the first bytes tell. Raises InputError where they tell none."""
+def sniff(data: bytes, suffix: str = "") -> Format:
+    """The format that the first bytes tell, and of a RAW file in TIFF form the rest. Raises InputError for none.
+
+    `suffix` is the file's; it decides between TIFF and RAW alone, and only where the content does not.
+    """
+    if is_raw(data, suffix):
+        return RAW
     for row in FORMATS:
         if row.magic.match(data):
             return row
