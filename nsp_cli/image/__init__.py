@@ -14,7 +14,7 @@ Importing this package imports NumPy alone; Pillow, OpenCV, tifffile and rawpy l
 
 from nsp_cli.image.colour import ColourSpace, colour_space
 from nsp_cli.image.exif import retouch_exif
-from nsp_cli.image.formats import SUFFIXES, WRITABLE, is_photo
+from nsp_cli.image.formats import SUFFIXES, WRITABLE, is_photo, output_suffix
 from nsp_cli.image.frame import Frame, Metadata, from_unit, peak, to_unit
 from nsp_cli.image.raw_kinds import RAW_SUFFIXES, Develop
 from nsp_cli.image.reading import read
@@ -32,6 +32,7 @@ __all__ = [
     "encode",
     "from_unit",
     "is_photo",
+    "output_suffix",
     "peak",
     "read",
     "retouch_exif",

@@ -140,12 +140,17 @@ RAW = Format(
 BY_NAME: dict[str, Format] = {row.name: row for row in FORMATS}
 WRITABLE: dict[str, str] = {suffix: row.name for row in FORMATS for suffix in row.suffixes}
 SUFFIXES: dict[str, str] = WRITABLE | dict.fromkeys(RAW_SUFFIXES, RAW.name)
-TITLES = ", ".join(row.title for row in FORMATS) + " or RAW"
+TITLES = ", ".join(row.title for row in FORMATS[:-1]) + f" or {FORMATS[-1].title}"
 
 
 def is_photo(path: Path) -> bool:
     """Whether the suffix is one that `read` knows and the file is not a hidden one."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def output_suffix(suffix: str) -> str:
+    """The suffix of a result that is not told its format: its photo's own, or TIFF's for a RAW photo."""
+    return suffix if SUFFIXES.get(suffix.lower()) != RAW.name else ".tif"
 
 
 def sniff(data: bytes, suffix: str = "") -> Format:
@@ -158,8 +163,8 @@ def sniff(data: bytes, suffix: str = "") -> Format:
     for row in FORMATS:
         if row.magic.match(data):
             return row
-    start = data[:8].hex(" ") if data else "an empty file"
-    raise InputError(f"expected a {TITLES} file, found {start if not data else f'one that starts with {start}'}")
+    found = f"one that starts with {data[:8].hex(' ')}" if data else "an empty file"
+    raise InputError(f"expected a {TITLES} file or a camera's RAW file, found {found}")
 
 
 def check_size(width: int, height: int) -> None:
