@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from nsp_cli.backends.base import Backend
 from nsp_cli.errors import MemoryLimitError, UsageError
-from nsp_cli.image.colour import ColourSpace, colour_space
+from nsp_cli.image.colour import SRGB_LIMITS, ColourSpace, colour_space
 from nsp_cli.image.frame import Frame, Pixels, from_unit, to_unit
 from nsp_cli.ops.tiling import Region, choose_tile, round_tile, smallest_tile
 
@@ -30,8 +30,9 @@ def process(
 ) -> Frame:
     """Run a photo through a pipeline: the same photo, denoised or enlarged, everything else kept.
 
-    The network sees sRGB; a photo in other colours is converted by its profile, and the change converted back. What
-    makes a profile unusable is named in the result's `warnings`.
+    The network sees sRGB; a photo in other colours is converted by its profile, and the change converted back. Where
+    the profile's gamut is wider the network sees values beyond [0, 1]: clipped, their noise would stay, and come back
+    larger from the other channels. What makes a profile unusable is named in the result's `warnings`.
 
     Parameters
     ----------
@@ -92,15 +93,14 @@ def _run_region(
     photo = to_unit(frame.pixels[outer.slices])
     working = photo if space is None else space.to_srgb(photo)
     inner = region.inside(outer).scaled(spec.scale).slices
-    tile = np.clip(working, 0, 1).transpose(2, 0, 1)[None]
+    tile = np.clip(working, *(SRGB_LIMITS if space is None else space.limits)).transpose(2, 0, 1)[None]
     grey = tile.shape[1] < spec.channels
     network_in = np.repeat(tile, spec.channels, 1) if grey else tile
     result = backend.run(np.ascontiguousarray(network_in))[0].transpose(1, 2, 0)[inner]
     base, clipped = (
         _enlarge(a, spec.scale)[inner].astype(np.float32, copy=False) for a in (working, tile[0].transpose(1, 2, 0))
     )
-    # The change is what is scaled and added, so that highlights above white in a float photo, and colours outside
-    # sRGB's gamut, stay where they are.
+    # The change is what is scaled and added, so that highlights above white in a float photo stay where they are.
     change = result - clipped
     if grey:
         change = change.mean(2, keepdims=True)

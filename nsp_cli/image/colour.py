@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,7 @@ _ADOBE_RGB = Profile((Parametric(563 / 256),) * 3, _ADOBE_TO_XYZ)
 _INTEROP_INDEX, _ADOBE_INDEX = 1, b"R03"
 """DCF 2.0: how a camera marks an Adobe RGB photo that it writes without a profile."""
 
+SRGB_LIMITS = (0.0, 1.0)
 _SAME = 1 / 255
 """A profile that differs less from sRGB on all colours is sRGB, written by other rounding."""
 _BLOCK_VALUES = 1 << 18
@@ -42,6 +45,13 @@ class ColourSpace:
 
     curves: tuple[Curve, ...]
     matrix: NDArray[np.float32] | None
+
+    @cached_property
+    def limits(self) -> tuple[float, float]:
+        """Lowest and highest value in sRGB encoding of all the colours between this space's black and white."""
+        corners = np.array(list(product((0, 1), repeat=len(self.curves))), np.float32)[None]
+        reached = self.to_srgb(corners)
+        return min(float(reached.min()), SRGB_LIMITS[0]), max(float(reached.max()), SRGB_LIMITS[1])
 
     def to_srgb(self, pixels: Values) -> Values:
         """(H, W, C) as stored, 1.0 is white, to sRGB encoding; colours outside sRGB's gamut leave [0, 1]."""
