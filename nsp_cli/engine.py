@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nsp_cli.backends.base import Backend
 from nsp_cli.errors import MemoryLimitError, UsageError
+from nsp_cli.image.colour import SRGB_LIMITS, ColourSpace, colour_space
 from nsp_cli.image.frame import Frame, Pixels, from_unit, to_unit
 from nsp_cli.ops.tiling import Region, choose_tile, round_tile, smallest_tile
 
@@ -27,6 +29,10 @@ def process(
     report: Callable[[float], None] = lambda _: None,
 ) -> Frame:
     """Run a photo through a pipeline: the same photo, denoised or enlarged, everything else kept.
+
+    The network sees sRGB; a photo in other colours is converted by its profile, and the change converted back. Where
+    the profile's gamut is wider the network sees values beyond [0, 1]: clipped, their noise would stay, and come back
+    larger from the other channels. What makes a profile unusable is named in the result's `warnings`.
 
     Parameters
     ----------
@@ -47,6 +53,8 @@ def process(
     if strength == 0 and scale == 1:
         return frame
     height, width = frame.size
+    space, unused = colour_space(frame.metadata, frame.pixels.shape[2])
+    frame = replace(frame, warnings=(*frame.warnings, *unused))
     out = np.empty((height * scale, width * scale, frame.pixels.shape[2]), frame.pixels.dtype)
     side = round_tile(tile, backend.spec) if tile else choose_tile(backend.spec, backend.free_bytes())
     waiting = deque(Region(0, 0, height, width).split(side))
@@ -57,7 +65,7 @@ def process(
             waiting.extendleft(reversed(list(region.split(side))))
             continue
         try:
-            result = _run_region(frame, backend, region, strength / 100)
+            result = _run_region(frame, backend, region, strength / 100, space)
         except MemoryLimitError:
             side = _halved(side, region, backend)
             waiting.appendleft(region)
@@ -76,21 +84,32 @@ def _halved(side: int, region: Region, backend: Backend) -> int:
     return side
 
 
-def _run_region(frame: Frame, backend: Backend, region: Region, strength: float) -> NDArray[np.float32]:
+def _run_region(
+    frame: Frame, backend: Backend, region: Region, strength: float, space: ColourSpace | None
+) -> NDArray[np.float32]:
     """The result for one region, (h·scale, w·scale, C) float32."""
     spec = backend.spec
     outer = region.with_halo(spec.halo, *frame.size)
     photo = to_unit(frame.pixels[outer.slices])
+    working = photo if space is None else space.to_srgb(photo)
     inner = region.inside(outer).scaled(spec.scale).slices
-    tile = np.clip(photo, 0, 1).transpose(2, 0, 1)[None]
+    tile = np.clip(working, *(SRGB_LIMITS if space is None else space.limits)).transpose(2, 0, 1)[None]
     grey = tile.shape[1] < spec.channels
     network_in = np.repeat(tile, spec.channels, 1) if grey else tile
     result = backend.run(np.ascontiguousarray(network_in))[0].transpose(1, 2, 0)[inner]
-    if grey:
-        result = result.mean(2, keepdims=True)
-    base, clipped = (_enlarge(a, spec.scale)[inner] for a in (photo, tile[0].transpose(1, 2, 0)))
+    base, clipped = (
+        _enlarge(a, spec.scale)[inner].astype(np.float32, copy=False) for a in (working, tile[0].transpose(1, 2, 0))
+    )
     # The change is what is scaled and added, so that highlights above white in a float photo stay where they are.
-    return base + np.float32(strength) * (result - clipped)
+    change = result - clipped
+    if grey:
+        change = change.mean(2, keepdims=True)
+    changed = base + np.float32(strength) * change
+    if space is None:
+        return changed
+    back = space.from_srgb(changed)
+    # Again the change alone: an unchanged pixel comes back bit for bit, whatever the conversion rounds.
+    return (photo[inner] + (back - space.from_srgb(base))).astype(np.float32) if spec.scale == 1 else back
 
 
 def _enlarge(pixels: Pixels, scale: int) -> Pixels:

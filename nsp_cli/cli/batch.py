@@ -13,7 +13,7 @@ from pathlib import Path
 from nsp_cli.cli.console import Reporter, complain, err, progress, rate, warn
 from nsp_cli.cli.options import IfExists
 from nsp_cli.errors import InputError, MemoryLimitError, NoInputError, NspError, OutputError, UsageError
-from nsp_cli.image import SUFFIXES, WRITABLE, Frame, encode, is_photo, read, write
+from nsp_cli.image import SUFFIXES, WRITABLE, Develop, Frame, encode, is_photo, output_suffix, read, write
 
 PIPE = "-"
 
@@ -28,12 +28,13 @@ class Work:
 
 @dataclass(frozen=True)
 class Writing:
-    """How results are written."""
+    """How RAW photos are developed, and how results are written."""
 
     quality: int = 95
     format: str | None = None
     keep_metadata: bool = True
     if_exists: IfExists = IfExists.FAIL
+    develop: Develop | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.quality <= 100:
@@ -96,7 +97,7 @@ def _into(source: Path, out: Path, is_folder: bool, format: str | None) -> Path:
 
 
 def _renamed(path: Path, mark: str, format: str | None) -> Path:
-    suffix = path.suffix if format is None else f".{format}"
+    suffix = output_suffix(path.suffix) if format is None else f".{format}"
     return path.with_name(f"{path.stem}{mark}{suffix}")
 
 
@@ -109,12 +110,11 @@ def _refuse_clashes(works: Sequence[Work]) -> None:
 
 
 def run_pipe(change: Callable[[Frame], Frame], writing: Writing) -> None:
-    """One photo from stdin to stdout, in the format that it came in."""
-    frame = read(sys.stdin.buffer.read())
-    data, warnings = encode(
-        change(frame), writing.format or frame.container, quality=writing.quality, keep_metadata=writing.keep_metadata
-    )
-    for sentence in warnings:
+    """One photo from stdin to stdout, in the format that it came in; a RAW photo as TIFF."""
+    result = change(read(sys.stdin.buffer.read(), writing.develop))
+    format = writing.format or ("tiff" if result.container == "raw" else result.container)
+    data, warnings = encode(result, format, quality=writing.quality, keep_metadata=writing.keep_metadata)
+    for sentence in _unique((*result.warnings, *warnings)):
         warn(sentence)
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
@@ -164,7 +164,7 @@ def _one(
     started = time.monotonic()
     if target.suffix.lower() not in WRITABLE:
         raise OutputError(f"{target} has a suffix that nsp cannot write; it writes {', '.join(sorted(WRITABLE))}.")
-    frame = read(source)
+    frame = read(source, writing.develop)
     result = change(frame, reporter)
     target.parent.mkdir(parents=True, exist_ok=True)
     warnings = write(
@@ -175,7 +175,7 @@ def _one(
         overwrite=writing.if_exists is IfExists.OVERWRITE,
     )
     reporter.line(f"{source} -> {target} ({rate(frame.megapixels, started)})")
-    for sentence in _unique((*frame.warnings, *warnings)):
+    for sentence in _unique((*result.warnings, *warnings)):
         reporter.line(f"warning: {source}: {sentence}")
     return frame.megapixels
 

@@ -31,6 +31,14 @@ class Precisions(StrEnum):
     FP16 = "fp16"
 
 
+class RawWhiteBalance(StrEnum):
+    """See `image.Develop`."""
+
+    CAMERA = "camera"
+    AUTO = "auto"
+    DAYLIGHT = "daylight"
+
+
 Model = Annotated[
     str | None, typer.Option("-m", "--model", help="A name of `nsp models`, or a .safetensors or .onnx file.")
 ]
@@ -44,7 +52,11 @@ Exists = Annotated[
     typer.Option("--if-exists", help="For an output that exists; default: fail for one file, skip for a folder."),
 ]
 Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Take a folder's sub-folders too.")]
-Format = Annotated[str | None, typer.Option("-f", "--format", help="png, jpeg, tiff or webp; default: the input's.")]
+Format = Annotated[
+    str | None, typer.Option("-f", "--format", help="png, jpeg, tiff or webp; default: the input's, tiff for RAW.")
+]
+RawWb = Annotated[RawWhiteBalance, typer.Option("--raw-wb", help="White balance of RAW photos.")]
+RawExposure = Annotated[float, typer.Option("--raw-exposure", help="Stops to brighten RAW photos by, -5 to 5.")]
 Quality = Annotated[int, typer.Option("-q", "--quality", help="Of JPEG and WebP.")]
 NoMetadata = Annotated[bool, typer.Option("--no-metadata", help="Leave out EXIF, XMP and the colour profile.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]

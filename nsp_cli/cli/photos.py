@@ -33,6 +33,8 @@ def denoise(
     tile: options.Tile = 0,
     recursive: options.Recursive = False,
     format: options.Format = None,
+    raw_wb: options.RawWb = options.RawWhiteBalance.CAMERA,
+    raw_exposure: options.RawExposure = 0,
     quality: options.Quality = 95,
     if_exists: options.Exists = None,
     no_metadata: options.NoMetadata = False,
@@ -49,7 +51,10 @@ def denoise(
     def opened() -> Backend:
         return load_backend(model, Task.DENOISE, device=device, precision=precision, backend=backend)
 
-    _run(photos, opened, strength, tile, recursive, format, quality, if_exists, no_metadata, dry_run, quiet, verbose)
+    raw = (raw_wb, raw_exposure)
+    _run(
+        photos, opened, strength, tile, recursive, format, raw, quality, if_exists, no_metadata, dry_run, quiet, verbose
+    )
 
 
 def sr(
@@ -61,6 +66,8 @@ def sr(
     tile: options.Tile = 0,
     recursive: options.Recursive = False,
     format: options.Format = None,
+    raw_wb: options.RawWb = options.RawWhiteBalance.CAMERA,
+    raw_exposure: options.RawExposure = 0,
     quality: options.Quality = 95,
     if_exists: options.Exists = None,
     no_metadata: options.NoMetadata = False,
@@ -81,7 +88,10 @@ def sr(
             raise UsageError(f"This model enlarges {ready.spec.scale} times, got --scale {scale}.")
         return ready
 
-    _run(photos, opened, strength, tile, recursive, format, quality, if_exists, no_metadata, dry_run, quiet, verbose)
+    raw = (raw_wb, raw_exposure)
+    _run(
+        photos, opened, strength, tile, recursive, format, raw, quality, if_exists, no_metadata, dry_run, quiet, verbose
+    )
 
 
 def _run(
@@ -91,6 +101,7 @@ def _run(
     tile: int,
     recursive: bool,
     format: str | None,
+    raw: tuple[options.RawWhiteBalance, float],
     quality: int,
     if_exists: options.IfExists | None,
     no_metadata: bool,
@@ -100,13 +111,14 @@ def _run(
 ) -> None:
     from nsp_cli import engine
     from nsp_cli.cli import batch
+    from nsp_cli.image import Develop
 
     piped = photos[0] == batch.PIPE
     if piped and photos[1:] not in ([], [batch.PIPE]):
         raise UsageError("A pipe goes to a pipe: `nsp denoise - < in.png > out.png`.")
     works, many = ([], False) if piped else batch.plan(photos, recursive=recursive, format=format)
     chosen = if_exists or (options.IfExists.SKIP if many else options.IfExists.FAIL)
-    writing = batch.Writing(quality, format, not no_metadata, chosen)
+    writing = batch.Writing(quality, format, not no_metadata, chosen, Develop(raw[0].value, raw[1]))
     if dry_run:
         for work in works:
             out.print(f"{work.source} -> {work.target}", markup=False)

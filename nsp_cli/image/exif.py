@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Container
 
 from nsp_cli.image.ifd import LONG, Directory, Entry, Field, Tree, append_directory
 
 EXIF_POINTER, GPS_POINTER, INTEROP_POINTER, MAKER_NOTE, ORIENTATION = 0x8769, 0x8825, 0xA005, 0x927C, 0x0112
 XMP_TAG, IPTC_TAG, ICC_TAG = 700, 33723, 34675
 _PHOTOSHOP_TAGS, _SUB_IFDS = (34377, 37724), 330
+_COLOUR_SPACE = 0xA001
 _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 513, 514
 
 # Fields of a TIFF's first directory that say how its pixels are stored, or that `Metadata` carries by itself.
@@ -28,6 +30,10 @@ _XMP_HEIGHT = re.compile(rb"""(\b(?:tiff:ImageLength|exif:PixelYDimension)(?:\s*
 
 _MAKER_NOTE_KEEPS_PLACE_BELOW = 16_384
 """A note further into a TIFF is moved: bytes of padding before it would fill the 64 kB that a JPEG has for EXIF."""
+
+
+_SELF_CONTAINED = (b"Nikon\0\2", b"OLYMPUS\0", b"OM SYSTEM\0", b"FUJIFILM", b"PENTAX \0", b"Apple iOS\0")
+"""How maker notes begin whose offsets count from their own start, so that they may be moved."""
 
 
 def parse_exif(exif: bytes) -> tuple[Tree, Directory]:
@@ -137,35 +143,56 @@ def _rational(tree: Tree, field: Field | None) -> float:
     return top / bottom if bottom else 0.0
 
 
-def exif_from_tiff(tree: Tree) -> tuple[bytes | None, tuple[str, ...]]:
+def mark_developed(exif: bytes | None) -> bytes | None:
+    """EXIF that is true for a RAW photo developed to an upright sRGB picture; damaged EXIF stays as it is."""
+    if exif is None:
+        return None
+    try:
+        tree, first = parse_exif(exif)
+    except ValueError:
+        return exif
+    out = bytearray(exif)
+    sub = tree.child(first, EXIF_POINTER)
+    for directory, tag in ((first, ORIENTATION), (sub, _COLOUR_SPACE)):
+        if directory and tag in directory.fields:
+            _set_integer(out, tree, directory.fields[tag], 1)
+    return bytes(out)
+
+
+def exif_from_tiff(tree: Tree, only: Container[int] | None = None) -> tuple[bytes | None, tuple[str, ...]]:
     """Collect the descriptive fields of a TIFF file into an EXIF block of its own.
 
+    `only` limits the first directory's fields, and its other pictures are then nothing to warn of, as in a RAW file.
     Every value keeps its type and its bytes. The maker note keeps its place too where that is near the file's start,
     as in the files that this package writes. Returns the block (None if there is nothing to keep) and warnings.
     """
     first = tree.directory(tree.first)
     sub, gps = tree.child(first, EXIF_POINTER), tree.child(first, GPS_POINTER)
     interop = tree.child(sub, INTEROP_POINTER) if sub else None
-    entries = _entries(tree, first)
+    entries = copied_entries(tree, first, only)
     if not entries and sub is None and gps is None:
         return None, ()
     out = bytearray(struct.pack(tree.order + "2sHI", b"II" if tree.order == "<" else b"MM", 42, 0))
     warnings: list[str] = []
     if sub:
         sub_entries, moved = _place_maker_note(out, tree, sub)
-        pointer = [_pointer(out, tree, INTEROP_POINTER, _entries(tree, interop))] if interop else []
+        pointer = [_pointer(out, tree, INTEROP_POINTER, copied_entries(tree, interop))] if interop else []
         entries.append(_pointer(out, tree, EXIF_POINTER, sub_entries + pointer))
         if moved:
             warnings.append("The maker note was moved, so offsets inside it may no longer hold.")
     if gps:
-        entries.append(_pointer(out, tree, GPS_POINTER, _entries(tree, gps)))
+        entries.append(_pointer(out, tree, GPS_POINTER, copied_entries(tree, gps)))
     struct.pack_into(tree.order + "I", out, 4, append_directory(out, tree.order, entries))
-    warnings += _left_behind(first, [item for item in (first, sub, gps, interop) if item])
+    if only is None:
+        warnings += _left_behind(first, [item for item in (first, sub, gps, interop) if item])
     return bytes(out), tuple(warnings)
 
 
-def _entries(tree: Tree, directory: Directory) -> list[Entry]:
+def copied_entries(tree: Tree, directory: Directory, only: Container[int] | None = None) -> list[Entry]:
+    """The directory's fields that describe the photo, of all tags or of those in `only`, ready to be written."""
     kept = (field for field in directory.fields.values() if field.tag not in STORAGE_TAGS and field.kind < 16)
+    if only is not None:
+        kept = (field for field in kept if field.tag in only)
     return [(field.tag, field.kind, field.count, tree.raw(field)) for field in kept]
 
 
@@ -175,12 +202,12 @@ def _pointer(out: bytearray, tree: Tree, tag: int, entries: list[Entry]) -> Entr
 
 def _place_maker_note(out: bytearray, tree: Tree, sub: Directory) -> tuple[list[Entry], bool]:
     """The EXIF directory's entries; the maker note goes into `out` where it was in the file, or else it has moved."""
-    entries = _entries(tree, sub)
+    entries = copied_entries(tree, sub)
     note = sub.fields.get(MAKER_NOTE)
     if note is None or note.length <= 4:
         return entries, False
     if not len(out) <= note.start <= _MAKER_NOTE_KEEPS_PLACE_BELOW:
-        return entries, True
+        return entries, not tree.raw(note).startswith(_SELF_CONTAINED)
     out += bytes(note.start - len(out)) + tree.raw(note)
     placed = (note.tag, note.kind, note.count, note.start)
     return [placed if entry[0] == MAKER_NOTE else entry for entry in entries], False

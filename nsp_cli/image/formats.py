@@ -10,6 +10,7 @@ from typing import Protocol, cast
 
 from nsp_cli.errors import InputError
 from nsp_cli.image.frame import Frame
+from nsp_cli.image.raw_kinds import RAW_SUFFIXES, is_raw
 
 MAX_PIXELS = 1_000_000_000
 """Read no picture above this: its header is more likely a lie than a photo, and OpenCV stops at 2**30 anyway."""
@@ -122,9 +123,23 @@ FORMATS: tuple[Format, ...] = (
     ),
 )
 
+RAW = Format(
+    name="raw",
+    title="RAW",
+    suffixes=RAW_SUFFIXES,
+    magic=_magic(rb""),  # `is_raw` knows them
+    depths=("uint16",),
+    grey=True,
+    alpha=False,
+    keeps=frozenset(),
+    max_side=0,
+    module="nsp_cli.image.raw",
+)
+"""Read and never written, so it is no row of the table."""
+
 BY_NAME: dict[str, Format] = {row.name: row for row in FORMATS}
-SUFFIXES: dict[str, str] = {suffix: row.name for row in FORMATS for suffix in row.suffixes}
-WRITABLE: dict[str, str] = dict(SUFFIXES)
+WRITABLE: dict[str, str] = {suffix: row.name for row in FORMATS for suffix in row.suffixes}
+SUFFIXES: dict[str, str] = WRITABLE | dict.fromkeys(RAW_SUFFIXES, RAW.name)
 TITLES = ", ".join(row.title for row in FORMATS[:-1]) + f" or {FORMATS[-1].title}"
 
 
@@ -133,13 +148,23 @@ def is_photo(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
-def sniff(data: bytes) -> Format:
-    """The format that the first bytes tell. Raises InputError where they tell none."""
+def output_suffix(suffix: str) -> str:
+    """The suffix of a result that is not told its format: its photo's own, or TIFF's for a RAW photo."""
+    return suffix if SUFFIXES.get(suffix.lower()) != RAW.name else ".tif"
+
+
+def sniff(data: bytes, suffix: str = "") -> Format:
+    """The format that the first bytes tell, and of a RAW file in TIFF form the rest. Raises InputError for none.
+
+    `suffix` is the file's; it decides between TIFF and RAW alone, and only where the content does not.
+    """
+    if is_raw(data, suffix):
+        return RAW
     for row in FORMATS:
         if row.magic.match(data):
             return row
-    start = data[:8].hex(" ") if data else "an empty file"
-    raise InputError(f"expected a {TITLES} file, found {start if not data else f'one that starts with {start}'}")
+    found = f"one that starts with {data[:8].hex(' ')}" if data else "an empty file"
+    raise InputError(f"expected a {TITLES} file or a camera's RAW file, found {found}")
 
 
 def check_size(width: int, height: int) -> None:

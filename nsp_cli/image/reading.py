@@ -1,25 +1,28 @@
-"""`read`: any raster photo to a `Frame`."""
+"""`read`: any photo to a `Frame`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from nsp_cli.errors import InputError
-from nsp_cli.image.formats import sniff
+from nsp_cli.image.formats import RAW, Format, sniff
 from nsp_cli.image.frame import Frame
+from nsp_cli.image.raw_kinds import Develop
 
 
-def read(source: Path | bytes) -> Frame:
+def read(source: Path | bytes, develop: Develop | None = None) -> Frame:
     """Read a photo, whose format is told by its content and not by its suffix.
 
     Parameters
     ----------
     source : a file, or the bytes of one
+    develop : how a RAW file is developed; None for `Develop()`
 
     Returns
     -------
     A frame with exactly the stored values, in the stored depth; palettes are looked up and 1-bit pixels widened.
-    Orientation is not applied. What the file had and the frame cannot carry is named in `Frame.warnings`.
+    Orientation is not applied, except that a RAW file becomes an upright 16-bit sRGB picture. What the file had and
+    the frame cannot carry is named in `Frame.warnings`.
 
     Raises
     ------
@@ -28,11 +31,11 @@ def read(source: Path | bytes) -> Frame:
     name = "the input" if isinstance(source, bytes) else str(source)
     data = source if isinstance(source, bytes) else _load(source)
     try:
-        row = sniff(data)
+        row = sniff(data, "" if isinstance(source, bytes) else source.suffix)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
     try:
-        return row.codec().decode(data)
+        return _decode(row, data, develop)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
     except MemoryError as error:
@@ -42,6 +45,14 @@ def read(source: Path | bytes) -> Frame:
         raise InputError(
             f"{name}: expected a complete {row.title} file, found damaged or missing data ({reason})"
         ) from error
+
+
+def _decode(row: Format, data: bytes, develop: Develop | None) -> Frame:
+    if row is not RAW:
+        return row.codec().decode(data)
+    from nsp_cli.image import raw
+
+    return raw.decode(data, develop)
 
 
 def _load(path: Path) -> bytes:

@@ -14,6 +14,7 @@ from nsp_cli.image.exif import ICC_TAG, IPTC_TAG, XMP_TAG, exif_dpi, exif_from_t
 from nsp_cli.image.formats import check_size
 from nsp_cli.image.frame import Frame, Metadata, Pixels, from_unit, peak, split_channels, to_unit
 from nsp_cli.image.ifd import Directory, Tree
+from nsp_cli.image.raw_kinds import is_reduced
 from nsp_cli.image.tiff_segments import DEFLATE, FLOAT_PREDICTOR, LZW, decode_page
 from nsp_cli.image.tiff_writer import encode
 
@@ -22,7 +23,7 @@ __all__ = ["decode", "encode"]
 # tifffile reports odd tags through logging; whoever sets up logging sees them, nobody else.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
-_NEW_SUBFILE_TYPE, _SUBFILE_TYPE, _SUB_IFDS, _DNG_VERSION = 254, 255, 330, 50706
+_SUB_IFDS, _DNG_VERSION = 330, 50706
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _CFA = 0, 1, 2, 32803
 _OTHER_COLOURS = {3: "palette", 4: "mask", 5: "CMYK", 6: "YCbCr", 8: "Lab", 9: "Lab", 10: "Lab"}
 _PACKBITS = 32773
@@ -61,20 +62,15 @@ def _bytes(tree: Tree, directory: Directory, tag: int) -> bytes | None:
 
 def _check_pages(tree: Tree, first: Directory) -> None:
     """Refuse RAW files in TIFF's clothes, and files with more than one full picture."""
-    if _DNG_VERSION in first.fields or (_is_reduced(tree, first) and _SUB_IFDS in first.fields):
+    if _DNG_VERSION in first.fields or (is_reduced(tree, first) and _SUB_IFDS in first.fields):
         raise InputError("expected a TIFF photo, found a RAW file in TIFF form")
     seen, full, page = {tree.first}, 1, first
     while page.next and page.next not in seen:
         seen.add(page.next)
         page = tree.directory(page.next)
-        full += not _is_reduced(tree, page)
+        full += not is_reduced(tree, page)
     if full > 1:
         raise InputError(f"expected a TIFF of one picture, found {full}: split it first")
-
-
-def _is_reduced(tree: Tree, page: Directory) -> bool:
-    new, old = (tree.number(page.fields.get(tag)) for tag in (_NEW_SUBFILE_TYPE, _SUBFILE_TYPE))
-    return bool((new or 0) & 1) or old == 2
 
 
 def _check_page(page: TiffPage, size: int) -> None:

@@ -1,0 +1,149 @@
+"""A photo's colours to sRGB encoding, in which networks work, and back.
+
+Nothing is cut at the gamut's border: a colour that sRGB cannot show has values below 0 or above 1 there, on sRGB's
+curve mirrored at black, and comes back as it was. Pixels are converted one by one, so tiles agree with the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsp_cli.image.exif import EXIF_POINTER, INTEROP_POINTER, parse_exif
+from nsp_cli.image.frame import Metadata
+from nsp_cli.image.icc import SRGB_CURVE, Curve, Parametric, Profile, Values, parse_profile
+
+_SRGB_TO_XYZ = np.array(
+    [[0.4360747, 0.3850649, 0.1430804], [0.2225045, 0.7168786, 0.0606169], [0.0139322, 0.0971045, 0.7141733]]
+)
+_ADOBE_TO_XYZ = np.array([[0.60974, 0.20528, 0.14919], [0.31111, 0.62567, 0.06322], [0.01947, 0.06087, 0.74457]])
+_ADOBE_RGB = Profile((Parametric(563 / 256),) * 3, _ADOBE_TO_XYZ)
+_INTEROP_INDEX, _ADOBE_INDEX = 1, b"R03"
+"""DCF 2.0: how a camera marks an Adobe RGB photo that it writes without a profile."""
+
+SRGB_LIMITS = (0.0, 1.0)
+_SAME = 1 / 255
+"""A profile that differs less from sRGB on all colours is sRGB, written by other rounding."""
+_BLOCK_VALUES = 1 << 18
+"""Converted at once: fits a processor's cache, and bounds what a large tile costs."""
+
+
+@dataclass(frozen=True)
+class ColourSpace:
+    """The colours that a photo is stored in, where these are not sRGB.
+
+    Attributes
+    ----------
+    curves : one for each channel
+    matrix : (3, 3) linear RGB to linear sRGB, or None for grey
+    """
+
+    curves: tuple[Curve, ...]
+    matrix: NDArray[np.float32] | None
+
+    @cached_property
+    def limits(self) -> tuple[float, float]:
+        """Lowest and highest value in sRGB encoding of all the colours between this space's black and white."""
+        corners = np.array(list(product((0, 1), repeat=len(self.curves))), np.float32)[None]
+        reached = self.to_srgb(corners)
+        return min(float(reached.min()), SRGB_LIMITS[0]), max(float(reached.max()), SRGB_LIMITS[1])
+
+    def to_srgb(self, pixels: Values) -> Values:
+        """(H, W, C) as stored, 1.0 is white, to sRGB encoding; colours outside sRGB's gamut leave [0, 1]."""
+
+        def convert(block: Values) -> Values:
+            linear = self._each(block, "to_linear")
+            return SRGB_CURVE.from_linear(linear if self.matrix is None else linear @ self.matrix.T)
+
+        return _by_blocks(convert, pixels)
+
+    def from_srgb(self, pixels: Values) -> Values:
+        """The inverse of `to_srgb`."""
+        inverse = None if self.matrix is None else np.linalg.inv(self.matrix.astype(np.float64)).astype(np.float32)
+
+        def convert(block: Values) -> Values:
+            linear = SRGB_CURVE.to_linear(block)
+            return self._each(linear if inverse is None else linear @ inverse.T, "from_linear")
+
+        return _by_blocks(convert, pixels)
+
+    def _each(self, block: Values, direction: str) -> Values:
+        if all(curve is self.curves[0] for curve in self.curves):
+            return getattr(self.curves[0], direction)(block)
+        channels = [getattr(curve, direction)(block[..., i]) for i, curve in enumerate(self.curves)]
+        return np.stack(channels, axis=-1)
+
+
+def _by_blocks(convert: Callable[[Values], Values], pixels: Values) -> Values:
+    out = np.empty(pixels.shape, np.float32)
+    flat_in, flat_out = pixels.reshape(-1, pixels.shape[-1]), out.reshape(-1, pixels.shape[-1])
+    step = max(1, _BLOCK_VALUES // pixels.shape[-1])
+    for start in range(0, len(flat_in), step):
+        flat_out[start : start + step] = convert(flat_in[start : start + step])
+    return out
+
+
+def colour_space(metadata: Metadata, channels: int) -> tuple[ColourSpace | None, tuple[str, ...]]:
+    """The photo's colours by its ICC profile, or by EXIF's mark for Adobe RGB where it has no profile.
+
+    Parameters
+    ----------
+    channels : 1 or 3, those of the photo, which a profile may contradict
+
+    Returns
+    -------
+    None for sRGB, for a photo that does not say, and for a profile that cannot be used; and a sentence on the last.
+    """
+    try:
+        profile = _profile(metadata, channels)
+    except ValueError as error:
+        return None, (f"The colour profile is kept but not used, {error}; the photo is denoised as sRGB.",)
+    if profile is None:
+        return None, ()
+    space = ColourSpace(profile.curves, _to_linear_srgb(profile.matrix))
+    return (None if _is_srgb(space) else space), ()
+
+
+def _profile(metadata: Metadata, channels: int) -> Profile | None:
+    if metadata.icc is None:
+        return _ADOBE_RGB if channels == 3 and _marked_as_adobe(metadata.exif) else None
+    profile = parse_profile(metadata.icc)
+    if channels == 1 and len(profile.curves) == 3:  # equal channels of its RGB, as programs convert to grey
+        return Profile(profile.curves[1:2], None)
+    if channels != len(profile.curves):
+        raise ValueError("it is for grey pictures")
+    return profile
+
+
+def _marked_as_adobe(exif: bytes | None) -> bool:
+    if exif is None:
+        return False
+    try:
+        tree, first = parse_exif(exif)
+    except ValueError:
+        return False
+    sub = tree.child(first, EXIF_POINTER)
+    interop = tree.child(sub, INTEROP_POINTER) if sub else None
+    index = interop.fields.get(_INTEROP_INDEX) if interop else None
+    return index is not None and tree.raw(index)[:3] == _ADOBE_INDEX
+
+
+def _to_linear_srgb(matrix: NDArray[np.float64] | None) -> NDArray[np.float32] | None:
+    if matrix is None:
+        return None
+    relative = np.linalg.inv(_SRGB_TO_XYZ) @ matrix
+    white = relative.sum(axis=1, keepdims=True)
+    # Profiles round to 16 bits; a white that is meant to be D50 must not tint the greys.
+    return (relative / white if np.abs(white - 1).max() < 0.01 else relative).astype(np.float32)
+
+
+def _is_srgb(space: ColourSpace) -> bool:
+    steps = np.linspace(0, 1, 18 if space.matrix is not None else 256, dtype=np.float32)
+    axes = [steps] * len(space.curves)
+    samples = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 1, len(axes))
+    return bool(np.abs(space.to_srgb(samples) - samples).max() < _SAME)

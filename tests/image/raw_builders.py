@@ -1,0 +1,76 @@
+"""A small RAW file: a Bayer DNG of a camera whose filters are sRGB's primaries, so that its colours are known."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+import numpy as np
+from image_builders import build_exif
+
+from nsp_cli.image.ifd import Tree, append_packed
+
+BLACK, WHITE = 512, 16_383
+NEUTRAL = (0.5, 1.0, 0.625)
+"""What the camera sees of a white thing in the light of the shot; its own daylight is (1, 1, 1)."""
+XYZ_TO_SRGB = (
+    (3.2404542, -1.5371385, -0.4985314),
+    (-0.9692660, 1.8760108, 0.0415560),
+    (0.0556434, -0.2040259, 1.0572252),
+)
+
+
+def mosaic(linear: np.ndarray, neutral: Sequence[float] = NEUTRAL) -> np.ndarray:
+    """(H, W, 3) linear sRGB in [0, 1] to (H, W) uint16 as an RGGB sensor sees it under that light."""
+    seen = BLACK + np.clip(linear * np.array(neutral), 0, 1) * (WHITE - BLACK)
+    raw = seen[..., 1].copy()
+    raw[::2, ::2], raw[1::2, 1::2] = seen[::2, ::2, 0], seen[1::2, 1::2, 2]
+    return np.rint(raw).astype(np.uint16)
+
+
+def build_dng(
+    raw: np.ndarray,
+    *,
+    orientation: int = 1,
+    neutral: Sequence[float] | None = NEUTRAL,
+    exif: bytes | None = None,
+    extra: dict[int, tuple[int, int, bytes]] | None = None,
+) -> bytes:
+    """A DNG of (H, W) uint16 RGGB values, with the EXIF of `build_exif` unless told otherwise; b"" leaves it out."""
+    block = build_exif("<") if exif is None else exif or b"II*\0\x08\0\0\0\0\0\0\0\0\0"
+    tree = Tree(block)
+    out = bytearray(block.ljust(len(block) + len(block) % 2, b"\0"))
+    packed = {
+        tag: bytes(out[field.entry : field.entry + 12]) for tag, field in tree.directory(tree.first).fields.items()
+    }
+
+    def add(tag: int, kind: int, count: int, value: bytes) -> None:
+        place = value.ljust(4, b"\0")
+        if len(value) > 4:
+            place = struct.pack("<I", len(out))
+            out.extend(value + bytes(len(value) % 2))
+        packed[tag] = struct.pack("<HHI", tag, kind, count) + place
+
+    def longs(*values: int) -> bytes:
+        return struct.pack(f"<{len(values)}I", *values)
+
+    height, width = raw.shape
+    for tag, value in ((254, 0), (256, width), (257, height), (259, 1), (277, 1), (278, height), (279, raw.nbytes)):
+        add(tag, 4, 1, longs(value))
+    for tag, value in ((258, 16), (262, 32803), (274, orientation), (50714, BLACK), (50717, WHITE), (50778, 21)):
+        add(tag, 3, 1, struct.pack("<H", value))
+    add(33421, 3, 2, struct.pack("<2H", 2, 2))
+    add(33422, 1, 4, b"\0\1\1\2")
+    add(50706, 1, 4, b"\1\4\0\0")
+    add(50707, 1, 4, b"\1\1\0\0")
+    add(50708, 2, 9, b"Test Cam\0")
+    matrix = [round(value * 10_000) for row in XYZ_TO_SRGB for value in row]
+    add(50721, 10, 9, struct.pack("<18i", *(part for value in matrix for part in (value, 10_000))))
+    if neutral is not None:
+        add(50728, 5, 3, longs(*(part for value in neutral for part in (round(value * 10_000), 10_000))))
+    for tag, (kind, count, value) in (extra or {}).items():
+        add(tag, kind, count, value)
+    add(273, 4, 1, longs(len(out)))
+    out += raw.astype("<u2").tobytes()
+    struct.pack_into("<I", out, 4, append_packed(out, "<", [packed[tag] for tag in sorted(packed)]))
+    return bytes(out)

@@ -1,0 +1,75 @@
+"""`nsp denoise IMG.DNG`: what a photographer types, and the file that comes out."""
+
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from image_builders import build_exif
+from PIL import Image
+from raw_builders import build_dng, mosaic
+
+from nsp_cli.image import output_suffix, read
+from tests.cli.test_commands import nsp, run
+
+Weights = Callable[..., Path]
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> Path:
+    folder = tmp_path / "card"
+    folder.mkdir()
+    linear = np.random.default_rng(0).uniform(0.2, 0.4, (40, 48, 3))
+    (folder / "IMG_1.DNG").write_bytes(build_dng(mosaic(linear), exif=build_exif(), orientation=6))
+    return folder
+
+
+def test_a_raw_becomes_a_16_bit_tiff_beside_it(card: Path, weights: Weights) -> None:
+    photo = card / "IMG_1.DNG"
+    assert run("denoise", photo, "-m", weights())[0] == 0
+    result = card / "IMG_1_nsp.tif"
+    page = tifffile.imread(result)
+    assert (page.dtype, page.shape) == (np.uint16, (48, 40, 3))
+    with Image.open(result) as image:
+        assert image.getexif().get_ifd(0x8769)[0xA434] == "Lens 50mm f/1.8"
+
+
+def test_format_and_settings(card: Path, weights: Weights, tmp_path: Path) -> None:
+    photo, model = card / "IMG_1.DNG", weights()
+    for format, dtype in (("tiff", "uint16"), ("png", "uint16"), ("jpeg", "uint8")):
+        assert run("denoise", photo, "-m", model, "--format", format)[0] == 0
+        assert read(card / f"IMG_1_nsp.{format}").pixels.dtype == dtype
+    plain = read(photo).pixels
+    assert run("denoise", photo, tmp_path / "a.png", "-m", model, "--strength", 0)[0] == 0
+    np.testing.assert_array_equal(read(tmp_path / "a.png").pixels, plain)
+    changed = ("--raw-wb", "daylight", "--raw-exposure", "-1", "--strength", 0)
+    assert run("denoise", photo, tmp_path / "b.png", "-m", model, *changed)[0] == 0
+    assert read(tmp_path / "b.png").pixels.mean() < 0.8 * plain.mean()
+    assert run("denoise", photo, tmp_path / "c.png", "-m", model, "--raw-exposure", 9)[0] == 2
+    assert run("denoise", photo, tmp_path / "c.png", "-m", model, "--raw-wb", "moon")[0] == 2
+
+
+def test_a_folder_goes_on_past_a_broken_raw(card: Path, weights: Weights, tmp_path: Path) -> None:
+    (card / "IMG_2.NEF").write_bytes((card / "IMG_1.DNG").read_bytes()[:3000])
+    code, said = run("denoise", card, tmp_path / "out", "-m", weights())
+    assert code == 1
+    assert "IMG_2.NEF" in said
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["IMG_1.tif"]
+
+
+def test_a_raw_through_a_pipe_is_a_tiff(card: Path, weights: Weights) -> None:
+    done = nsp("denoise", "-", "-m", weights(), stdin=(card / "IMG_1.DNG").read_bytes())
+    assert done.returncode == 0, done.stderr
+    assert tifffile.imread(BytesIO(done.stdout)).dtype == np.uint16
+
+
+def test_output_suffix() -> None:
+    assert [output_suffix(suffix) for suffix in (".JPG", ".NEF", ".cr3", ".tiff", ".txt")] == [
+        ".JPG",
+        ".tif",
+        ".tif",
+        ".tiff",
+        ".txt",
+    ]
