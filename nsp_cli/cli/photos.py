@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nsp_cli.cli import options
-from nsp_cli.cli.console import Reporter, out
+from nsp_cli.cli import options, team
+from nsp_cli.cli.batching import Batching, Filter
+from nsp_cli.cli.console import Reporter
 from nsp_cli.errors import UsageError
 from nsp_cli.spec import Task
 
@@ -39,6 +40,11 @@ def denoise(
     device: options.Device = "auto",
     precision: options.Precision = options.Precisions.AUTO,
     backend: options.Backend = options.Backends.AUTO,
+    jobs: options.Jobs = 2,
+    include: options.Include = None,
+    exclude: options.Exclude = None,
+    report: options.Report = None,
+    as_json: options.JsonLines = False,
     dry_run: options.DryRun = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -47,9 +53,11 @@ def denoise(
     from nsp_cli.api import load_backend
 
     def opened() -> Backend:
-        return load_backend(model, Task.DENOISE, device=device, precision=precision, backend=backend)
+        return load_backend(model, Task.DENOISE, device=team.own_device(device), precision=precision, backend=backend)
 
-    _run(photos, opened, strength, tile, recursive, format, quality, if_exists, no_metadata, dry_run, quiet, verbose)
+    settings = {"task": "denoise", "strength": strength, "tile": tile, "device": device, "precision": precision}
+    batching = Batching(jobs, Filter(include or (), exclude or ()), report, as_json, dry_run, quiet, verbose)
+    _run(photos, opened, model, settings, strength, tile, recursive, format, quality, if_exists, no_metadata, batching)
 
 
 def sr(
@@ -67,6 +75,11 @@ def sr(
     device: options.Device = "auto",
     precision: options.Precision = options.Precisions.AUTO,
     backend: options.Backend = options.Backends.AUTO,
+    jobs: options.Jobs = 2,
+    include: options.Include = None,
+    exclude: options.Exclude = None,
+    report: options.Report = None,
+    as_json: options.JsonLines = False,
     dry_run: options.DryRun = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -76,17 +89,22 @@ def sr(
 
     def opened() -> Backend:
         task = DEFAULT_SR_MODE if mode is None else Task(mode)
-        ready = load_backend(model, task, device=device, precision=precision, backend=backend)
+        ready = load_backend(model, task, device=team.own_device(device), precision=precision, backend=backend)
         if ready.spec.scale != scale:
             raise UsageError(f"This model enlarges {ready.spec.scale} times, got --scale {scale}.")
         return ready
 
-    _run(photos, opened, strength, tile, recursive, format, quality, if_exists, no_metadata, dry_run, quiet, verbose)
+    settings = {"task": "sr", "scale": scale, "mode": mode or DEFAULT_SR_MODE, "strength": strength}
+    settings |= {"tile": tile, "device": device, "precision": precision}
+    batching = Batching(jobs, Filter(include or (), exclude or ()), report, as_json, dry_run, quiet, verbose)
+    _run(photos, opened, model, settings, strength, tile, recursive, format, quality, if_exists, no_metadata, batching)
 
 
 def _run(
     photos: list[str],
     opened: Callable[[], Backend],
+    model: str | None,
+    settings: dict[str, object],
     strength: float,
     tile: int,
     recursive: bool,
@@ -94,30 +112,31 @@ def _run(
     quality: int,
     if_exists: options.IfExists | None,
     no_metadata: bool,
-    dry_run: bool,
-    quiet: bool,
-    verbose: bool,
+    batching: Batching,
 ) -> None:
     from nsp_cli import engine
-    from nsp_cli.cli import batch
+    from nsp_cli.cli import batch, session
+    from nsp_cli.cli.events import recipe
 
     piped = photos[0] == batch.PIPE
     if piped and photos[1:] not in ([], [batch.PIPE]):
         raise UsageError("A pipe goes to a pipe: `nsp denoise - < in.png > out.png`.")
-    works, many = ([], False) if piped else batch.plan(photos, recursive=recursive, format=format)
+    session.check(batching, piped=piped)
+    planned = ([], False) if piped else batch.plan(photos, recursive=recursive, format=format, filter=batching.filter)
+    works, many = planned
     chosen = if_exists or (options.IfExists.SKIP if many else options.IfExists.FAIL)
     writing = batch.Writing(quality, format, not no_metadata, chosen)
-    if dry_run:
-        for work in works:
-            out.print(f"{work.source} -> {work.target}", markup=False)
+    settings |= {"quality": quality, "format": format, "metadata": not no_metadata, "if_exists": chosen}
+    used = recipe(model, **settings)
+    if batching.dry_run:
+        session.show_plan(works, opened(), writing, used, batching)
         return
     backend = opened()
 
-    def change(frame: Frame, reporter: Reporter | None = None) -> Frame:
-        report = reporter.within if reporter is not None else lambda _: None
-        return engine.process(frame, backend, strength=strength, tile=tile, report=report)
+    def change(frame: Frame, reporter: Reporter) -> Frame:
+        return engine.process(frame, backend, strength=strength, tile=tile, report=reporter.within)
 
     if piped:
-        batch.run_pipe(change, writing)
-    elif batch.run(works, change, writing, quiet=quiet, verbose=verbose):
-        raise typer.Exit(1)
+        session.run_pipe(change, writing, used, batching)
+    elif code := session.run_batch(works, change, writing, used, batching):
+        raise typer.Exit(code)
