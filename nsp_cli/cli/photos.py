@@ -55,7 +55,13 @@ def denoise(
     def opened() -> Backend:
         return load_backend(model, Task.DENOISE, device=team.own_device(device), precision=precision, backend=backend)
 
-    settings = {"task": "denoise", "strength": strength, "tile": tile, "device": device, "precision": precision}
+    settings: dict[str, object] = {
+        "task": "denoise",
+        "strength": strength,
+        "tile": tile,
+        "device": device,
+        "precision": precision,
+    }
     batching = Batching(jobs, Filter(include or (), exclude or ()), report, as_json, dry_run, quiet, verbose)
     _run(photos, opened, model, settings, strength, tile, recursive, format, quality, if_exists, no_metadata, batching)
 
@@ -94,7 +100,7 @@ def sr(
             raise UsageError(f"This model enlarges {ready.spec.scale} times, got --scale {scale}.")
         return ready
 
-    settings = {"task": "sr", "scale": scale, "mode": mode or DEFAULT_SR_MODE, "strength": strength}
+    settings: dict[str, object] = {"task": "sr", "scale": scale, "mode": mode or DEFAULT_SR_MODE, "strength": strength}
     settings |= {"tile": tile, "device": device, "precision": precision}
     batching = Batching(jobs, Filter(include or (), exclude or ()), report, as_json, dry_run, quiet, verbose)
     _run(photos, opened, model, settings, strength, tile, recursive, format, quality, if_exists, no_metadata, batching)
