@@ -53,7 +53,9 @@ def denoise(
     from nsp_cli.api import load_backend
 
     def opened() -> Backend:
-        return load_backend(model, Task.DENOISE, device=team.own_device(device), precision=precision, backend=backend)
+        return load_backend(
+            model, Task.DENOISE, device=team.own_device(device, model), precision=precision, backend=backend
+        )
 
     settings: dict[str, object] = {
         "task": "denoise",
@@ -95,7 +97,7 @@ def sr(
 
     def opened() -> Backend:
         task = DEFAULT_SR_MODE if mode is None else Task(mode)
-        ready = load_backend(model, task, device=team.own_device(device), precision=precision, backend=backend)
+        ready = load_backend(model, task, device=team.own_device(device, model), precision=precision, backend=backend)
         if ready.spec.scale != scale:
             raise UsageError(f"This model enlarges {ready.spec.scale} times, got --scale {scale}.")
         return ready

@@ -130,5 +130,6 @@ def _finish(watch: _Watch, team: Team, batching: Batching) -> int:
         watch.say(tally)
         if report is not None and batching.report is not None and team.leads:
             report.write(batching.report, tally, time.monotonic() - watch.started)
-            err.print(f"Report: {batching.report}", markup=False)
+            if not batching.quiet:
+                err.print(f"Report: {batching.report}", markup=False)
     return STOPPED if tally.stopped else int(bool(tally.failures))

@@ -56,10 +56,15 @@ def join() -> Generator[Team]:
         dist.destroy_process_group()
 
 
-def own_device(device: str) -> str:
+def own_device(device: str, model: str | None = None) -> str:
     """This process's GPU where torchrun started several processes and the user named none."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or device not in ("auto", "cuda"):
         return device
+    if device == "auto" and model is not None and model.endswith(".onnx"):
+        import onnxruntime as ort
+
+        if "CUDAExecutionProvider" not in ort.get_available_providers():
+            return device
     import torch
 
     devices = torch.cuda.device_count()
