@@ -101,6 +101,10 @@ class Tally:
             self.written += 1
             self.megapixels += outcome.megapixels or 0.0
 
+    @property
+    def settled(self) -> int:
+        return self.written + self.skipped + len(self.failures)
+
     def sentence(self) -> str:
         """ "2998 of 3000 photos written, 2 failed"."""
         parts = [f"{self.written} of {self.photos} photos written"]

@@ -80,7 +80,8 @@ def run_batch(works: Sequence[Work], change: Change, writing: Writing, recipe: R
         try:
             with progress(len(share), "photos", quiet=batching.quiet) as reporter:
                 watch.reporter = reporter
-                watch.tally.stopped = not run(share, job, reporter, stop, watch.settled)
+                finished = run(share, job, reporter, stop, watch.settled)
+                watch.tally.stopped = not finished and watch.tally.settled < len(share)
         except KeyboardInterrupt:
             watch.say(watch.tally)
             end_at_once()

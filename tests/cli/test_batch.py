@@ -195,6 +195,18 @@ def test_ctrl_c(card: Path, tmp_path: Path, times: int) -> None:
     assert times == 1 or time.monotonic() - began < 0.9
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signal that a process can send another")
+def test_ctrl_c_at_the_last_photo_stops_nothing(card: Path, tmp_path: Path) -> None:
+    for path in sorted(card.iterdir())[1:]:
+        path.unlink()
+    process = start(card, tmp_path / "out", 0.5)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, "stopped" in said) == (0, False)
+
+
 def test_kill_leaves_only_whole_files(card: Path, tmp_path: Path) -> None:
     process = start(card, tmp_path / "out", 0.01)
     assert process.stdout is not None
