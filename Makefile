@@ -13,7 +13,7 @@ DEVELOPMENT := $(VENV)/.development-installed
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: $(PACKAGE) ## Denoise and enlarge a simulated noisy photo, and lay the results side by side in demo/sheet.png
+demo: $(PACKAGE) ## Denoise and enlarge a simulated noisy photo, and lay the results side by side in demo/sheet.png and demo/report.html
 	$(BIN)/python examples/demo.py demo
 
 test: $(DEVELOPMENT) ## Run the tests

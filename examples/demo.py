@@ -3,7 +3,7 @@
     python examples/demo.py [OUTPUT_FOLDER]
 
 As the noise is simulated, the clean picture is known and PSNR can be given. What is written: noisy.png, denoised.png,
-enlarged.png, clean.png, and sheet.png, which lays them side by side.
+enlarged.png, clean.png, sheet.png, which lays them side by side, and report.html, which has a slider.
 """
 
 from __future__ import annotations
@@ -100,13 +100,15 @@ def main() -> None:
     noisy, clean = take_photo()
     noisy.save(paths["noisy"])
     clean.save(paths["clean"])
-    run_nsp("denoise", str(paths["noisy"]), str(paths["denoised"]), "--if-exists", "overwrite")
+    report = output / "report.html"
+    run_nsp("denoise", str(paths["noisy"]), str(paths["denoised"]), "--if-exists", "overwrite", "--report", str(report))
     run_nsp("sr", str(paths["noisy"]), str(paths["enlarged"]), "--scale", "2", "--if-exists", "overwrite")
 
     denoised, enlarged = (Image.open(paths[name]).convert("RGB") for name in ("denoised", "enlarged"))
     make_sheet(noisy, denoised, enlarged, clean).save(paths["sheet"])
     print(f"PSNR to the clean picture: {psnr(noisy, clean):.2f} dB noisy, {psnr(denoised, clean):.2f} dB denoised")
     print(f"Before and after: {paths['sheet'].resolve()}")
+    print(f"The same with a slider, for a browser: {report.resolve()}")
 
 
 if __name__ == "__main__":

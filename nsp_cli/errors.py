@@ -7,6 +7,7 @@
     ├── InputError               1   one photo cannot be read
     │   └── NoInputError         3   there is no photo to work on at all
     ├── OutputError              1   a result cannot be written
+    │   └── TargetExistsError    1   there is a file of that name already
     └── UnavailableError         4   what was asked for is not at hand here
         ├── ModelError           4   weights: missing, damaged, or not made for this
         └── BackendError         4   a device, a runtime, a precision
@@ -42,6 +43,10 @@ class NoInputError(InputError):
 
 class OutputError(NspError):
     """A result cannot be written."""
+
+
+class TargetExistsError(OutputError):
+    """A file of the result's name exists, perhaps since a moment ago."""
 
 
 class UnavailableError(NspError):

@@ -51,14 +51,15 @@ class OnnxBackend:
         return int(psutil.virtual_memory().available)
 
 
-def _providers(device: str) -> list[str]:
+def _providers(device: str) -> list[str | tuple[str, dict[str, int]]]:
     there = ort.get_available_providers()
     if device == "auto":
         return [_PROVIDERS[kind] for kind in ("cuda", "cpu") if _PROVIDERS[kind] in there]
-    provider = _PROVIDERS.get(device.split(":", maxsplit=1)[0])
+    kind, _, index = device.partition(":")
+    provider = _PROVIDERS.get(kind)
     if provider is None or provider not in there:
         raise BackendError(f"onnxruntime has no provider for the device '{device}' here; use --device cpu.")
-    return [provider]
+    return [(provider, {"device_id": int(index)})] if kind == "cuda" and index.isdigit() else [provider]
 
 
 def _first_line(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import unicodedata
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,23 +16,34 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 out = Console(highlight=False, soft_wrap=True)
 
 
+def plain(text: str) -> str:
+    """Text on one line without control characters and lone surrogates, which names of files may have."""
+    odd = {"Cc", "Cs", "Zl", "Zp"}
+    return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in odd else c for c in text)
+
+
 def complain(sentence: str) -> None:
     """Say one sentence about what went wrong."""
-    err.print(f"[bold red]error:[/] {escape(sentence)}")
+    err.print(f"[bold red]error:[/] {escape(plain(sentence))}")
 
 
 def warn(sentence: str) -> None:
     """Say one sentence about what a user should know."""
-    err.print(f"[yellow]warning:[/] {escape(sentence)}")
+    err.print(f"[yellow]warning:[/] {escape(plain(sentence))}")
 
 
 @dataclass
 class Reporter:
-    """What a running job may call: `within` with the share of one item, `line` for something worth a line, `done`."""
+    """What a running job may call: `within` with the share of one item, `line` for something worth a line, `done`.
+
+    `status` is a few words at the end of the bar; `note` a setting that was chosen for one photo alone, by its name.
+    """
 
     within: Callable[[float], None]
     line: Callable[[str], None]
     done: Callable[[], None]
+    status: Callable[[str], None] = lambda _: None
+    note: Callable[[str, object], None] = lambda _, __: None
 
 
 @contextmanager
@@ -41,7 +53,7 @@ def progress(items: int, unit: str, *, quiet: bool = False) -> Generator[Reporte
         yield Reporter(lambda _: None, lambda _: None, lambda: None)
     elif err.is_terminal:
         with _bar(unit) as bar:
-            task = bar.add_task(unit, total=items)
+            task = bar.add_task(unit, total=items, status="")
             finished = 0
 
             def done() -> None:
@@ -51,15 +63,22 @@ def progress(items: int, unit: str, *, quiet: bool = False) -> Generator[Reporte
 
             yield Reporter(
                 lambda share: bar.update(task, completed=finished + share),
-                lambda text: bar.console.print(escape(text)),
+                lambda text: bar.console.print(escape(plain(text))),
                 done,
+                lambda words: bar.update(task, status=words),
             )
     else:
-        yield Reporter(lambda _: None, lambda text: err.print(escape(text)), lambda: None)
+        yield Reporter(lambda _: None, lambda text: err.print(escape(plain(text))), lambda: None)
 
 
 def _bar(unit: str) -> Progress:
-    columns = (TextColumn(unit), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn(unit),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[status]}"),
+    )
     return Progress(*columns, console=err, transient=True)
 
 

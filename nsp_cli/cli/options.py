@@ -60,6 +60,17 @@ RawExposure = Annotated[float, typer.Option("--raw-exposure", help="Stops to bri
 Quality = Annotated[int, typer.Option("-q", "--quality", help="Of JPEG and WebP.")]
 NoMetadata = Annotated[bool, typer.Option("--no-metadata", help="Leave out EXIF, XMP and the colour profile.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+Jobs = Annotated[int, typer.Option("-j", "--jobs", min=1, help="Threads that read ahead, and as many that write.")]
+Include = Annotated[
+    list[str] | None, typer.Option("--include", help="Of a folder only what matches, as in '*.nef'; may be repeated.")
+]
+Exclude = Annotated[
+    list[str] | None, typer.Option("--exclude", help="Of a folder all but what matches, as in 'previews'.")
+]
+Report = Annotated[
+    Path | None, typer.Option("--report", metavar="FILE.html", help="Write a page that shows before and after.")
+]
+JsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON object a photo on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Errors only.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show tracebacks.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nsp_cli.cli import options
-from nsp_cli.cli.console import Reporter, out
+from nsp_cli.cli import options, team
+from nsp_cli.cli.batching import Batching, Filter
+from nsp_cli.cli.console import Reporter
 from nsp_cli.errors import UsageError
 from nsp_cli.spec import Task
 
@@ -41,6 +43,11 @@ def denoise(
     device: options.Device = "auto",
     precision: options.Precision = options.Precisions.AUTO,
     backend: options.Backend = options.Backends.AUTO,
+    jobs: options.Jobs = 2,
+    include: options.Include = None,
+    exclude: options.Exclude = None,
+    report: options.Report = None,
+    as_json: options.JsonLines = False,
     dry_run: options.DryRun = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -49,12 +56,14 @@ def denoise(
     from nsp_cli.api import load_backend
 
     def opened() -> Backend:
-        return load_backend(model, Task.DENOISE, device=device, precision=precision, backend=backend)
+        return load_backend(
+            model, Task.DENOISE, device=team.own_device(device, model), precision=precision, backend=backend
+        )
 
-    raw = (raw_wb, raw_exposure)
-    _run(
-        photos, opened, strength, tile, recursive, format, raw, quality, if_exists, no_metadata, dry_run, quiet, verbose
-    )
+    batching = Batching(jobs, Filter(include or (), exclude or ()), report, as_json, dry_run, quiet, verbose)
+    writing = _Writing(format, quality, if_exists, not no_metadata, (raw_wb, raw_exposure))
+    said = {"task": "denoise", "strength": strength, "tile": tile, "device": device, "precision": precision}
+    _run(photos, recursive, _Inference(opened, model, strength, tile, said), writing, batching)
 
 
 def sr(
@@ -74,6 +83,11 @@ def sr(
     device: options.Device = "auto",
     precision: options.Precision = options.Precisions.AUTO,
     backend: options.Backend = options.Backends.AUTO,
+    jobs: options.Jobs = 2,
+    include: options.Include = None,
+    exclude: options.Exclude = None,
+    report: options.Report = None,
+    as_json: options.JsonLines = False,
     dry_run: options.DryRun = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -83,53 +97,75 @@ def sr(
 
     def opened() -> Backend:
         task = DEFAULT_SR_MODE if mode is None else Task(mode)
-        ready = load_backend(model, task, device=device, precision=precision, backend=backend)
+        ready = load_backend(model, task, device=team.own_device(device, model), precision=precision, backend=backend)
         if ready.spec.scale != scale:
             raise UsageError(f"This model enlarges {ready.spec.scale} times, got --scale {scale}.")
         return ready
 
-    raw = (raw_wb, raw_exposure)
-    _run(
-        photos, opened, strength, tile, recursive, format, raw, quality, if_exists, no_metadata, dry_run, quiet, verbose
-    )
+    batching = Batching(jobs, Filter(include or (), exclude or ()), report, as_json, dry_run, quiet, verbose)
+    writing = _Writing(format, quality, if_exists, not no_metadata, (raw_wb, raw_exposure))
+    said = {"task": "sr", "scale": scale, "mode": mode or DEFAULT_SR_MODE, "strength": strength}
+    said |= {"tile": tile, "device": device, "precision": precision}
+    _run(photos, recursive, _Inference(opened, model, strength, tile, said), writing, batching)
 
 
-def _run(
-    photos: list[str],
-    opened: Callable[[], Backend],
-    strength: float,
-    tile: int,
-    recursive: bool,
-    format: str | None,
-    raw: tuple[options.RawWhiteBalance, float],
-    quality: int,
-    if_exists: options.IfExists | None,
-    no_metadata: bool,
-    dry_run: bool,
-    quiet: bool,
-    verbose: bool,
-) -> None:
+@dataclass(frozen=True)
+class _Inference:
+    """What is done with the pixels; `said` is how a report names it."""
+
+    opened: Callable[[], Backend]
+    model: str | None
+    strength: float
+    tile: int
+    said: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class _Writing:
+    """What was said of files, before it is known whether there are several."""
+
+    format: str | None
+    quality: int
+    if_exists: options.IfExists | None
+    metadata: bool
+    raw: tuple[options.RawWhiteBalance, float]
+
+
+def _run(photos: list[str], recursive: bool, inference: _Inference, wanted: _Writing, batching: Batching) -> None:
     from nsp_cli import engine
-    from nsp_cli.cli import batch
+    from nsp_cli.cli import batch, session
+    from nsp_cli.cli.events import recipe
     from nsp_cli.image import Develop
 
     piped = photos[0] == batch.PIPE
     if piped and photos[1:] not in ([], [batch.PIPE]):
         raise UsageError("A pipe goes to a pipe: `nsp denoise - < in.png > out.png`.")
-    works, many = ([], False) if piped else batch.plan(photos, recursive=recursive, format=format)
-    chosen = if_exists or (options.IfExists.SKIP if many else options.IfExists.FAIL)
-    writing = batch.Writing(quality, format, not no_metadata, chosen, Develop(raw[0].value, raw[1]))
-    if dry_run:
-        for work in works:
-            out.print(f"{work.source} -> {work.target}", markup=False)
+    session.check(batching, piped=piped)
+    planned = (
+        ([], False) if piped else batch.plan(photos, recursive=recursive, format=wanted.format, filter=batching.filter)
+    )
+    works, many = planned
+    chosen = wanted.if_exists or (options.IfExists.SKIP if many else options.IfExists.FAIL)
+    white_balance, exposure = wanted.raw
+    develop = Develop(white_balance.value, exposure)
+    writing = batch.Writing(wanted.quality, wanted.format, wanted.metadata, chosen, develop)
+    used = recipe(
+        inference.model,
+        **inference.said,
+        quality=wanted.quality,
+        format=wanted.format,
+        metadata=wanted.metadata,
+        if_exists=chosen,
+    )
+    if batching.dry_run:
+        session.show_plan(works, inference.opened(), writing, used, batching)
         return
-    backend = opened()
+    backend = inference.opened()
 
-    def change(frame: Frame, reporter: Reporter | None = None) -> Frame:
-        report = reporter.within if reporter is not None else lambda _: None
-        return engine.process(frame, backend, strength=strength, tile=tile, report=report)
+    def change(frame: Frame, reporter: Reporter) -> Frame:
+        return engine.process(frame, backend, strength=inference.strength, tile=inference.tile, report=reporter.within)
 
     if piped:
-        batch.run_pipe(change, writing)
-    elif batch.run(works, change, writing, quiet=quiet, verbose=verbose):
-        raise typer.Exit(1)
+        session.run_pipe(change, writing, used, batching)
+    elif code := session.run_batch(works, change, writing, used, batching):
+        raise typer.Exit(code)

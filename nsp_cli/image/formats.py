@@ -167,7 +167,18 @@ def sniff(data: bytes, suffix: str = "") -> Format:
     raise InputError(f"expected a {TITLES} file or a camera's RAW file, found {found}")
 
 
+_LARGE, _BYTES_A_PIXEL = 100_000_000, 12
+"""Above so many pixels the memory is asked first: decoding and processing take about so much for each."""
+
+
 def check_size(width: int, height: int) -> None:
-    """Raise InputError for a picture too large to be true, before its pixels are decoded."""
+    """Raise InputError for a picture too large to be true or for the memory, before its pixels are decoded."""
     if width < 1 or height < 1 or width * height > MAX_PIXELS:
         raise InputError(f"expected 1 to {MAX_PIXELS:,} pixels, found {width:,} x {height:,}")
+    if width * height > _LARGE:
+        import psutil
+
+        free = int(psutil.virtual_memory().available)
+        if width * height * _BYTES_A_PIXEL > free:
+            needed = width * height * _BYTES_A_PIXEL / 1e9
+            raise InputError(f"expected a picture that fits into memory, found one that needs {needed:.1f} GB")

@@ -20,6 +20,8 @@ python_warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.Tif
 
 _SUBSAMPLING = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 _MAX_EXIF, _MAX_XMP, _MAX_IPTC = 65_533 - 6, 65_533 - 29, 65_533 - 27
+_MOST_PIXELS_A_BYTE = 2_000
+"""A header that promises more lies: each block of 64 pixels takes a bit at least, and chroma has a quarter as many."""
 _IPTC_RESOURCE = 0x0404
 _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 
@@ -27,6 +29,8 @@ _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 def decode(data: bytes) -> Frame:
     image = JpegImagePlugin.JpegImageFile(BytesIO(data))
     check_size(*image.size)
+    if image.width * image.height > _MOST_PIXELS_A_BYTE * len(data):
+        raise ValueError(f"{len(data):,} bytes cannot hold {image.width:,} x {image.height:,} pixels")
     if image.mode not in ("L", "RGB"):
         raise InputError(f"expected a grey or RGB JPEG, found {image.mode}: convert it to RGB first")
     image.load()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nsp_cli.errors import OutputError
+from nsp_cli.errors import OutputError, TargetExistsError
 from nsp_cli.image.exif import exif_dpi, orientation_only, retouch_exif, retouch_xmp
 from nsp_cli.image.formats import BY_NAME, WRITABLE, Format
 from nsp_cli.image.frame import Frame, Metadata, from_unit, to_unit
@@ -41,7 +41,7 @@ def write(
     if name is None:
         raise OutputError(f"{target}: expected one of {', '.join(WRITABLE)}, found {target.suffix or 'no suffix'!r}")
     if not overwrite and target.exists():
-        raise OutputError(f"{target}: expected no file of this name, found one")
+        raise TargetExistsError(f"{target}: expected no file of this name, found one")
     try:
         data, warnings = encode(frame, name, quality=quality, keep_metadata=keep_metadata)
     except OutputError as error:

@@ -213,3 +213,18 @@ def test_high_bit_depth_avif_is_refused(make_smooth: FrameMaker) -> None:
     data = bytearray(encode(make_smooth(), "avif")[0])
     data[data.index(b"av1C") + 6] |= 0x40
     refused(bytes(data), "found 10 or 12")
+
+
+def test_a_header_that_promises_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    from nsp_cli.image import formats
+
+    out = BytesIO()
+    Image.new("RGB", (64, 64)).save(out, "JPEG")
+    data = bytearray(out.getvalue())
+    at = data.find(b"\xff\xc0")
+    data[at + 5 : at + 9] = b"\x60\x00\x60\x00"
+    with pytest.raises(InputError, match="cannot hold"):
+        read(bytes(data))
+    monkeypatch.setattr(formats, "_BYTES_A_PIXEL", 10**9)
+    with pytest.raises(InputError, match="fits into memory"):
+        formats.check_size(20_000, 20_000)

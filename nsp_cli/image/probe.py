@@ -1,0 +1,41 @@
+"""How large a photo is, from its header alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nsp_cli.image.formats import SUFFIXES
+from nsp_cli.image.ifd import Tree
+
+_WIDTH, _HEIGHT = 256, 257
+
+
+def probe_size(path: Path) -> tuple[int, int] | None:
+    """(height, width) as stored, or None where the header does not tell it. Never raises for a damaged file."""
+    try:
+        return _tiff(path) if SUFFIXES.get(path.suffix.lower()) == "tiff" else _other(path)
+    except Exception:  # each library has its own ways to fail, and an estimate can do without one photo
+        return None
+
+
+def _tiff(path: Path) -> tuple[int, int] | None:
+    import mmap
+
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+        tree = Tree(view)  # pyright: ignore[reportArgumentType] - sliced and unpacked like bytes
+        fields = tree.directory(tree.first).fields
+        height, width = (tree.number(fields.get(tag)) for tag in (_HEIGHT, _WIDTH))
+    return None if height is None or width is None else (height, width)
+
+
+def _other(path: Path) -> tuple[int, int] | None:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            return image.height, image.width
+    except UnidentifiedImageError:
+        import rawpy
+
+        with rawpy.imread(str(path)) as raw:
+            return raw.sizes.height, raw.sizes.width
