@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from nsp_cli.backends.base import Backend
 from nsp_cli.errors import MemoryLimitError, UsageError
 from nsp_cli.image.frame import Frame, Pixels, from_unit, to_unit
+from nsp_cli.ops.blend import Looks, scale_change
 from nsp_cli.ops.tiling import Region, choose_tile, round_tile, smallest_tile
 
 
@@ -22,7 +23,7 @@ def process(
     frame: Frame,
     backend: Backend,
     *,
-    strength: float = 100.0,
+    looks: Looks = Looks(),  # noqa: B008 (frozen)
     tile: int = 0,
     report: Callable[[float], None] = lambda _: None,
 ) -> Frame:
@@ -30,21 +31,20 @@ def process(
 
     Parameters
     ----------
-    strength : 0 … 100; 0 gives the input back bit for bit (by bicubic interpolation where the pipeline enlarges)
+    looks : how much of the change, see `Looks`; strength 0 gives the input back bit for bit (by bicubic interpolation
+        where the pipeline enlarges), and so do luma 0 and chroma 0 together
     tile : side of a tile in pixels, 0 to choose from the free memory
     report : called with the share of the photo that is done, 0 … 1
 
     Raises
     ------
-    UsageError : strength or tile out of range
+    UsageError : tile out of range
     MemoryLimitError : not even the smallest tile fits
     """
-    if not 0 <= strength <= 100:
-        raise UsageError(f"--strength must be between 0 and 100, got {strength:g}.")
     if tile < 0:
         raise UsageError(f"--tile must be 0 (automatic) or a number of pixels, got {tile}.")
     scale = backend.spec.scale
-    if strength == 0 and scale == 1:
+    if looks.is_identity(frame.pixels.shape[2]) and scale == 1:
         return frame
     height, width = frame.size
     out = np.empty((height * scale, width * scale, frame.pixels.shape[2]), frame.pixels.dtype)
@@ -57,7 +57,7 @@ def process(
             waiting.extendleft(reversed(list(region.split(side))))
             continue
         try:
-            result = _run_region(frame, backend, region, strength / 100)
+            result = _run_region(frame, backend, region, looks)
         except MemoryLimitError:
             side = _halved(side, region, backend)
             waiting.appendleft(region)
@@ -76,7 +76,7 @@ def _halved(side: int, region: Region, backend: Backend) -> int:
     return side
 
 
-def _run_region(frame: Frame, backend: Backend, region: Region, strength: float) -> NDArray[np.float32]:
+def _run_region(frame: Frame, backend: Backend, region: Region, looks: Looks) -> NDArray[np.float32]:
     """The result for one region, (h·scale, w·scale, C) float32."""
     spec = backend.spec
     outer = region.with_halo(spec.halo, *frame.size)
@@ -90,7 +90,7 @@ def _run_region(frame: Frame, backend: Backend, region: Region, strength: float)
         result = result.mean(2, keepdims=True)
     base, clipped = (_enlarge(a, spec.scale)[inner] for a in (photo, tile[0].transpose(1, 2, 0)))
     # The change is what is scaled and added, so that highlights above white in a float photo stay where they are.
-    return base + np.float32(strength) * (result - clipped)
+    return base + scale_change(result - clipped, looks)
 
 
 def _enlarge(pixels: Pixels, scale: int) -> Pixels:
