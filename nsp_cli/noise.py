@@ -16,6 +16,7 @@ What this cannot know: grain that covers the whole photo is noise to it, and so 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,11 +30,13 @@ Blocks = NDArray[np.float32]
 REACH_LEVEL = 0.2
 """Noise reaches as far as its autocorrelation is above this; independent pixels then have a reach of 0.8."""
 
-_LUMA_BLOCK, _CHROMA_BLOCK = 8, 24  # chroma noise reaches further, and the colour of photos changes more slowly
+# Small blocks find flat places in textured photos, large ones see noise that reaches far; chroma noise reaches further,
+# and the colour of photos changes more slowly. These sides have the least bias, see the benchmark.
+_LUMA_BLOCK, _REACH_BLOCK, _CHROMA_BLOCK = 8, 12, 24
 _SMALLEST_BLOCK = 4  # a plane takes 3 of a block's degrees of freedom
-_CELLS = {_LUMA_BLOCK: 6000, _CHROMA_BLOCK: 1500}  # at most: 20 to 40 MB, whatever the photo's size
+_CELLS = {_LUMA_BLOCK: 5000, _REACH_BLOCK: 2000, _CHROMA_BLOCK: 1000}  # at most, whatever the photo's size
 _GROUPS = 6
-_FLATTEST = {_LUMA_BLOCK: 0.05, _CHROMA_BLOCK: 0.15}  # share of a group's cells
+_FLATTEST = {_LUMA_BLOCK: 0.05, _REACH_BLOCK: 0.05, _CHROMA_BLOCK: 0.15}  # share of a group's cells
 _FEWEST = 3  # cells of a group
 _TEXTURED = 4.0  # a group with more than this times the least variance has no flat cells
 
@@ -57,25 +60,17 @@ class NoiseEstimate:
 
 def estimate(pixels: Pixels) -> NoiseEstimate:
     """Measure the noise of (H, W, 1 or 3) pixels of any depth, sRGB-encoded. Takes a second for 24 megapixels."""
-    fine, coarse = (_sample(pixels, block) for block in (_LUMA_BLOCK, _CHROMA_BLOCK))
-    if fine is None or coarse is None:
+    if min(pixels.shape[:2]) < 2 * _SMALLEST_BLOCK:
         return NoiseEstimate()
-    level, _ = _measure(fine, _planes(fine, "luma"), _LUMA_BLOCK)
-    _, luma_reach = _measure(coarse, _planes(coarse, "luma"), _CHROMA_BLOCK)
-    if pixels.shape[2] == 1:
-        return NoiseEstimate(level, 0.0, luma_reach, 0.0)
-    chroma, chroma_reach = _measure(coarse, _planes(coarse, "chroma"), _CHROMA_BLOCK)
+    level, _ = _measure(pixels, _LUMA_BLOCK, _luma)
+    _, luma_reach = _measure(pixels, _REACH_BLOCK, _luma)
+    chroma, chroma_reach = (0.0, 0.0) if pixels.shape[2] == 1 else _measure(pixels, _CHROMA_BLOCK, _chroma)
     return NoiseEstimate(level, chroma, luma_reach, chroma_reach)
 
 
-def _sample(pixels: Pixels, block: int) -> Blocks | None:
-    """Cells of 2×2 blocks on a regular grid without those that are clipped: (N, side, side, C) in [0, 255]."""
-    height, width = pixels.shape[:2]
-    most = _CELLS[block]
-    block = min(block, height // 2, width // 2)
-    if block < _SMALLEST_BLOCK:
-        return None
-    step = max(block, int(np.ceil(np.sqrt(height * width / most))))
+def _sample(pixels: Pixels, block: int, most: int) -> Blocks:
+    """Cells of 2×2 blocks on a regular grid without those that are clipped: (N, 2·block, 2·block, C) in [0, 255]."""
+    step = max(block, int(np.ceil(np.sqrt(pixels.shape[0] * pixels.shape[1] / most))))
     windows = np.lib.stride_tricks.sliding_window_view(pixels, (2 * block, 2 * block), (0, 1))[::step, ::step]
     cells = np.moveaxis(windows, 2, -1).reshape(-1, 2 * block, 2 * block, pixels.shape[2])
     values = np.nan_to_num(cells.astype(np.float32) * np.float32(255 / peak(pixels.dtype)))
@@ -86,25 +81,29 @@ def _sample(pixels: Pixels, block: int) -> Blocks | None:
     return values[clipped <= allowed]
 
 
-def _planes(cells: Blocks, kind: str) -> Blocks:
-    """(P, N, side, side): luma alone, or R − Y and B − Y."""
-    if cells.shape[3] == 1:
-        return cells[None, ..., 0]
-    grey = np.asarray(luma(cells), np.float32)
-    return grey[None] if kind == "luma" else np.stack([cells[..., 0] - grey, cells[..., 2] - grey])
+def _luma(cells: Blocks) -> Blocks:
+    """(N, side, side, C) to (1, N, side, side)."""
+    return cells[None, ..., 0] if cells.shape[3] == 1 else np.asarray(luma(cells), np.float32)[None]
 
 
-def _measure(cells: Blocks, planes: Blocks, preferred: int) -> tuple[float, float]:
-    """Standard deviation and reach of the noise in `planes`, (P, N, side, side)."""
-    side = planes.shape[2] // 2
-    blocks = planes.reshape(len(planes), -1, 2, side, 2, side).swapaxes(3, 4).reshape(len(planes), -1, 4, side, side)
+def _chroma(cells: Blocks) -> Blocks:
+    """(N, side, side, 3) to R − Y and B − Y, (2, N, side, side)."""
+    return np.stack([cells[..., 0], cells[..., 2]]) - _luma(cells)
+
+
+def _measure(pixels: Pixels, block: int, planes_of: Callable[[Blocks], Blocks]) -> tuple[float, float]:
+    """Standard deviation and reach of the noise in the planes (P, N, side, side) that `planes_of` takes from cells."""
+    side = min(block, *(length // 2 for length in pixels.shape[:2]))
+    cells = _sample(pixels, side, _CELLS[block])
+    blocks = planes_of(cells).reshape(-1, len(cells), 2, side, 2, side).swapaxes(3, 4)
+    blocks = blocks.reshape(-1, len(cells), 4, side, side)
     rest = _without_plane(blocks)
     variance = np.mean(rest**2, (3, 4)).mean(0) * side**2 / (side**2 - 3)  # (N, 4)
     levels: list[float] = []
     shares: list[int] = []
     autocovariance = np.zeros(side // 2 + 1)
     for group in np.array_split(np.argsort(cells.mean((1, 2, 3)), kind="stable"), min(_GROUPS, len(cells))):
-        most = max(round(_FLATTEST[preferred] * len(group)), _FEWEST)
+        most = max(round(_FLATTEST[block] * len(group)), _FEWEST)
         chosen = [
             (group[np.argsort(variance[group][:, judges].mean(1), kind="stable")[:most]], measured)
             for judges, measured in (((0, 3), (1, 2)), ((1, 2), (0, 3)))
@@ -112,8 +111,10 @@ def _measure(cells: Blocks, planes: Blocks, preferred: int) -> tuple[float, floa
         found = [variance[flat][:, measured].mean(1) for flat, measured in chosen]
         levels.append(float(np.median(np.concatenate(found))))
         shares.append(len(group))
+        # By the square of its precision, so that what texture is left in one group does not drown the others.
+        weight = len(group) / max(levels[-1], 1e-6) ** 2
         for flat, measured in chosen:
-            autocovariance += len(group) * _autocovariance(rest[:, flat][:, :, measured])
+            autocovariance += weight * _autocovariance(rest[:, flat][:, :, measured])
     limited = np.minimum(levels, _TEXTURED * min(levels))
     return float(np.sqrt(np.average(limited, weights=shares))), _reach(autocovariance)
 
