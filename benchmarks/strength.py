@@ -10,6 +10,7 @@ best one is known exactly. The constant is the one that loses least PSNR against
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,7 @@ def report(trials: list[Trial]) -> None:
     candidates = np.geomspace(0.2, 20, 200)
     fitted = float(candidates[np.argmin([loss(trials, float(b)) for b in candidates])])
     rows: list[list[str]] = []
-    for low, high in zip(EDGES, EDGES[1:], strict=False):
+    for low, high in pairwise(EDGES):
         some = [t for t in trials if low <= t.noise.luma < high]
         if some:
             shares = [(0.0, 1.0, auto_strength(t.noise, fitted) / 100, t.best) for t in some]
@@ -94,10 +95,21 @@ def report(trials: list[Trial]) -> None:
             mapped = np.median([100 * s[2] for s in shares])
             best = f"{middle:.0f} ({lower:.0f}–{upper:.0f})"
             rows.append([f"{low}–{high}", str(len(some)), best, f"{mapped:.0f}", *(f"{p:.2f}" for p in psnrs)])
-    header = ["estimated luma noise", "trials", "best (quartiles)", "auto", "noisy, dB", "100, dB", "auto, dB", "best, dB"]
+    header = [
+        "estimated luma noise",
+        "trials",
+        "best (quartiles)",
+        "auto",
+        "noisy, dB",
+        "100, dB",
+        "auto, dB",
+        "best, dB",
+    ]
     print_table(header, rows)
     full = float(np.mean([t.psnr(t.best) - t.psnr(1.0) for t in trials]))
-    print(f"\nfitted: BLUR = {fitted:.2f}; loses {loss(trials, fitted):.3f} dB against the best strength of every trial")
+    print(
+        f"\nfitted: BLUR = {fitted:.2f}; loses {loss(trials, fitted):.3f} dB against the best strength of every trial"
+    )
     print(f"as it is: BLUR = {BLUR:.2f}, {loss(trials, BLUR):.3f} dB; always 100: {full:.3f} dB")
 
 

@@ -14,7 +14,7 @@ from nsp_cli.backends.base import Backend
 from nsp_cli.errors import BackendError, ModelError, UsageError
 from nsp_cli.image.frame import Frame
 from nsp_cli.spec import Task
-from nsp_cli.strength import Strength, choose
+from nsp_cli.strength import Strength, Wanted
 
 if TYPE_CHECKING:
     from torch import nn
@@ -108,7 +108,7 @@ def denoise(
     ------
     NspError : see `nsp_cli.errors`
     """
-    return _run(photo, backend or load_backend(model), (strength, luma, chroma), tile, report)
+    return _run(photo, backend or load_backend(model), Wanted(strength, luma, chroma), tile, report)
 
 
 def super_resolve(
@@ -124,7 +124,7 @@ def super_resolve(
     report: Callable[[float], None] = lambda _: None,
 ) -> Photo:
     """Denoise and enlarge a photo by the model's scale. See `denoise`; `mode` is one of the sr modes of `Task`."""
-    return _run(photo, backend or load_backend(model, mode), (strength, luma, chroma), tile, report)
+    return _run(photo, backend or load_backend(model, mode), Wanted(strength, luma, chroma), tile, report)
 
 
 def load_model(model: str | Path | None = None) -> tuple[nn.Module, ModelSpec]:
@@ -147,10 +147,10 @@ def export(model: str | Path | None, target: Path, task: Task = Task.DENOISE, *,
 def _run(
     photo: Photo,
     backend: Backend,
-    looks: tuple[Strength, float, float],
+    looks: Wanted,
     tile: int,
     report: Callable[[float], None],
 ) -> Photo:
     frame = photo if isinstance(photo, Frame) else Frame(photo)
-    result = engine.process(frame, backend, looks=choose(frame.pixels, *looks).looks, tile=tile, report=report)
+    result = engine.process(frame, backend, looks=looks.choose(frame.pixels).looks, tile=tile, report=report)
     return result if isinstance(photo, Frame) else result.pixels  # pyright: ignore[reportReturnType]

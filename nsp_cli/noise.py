@@ -5,12 +5,13 @@
     cells spread over the photo, each of 2×2 blocks → a plane is taken off each block (light falls off, skies shade)
     → cells of like brightness together → in each group the flattest cells → their variance and autocorrelation
 
-Camera noise is shared between neighbouring pixels, so differences of neighbours see too little of it; a block's variance
-sees all that is finer than the block. Texture hides in variance, so only the flattest cells speak. Which cells are flat
-is decided by two of their blocks and measured on the other two, so that a block is not chosen for its own lucky noise.
+Camera noise is shared between neighbouring pixels, so differences of neighbours see too little of it; the variance of a
+block sees all that is finer than the block. Texture adds to variance, so only the flattest cells speak. Which ones are
+flat is decided by two of their blocks and measured on the other two: no block is chosen for its own lucky noise.
 Groups by brightness, because a camera's noise grows and shrinks with it.
 
-What this cannot know: grain that covers the whole photo is noise to it, and so is texture that leaves no flat cell.
+What this cannot know: grain that covers the whole photo is noise to it, and so is texture that leaves no flat cell; at
+low noise both raise the level and lengthen the reach.
 `benchmarks/noise_estimate.py` measures bias and scatter where the answer is known.
 """
 
@@ -134,13 +135,19 @@ def _without_plane(blocks: Blocks) -> Blocks:
 def _autocovariance(rest: Blocks) -> NDArray[np.float64]:
     """At lags 0 … side/2 pixels, the mean of the horizontal and the vertical one."""
     side = rest.shape[-1]
-    return np.array(
-        [
-            (np.mean(rest[..., lag:] * rest[..., : side - lag]) + np.mean(rest[..., lag:, :] * rest[..., : side - lag, :]))
-            for lag in range(side // 2 + 1)
-        ],
-        np.float64,
-    ) / 2
+    return (
+        np.array(
+            [
+                (
+                    np.mean(rest[..., lag:] * rest[..., : side - lag])
+                    + np.mean(rest[..., lag:, :] * rest[..., : side - lag, :])
+                )
+                for lag in range(side // 2 + 1)
+            ],
+            np.float64,
+        )
+        / 2
+    )
 
 
 def _reach(autocovariance: NDArray[np.float64]) -> float:

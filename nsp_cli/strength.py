@@ -17,7 +17,7 @@ from nsp_cli.ops.blend import Looks
 
 Strength = float | Literal["auto"]
 
-BLUR = 3.0
+BLUR = 4.8
 """b, the shipped model's own error in 8-bit units. Fitted; see above."""
 
 
@@ -36,12 +36,28 @@ class Choice:
         return f"noise {levels}, strength {self.looks.strength:.0f}"
 
 
-def choose(pixels: Pixels, strength: Strength, luma: float = 100.0, chroma: float = 100.0) -> Choice:
-    """The looks of one photo, (H, W, 1 or 3) of any depth. Raises `UsageError` for a value out of range."""
-    if strength != "auto":
-        return Choice(Looks(strength, luma, chroma))
-    found = estimate(pixels)
-    return Choice(Looks(auto_strength(found), luma, chroma), found)
+@dataclass(frozen=True)
+class Wanted:
+    """What a user asks for, for any photo: percentages as in `Looks`, or "auto" for the strength.
+
+    Raises
+    ------
+    UsageError : a value is out of range
+    """
+
+    strength: Strength = 100.0
+    luma: float = 100.0
+    chroma: float = 100.0
+
+    def __post_init__(self) -> None:
+        Looks(100.0 if self.strength == "auto" else self.strength, self.luma, self.chroma)
+
+    def choose(self, pixels: Pixels) -> Choice:
+        """What one photo gets, (H, W, 1 or 3) of any depth."""
+        if self.strength != "auto":
+            return Choice(Looks(self.strength, self.luma, self.chroma))
+        found = estimate(pixels)
+        return Choice(Looks(auto_strength(found), self.luma, self.chroma), found)
 
 
 def auto_strength(noise: NoiseEstimate, blur: float = BLUR) -> float:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nsp_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from nsp_cli.strength import Wanted
 
 
 class IfExists(StrEnum):
@@ -71,14 +74,14 @@ Photos = Annotated[
 ]
 
 
-def wanted_strength(text: str) -> float | Literal["auto"]:
-    """What --strength says. Raises `UsageError`."""
-    if text == "auto":
-        return "auto"
+def wanted_looks(strength: str, luma: float, chroma: float) -> Wanted:
+    """What --strength, --luma and --chroma say. Raises `UsageError`."""
+    from nsp_cli.strength import Wanted
+
     try:
-        return float(text)
+        return Wanted("auto" if strength == "auto" else float(strength), luma, chroma)
     except ValueError as error:
-        raise UsageError(f"--strength must be a number from 0 to 100 or auto, got '{text}'.") from error
+        raise UsageError(f"--strength must be a number from 0 to 100 or auto, got '{strength}'.") from error
 
 
 Output = Annotated[Path, typer.Argument(help="The file to write.", show_default=False)]

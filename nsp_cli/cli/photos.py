@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nsp_cli.cli import options
-from nsp_cli.cli.console import Reporter, out
+from nsp_cli.cli.console import Reporter, err, out
 from nsp_cli.errors import UsageError
 from nsp_cli.spec import Task
 
 if TYPE_CHECKING:
     from nsp_cli.backends.base import Backend
     from nsp_cli.image import Frame
+    from nsp_cli.strength import Wanted
 
 
 class SrMode(StrEnum):
@@ -29,7 +30,9 @@ class SrMode(StrEnum):
 def denoise(
     photos: options.Photos,
     model: options.Model = None,
-    strength: options.Strength = 100,
+    strength: options.Strength = "100",
+    luma: options.Luma = 100,
+    chroma: options.Chroma = 100,
     tile: options.Tile = 0,
     recursive: options.Recursive = False,
     format: options.Format = None,
@@ -49,7 +52,8 @@ def denoise(
     def opened() -> Backend:
         return load_backend(model, Task.DENOISE, device=device, precision=precision, backend=backend)
 
-    _run(photos, opened, strength, tile, recursive, format, quality, if_exists, no_metadata, dry_run, quiet, verbose)
+    looks = options.wanted_looks(strength, luma, chroma)
+    _run(photos, opened, looks, tile, recursive, format, quality, if_exists, no_metadata, dry_run, quiet, verbose)
 
 
 def sr(
@@ -57,7 +61,9 @@ def sr(
     scale: Annotated[int, typer.Option("-s", "--scale", min=2, help="Times larger; the model says which it can.")] = 2,
     mode: Annotated[SrMode | None, typer.Option("--mode", help="How; default: what measures best.")] = None,
     model: options.Model = None,
-    strength: options.Strength = 100,
+    strength: options.Strength = "100",
+    luma: options.Luma = 100,
+    chroma: options.Chroma = 100,
     tile: options.Tile = 0,
     recursive: options.Recursive = False,
     format: options.Format = None,
@@ -81,13 +87,14 @@ def sr(
             raise UsageError(f"This model enlarges {ready.spec.scale} times, got --scale {scale}.")
         return ready
 
-    _run(photos, opened, strength, tile, recursive, format, quality, if_exists, no_metadata, dry_run, quiet, verbose)
+    looks = options.wanted_looks(strength, luma, chroma)
+    _run(photos, opened, looks, tile, recursive, format, quality, if_exists, no_metadata, dry_run, quiet, verbose)
 
 
 def _run(
     photos: list[str],
     opened: Callable[[], Backend],
-    strength: float,
+    looks: Wanted,
     tile: int,
     recursive: bool,
     format: str | None,
@@ -115,7 +122,10 @@ def _run(
 
     def change(frame: Frame, reporter: Reporter | None = None) -> Frame:
         report = reporter.within if reporter is not None else lambda _: None
-        return engine.process(frame, backend, strength=strength, tile=tile, report=report)
+        choice = looks.choose(frame.pixels)
+        if choice.noise is not None and not quiet:
+            (reporter.line if reporter is not None else err.print)(choice.sentence())
+        return engine.process(frame, backend, looks=choice.looks, tile=tile, report=report)
 
     if piped:
         batch.run_pipe(change, writing)

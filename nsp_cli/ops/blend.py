@@ -54,3 +54,14 @@ def scale_change(change: NDArray[np.float32], looks: Looks) -> NDArray[np.float3
         return for_luma * change
     grey = luma(change)[..., None]
     return np.asarray(for_luma * grey + for_chroma * (change - grey), np.float32)
+
+
+def residual_picture(before: NDArray[np.float32], after: NDArray[np.float32]) -> tuple[NDArray[np.uint8], int]:
+    """What was changed, around middle grey: (H, W, C) in [0, 1] twice, to 8 bits and the factor of amplification.
+
+    The factor is the power of two, 1 … 64, that brings 99% of the changes within the picture's range.
+    """
+    change = after - before
+    largest = float(np.quantile(np.abs(change), 0.99))
+    factor = 64 if largest <= 0 else 2 ** int(np.clip(np.floor(np.log2(0.5 / largest)), 0, 6))
+    return np.clip(np.rint(255 * (0.5 + factor * change)), 0, 255).astype(np.uint8), factor
