@@ -117,7 +117,7 @@ def _measure(pixels: Pixels, block: int, planes_of: Callable[[Blocks], Blocks]) 
         for flat, measured in chosen:
             autocovariance += weight * _autocovariance(rest[:, flat][:, :, measured])
     limited = np.minimum(levels, _TEXTURED * min(levels))
-    return float(np.sqrt(np.average(limited, weights=shares))), _reach(autocovariance)
+    return float(np.sqrt(np.average(limited, weights=shares))), reach(autocovariance)
 
 
 def _without_plane(blocks: Blocks) -> Blocks:
@@ -150,8 +150,8 @@ def _autocovariance(rest: Blocks) -> NDArray[np.float64]:
     )
 
 
-def _reach(autocovariance: NDArray[np.float64]) -> float:
-    """Where the autocorrelation falls through `REACH_LEVEL`, between lags by a straight line."""
+def reach(autocovariance: NDArray[np.float64]) -> float:
+    """Pixels until a curve known at lags 0, 1, 2 … falls below `REACH_LEVEL` of lag 0; between lags a straight line."""
     if autocovariance[0] <= 1e-6:
         return 0.0
     curve = autocovariance / autocovariance[0]

@@ -33,6 +33,8 @@ def inspect(
     found = _photos(photos)
     if residual is not None and len(found) != 1:
         raise UsageError(f"--residual is one picture for one photo, got {len(found)} photos.")
+    if residual is not None and residual.exists():
+        raise UsageError(f"{residual} exists already; choose another name.")
     about = _model(model)
     rows: list[dict[str, Any]] = []
     failed = False
