@@ -2,9 +2,9 @@
 
 "true" is the standard deviation of noisy minus clean over the whole photo, "estimated" what is found on the noisy photo
 alone; both are medians over photos, in 8-bit units. Bias is the median of estimated/true, and after it stands half the
-range of that ratio in which 68% of the photos lie. What JPEG loses of the picture's own colours counts as chroma noise in
-"true" and not in the estimate, which looks at flat places; so cameras without JPEG have rows of their own. "Clean" photos
-have grain of their own, which the row of no noise shows.
+range of that ratio in which 68% of the photos lie. What JPEG loses of the picture's own colours is chroma noise in
+"true" and not in the estimate, which looks at flat places; so cameras without JPEG have rows of their own. "Clean"
+photos have grain of their own, which the row of no noise shows.
 
     python benchmarks/noise_estimate.py CLEAN_FOLDER [--every 3] [--pairs FOLDER]
 """

@@ -152,5 +152,5 @@ def _run(
     report: Callable[[float], None],
 ) -> Photo:
     frame = photo if isinstance(photo, Frame) else Frame(photo)
-    result = engine.process(frame, backend, looks=looks.choose(frame.pixels).looks, tile=tile, report=report)
+    result = engine.process(frame, backend, looks=looks.choose(frame, backend).looks, tile=tile, report=report)
     return result if isinstance(photo, Frame) else result.pixels  # pyright: ignore[reportReturnType]

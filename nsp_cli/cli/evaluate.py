@@ -45,7 +45,7 @@ def evaluate(
         for noisy_path, clean_path in pairs:
             photo, truth = read(noisy_path), read(clean_path)
             started = time.monotonic()
-            choice = looks.choose(photo.pixels)
+            choice = looks.choose(photo, ready)
             result = engine.process(photo, ready, looks=choice.looks, tile=tile, report=reporter.within)
             seconds = time.monotonic() - started
             before, after = (evaluation.score(f.pixels, truth.pixels) for f in (photo, result))

@@ -14,6 +14,7 @@ from nsp_cli.cli.console import complain, err, out
 from nsp_cli.errors import InputError, NoInputError, OutputError, UsageError
 
 if TYPE_CHECKING:
+    from nsp_cli.backends.base import Backend
     from nsp_cli.image import Frame
 
 
@@ -30,17 +31,20 @@ def inspect(
     verbose: options.Verbose = False,
 ) -> None:
     """Measure the noise of photos: level and reach in luma and chroma, and the strength that auto would choose."""
+    from nsp_cli.api import load_backend
+
     found = _photos(photos)
     if residual is not None and len(found) != 1:
         raise UsageError(f"--residual is one picture for one photo, got {len(found)} photos.")
     if residual is not None and residual.exists():
         raise UsageError(f"{residual} exists already; choose another name.")
     about = _model(model)
+    ready = load_backend(model, device=device, precision=precision)
     rows: list[dict[str, Any]] = []
     failed = False
     for path in found:
         try:
-            rows.append(_row(path, residual, model, tile, device, precision))
+            rows.append(_row(path, residual, ready, tile))
         except (InputError, OutputError) as error:
             complain(str(error))
             failed = True
@@ -82,35 +86,31 @@ def _model(model: str | None) -> dict[str, Any]:
     return about
 
 
-def _row(
-    path: Path, residual: Path | None, model: str | None, tile: int, device: str, precision: options.Precisions
-) -> dict[str, Any]:
+def _row(path: Path, residual: Path | None, backend: Backend, tile: int) -> dict[str, Any]:
     from nsp_cli.image import read
-    from nsp_cli.noise import estimate
-    from nsp_cli.strength import auto_strength
+    from nsp_cli.noise import NoiseEstimate
+    from nsp_cli.strength import Wanted
 
     frame = read(path)
-    noise = estimate(frame.pixels)
+    choice = Wanted("auto").choose(frame, backend)
     row: dict[str, Any] = {
         "photo": str(path),
         "height": frame.size[0],
         "width": frame.size[1],
-        **{key: round(value, 2) for key, value in dataclasses.asdict(noise).items()},
-        "strength": round(auto_strength(noise), 1),
+        **{key: round(value, 2) for key, value in dataclasses.asdict(choice.noise or NoiseEstimate()).items()},
+        "strength": round(choice.looks.strength, 1),
     }
     if residual is not None:
-        row |= {"residual": str(residual), "factor": _write_residual(frame, residual, model, tile, device, precision)}
+        row |= {"residual": str(residual), "factor": _write_residual(frame, residual, backend, tile)}
     return row
 
 
-def _write_residual(
-    frame: Frame, target: Path, model: str | None, tile: int, device: str, precision: options.Precisions
-) -> int:
-    from nsp_cli.api import denoise, load_backend
+def _write_residual(frame: Frame, target: Path, backend: Backend, tile: int) -> int:
+    from nsp_cli.api import denoise
     from nsp_cli.image import Frame, to_unit, write
     from nsp_cli.ops.blend import residual_picture
 
-    denoised = denoise(frame, backend=load_backend(model, device=device, precision=precision), tile=tile)
+    denoised = denoise(frame, backend=backend, tile=tile)
     picture, factor = residual_picture(to_unit(frame.pixels), to_unit(denoised.pixels))
     write(Frame(picture), target)
     return factor

@@ -122,7 +122,7 @@ def _run(
 
     def change(frame: Frame, reporter: Reporter | None = None) -> Frame:
         report = reporter.within if reporter is not None else lambda _: None
-        choice = looks.choose(frame.pixels)
+        choice = looks.choose(frame, backend)
         if choice.noise is not None and not quiet:
             (reporter.line if reporter is not None else err.print)(choice.sentence())
         return engine.process(frame, backend, looks=choice.looks, tile=tile, report=report)
