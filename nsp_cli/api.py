@@ -14,6 +14,7 @@ from nsp_cli.backends.base import Backend
 from nsp_cli.errors import BackendError, ModelError, UsageError
 from nsp_cli.image.frame import Frame
 from nsp_cli.spec import Task
+from nsp_cli.strength import Strength, Wanted
 
 if TYPE_CHECKING:
     from torch import nn
@@ -84,7 +85,9 @@ def denoise(
     *,
     model: str | Path | None = None,
     backend: Backend | None = None,
-    strength: float = 100.0,
+    strength: Strength = 100.0,
+    luma: float = 100.0,
+    chroma: float = 100.0,
     tile: int = 0,
     report: Callable[[float], None] = lambda _: None,
 ) -> Photo:
@@ -94,7 +97,8 @@ def denoise(
     ----------
     photo : a `Frame`, or an (H, W, 3) or (H, W, 1) array of uint8, uint16 or float32 in [0, 1]
     model : see `load_backend`; backend : an opened one, which many photos can share
-    strength, tile, report : see `engine.process`
+    strength, luma, chroma : see `ops.blend.Looks`; strength "auto" measures the photo's noise, see `nsp_cli.strength`
+    tile, report : see `engine.process`
 
     Returns
     -------
@@ -104,7 +108,7 @@ def denoise(
     ------
     NspError : see `nsp_cli.errors`
     """
-    return _run(photo, backend or load_backend(model), strength, tile, report)
+    return _run(photo, backend or load_backend(model), Wanted(strength, luma, chroma), tile, report)
 
 
 def super_resolve(
@@ -113,12 +117,14 @@ def super_resolve(
     model: str | Path | None = None,
     backend: Backend | None = None,
     mode: Task = DEFAULT_SR_MODE,
-    strength: float = 100.0,
+    strength: Strength = 100.0,
+    luma: float = 100.0,
+    chroma: float = 100.0,
     tile: int = 0,
     report: Callable[[float], None] = lambda _: None,
 ) -> Photo:
     """Denoise and enlarge a photo by the model's scale. See `denoise`; `mode` is one of the sr modes of `Task`."""
-    return _run(photo, backend or load_backend(model, mode), strength, tile, report)
+    return _run(photo, backend or load_backend(model, mode), Wanted(strength, luma, chroma), tile, report)
 
 
 def load_model(model: str | Path | None = None) -> tuple[nn.Module, ModelSpec]:
@@ -138,7 +144,13 @@ def export(model: str | Path | None, target: Path, task: Task = Task.DENOISE, *,
     return write_onnx(pipeline, spec, target, overwrite=overwrite)
 
 
-def _run(photo: Photo, backend: Backend, strength: float, tile: int, report: Callable[[float], None]) -> Photo:
-    if isinstance(photo, Frame):
-        return engine.process(photo, backend, strength=strength, tile=tile, report=report)
-    return engine.process(Frame(photo), backend, strength=strength, tile=tile, report=report).pixels  # pyright: ignore
+def _run(
+    photo: Photo,
+    backend: Backend,
+    looks: Wanted,
+    tile: int,
+    report: Callable[[float], None],
+) -> Photo:
+    frame = photo if isinstance(photo, Frame) else Frame(photo)
+    result = engine.process(frame, backend, looks=looks.choose(frame, backend).looks, tile=tile, report=report)
+    return result if isinstance(photo, Frame) else result.pixels  # pyright: ignore[reportReturnType]

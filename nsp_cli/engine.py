@@ -17,6 +17,7 @@ from nsp_cli.backends.base import Backend
 from nsp_cli.errors import MemoryLimitError, UsageError
 from nsp_cli.image.colour import SRGB_LIMITS, ColourSpace, colour_space
 from nsp_cli.image.frame import Frame, Pixels, from_unit, to_unit
+from nsp_cli.ops.blend import Looks, scale_change
 from nsp_cli.ops.tiling import Region, choose_tile, round_tile, smallest_tile
 
 
@@ -24,7 +25,7 @@ def process(
     frame: Frame,
     backend: Backend,
     *,
-    strength: float = 100.0,
+    looks: Looks = Looks(),  # noqa: B008 (frozen)
     tile: int = 0,
     report: Callable[[float], None] = lambda _: None,
 ) -> Frame:
@@ -36,21 +37,20 @@ def process(
 
     Parameters
     ----------
-    strength : 0 … 100; 0 gives the input back bit for bit (by bicubic interpolation where the pipeline enlarges)
+    looks : how much of the change, see `Looks`; strength 0 gives the input back bit for bit (by bicubic interpolation
+        where the pipeline enlarges), and so do luma 0 and chroma 0 together
     tile : side of a tile in pixels, 0 to choose from the free memory
     report : called with the share of the photo that is done, 0 … 1
 
     Raises
     ------
-    UsageError : strength or tile out of range
+    UsageError : tile out of range
     MemoryLimitError : not even the smallest tile fits
     """
-    if not 0 <= strength <= 100:
-        raise UsageError(f"--strength must be between 0 and 100, got {strength:g}.")
     if tile < 0:
         raise UsageError(f"--tile must be 0 (automatic) or a number of pixels, got {tile}.")
     scale = backend.spec.scale
-    if strength == 0 and scale == 1:
+    if looks.is_identity(frame.pixels.shape[2]) and scale == 1:
         return frame
     height, width = frame.size
     space, unused = colour_space(frame.metadata, frame.pixels.shape[2])
@@ -65,7 +65,7 @@ def process(
             waiting.extendleft(reversed(list(region.split(side))))
             continue
         try:
-            result = _run_region(frame, backend, region, strength / 100, space)
+            result = _run_region(frame, backend, region, looks, space)
         except MemoryLimitError:
             side = _halved(side, region, backend)
             waiting.appendleft(region)
@@ -85,7 +85,7 @@ def _halved(side: int, region: Region, backend: Backend) -> int:
 
 
 def _run_region(
-    frame: Frame, backend: Backend, region: Region, strength: float, space: ColourSpace | None
+    frame: Frame, backend: Backend, region: Region, looks: Looks, space: ColourSpace | None
 ) -> NDArray[np.float32]:
     """The result for one region, (h·scale, w·scale, C) float32."""
     spec = backend.spec
@@ -104,7 +104,7 @@ def _run_region(
     change = result - clipped
     if grey:
         change = change.mean(2, keepdims=True)
-    changed = base + np.float32(strength) * change
+    changed = base + scale_change(change, looks)
     if space is None:
         return changed
     back = space.from_srgb(changed)

@@ -20,12 +20,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from nsp_cli.luma import luma as luma_of
+
 Picture = NDArray[np.float32]
 
 # Bilinear interpolation of a Bayer plane whose missing samples are 0 (OpenCV has it for integers alone).
 _GREEN = np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]], np.float32) / 4
 _RED_BLUE = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], np.float32) / 4
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # Rec. 601, the luma of JPEG
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class Correlation(NamedTuple):
 
 def noise_correlation(residual: NDArray[np.floating], max_lag: int) -> Correlation:
     """How far noise reaches: `residual` is noisy minus clean, (H, W, 3); chroma is the mean of R − Y and B − Y."""
-    luma = residual @ _LUMA
+    luma = luma_of(residual)
     red, blue = (_autocorrelation(residual[..., channel] - luma, max_lag) for channel in (0, 2))
     return Correlation(_autocorrelation(luma, max_lag), (red + blue) / 2)
 
@@ -168,7 +169,7 @@ def _demosaic(raw: Picture) -> Picture:
 
 def _smooth_chroma(noise: Picture, radius: float) -> Picture:
     """Blur R − Y, G − Y and B − Y by two Gaussians, which gives the long tail that cameras' chroma noise has."""
-    luma = (noise @ _LUMA)[..., None]
+    luma = luma_of(noise)[..., None]
     narrow, wide = (cv2.GaussianBlur(noise - luma, (0, 0), sigma) for sigma in (radius, 3 * radius))
     return np.asarray(luma + (narrow + wide) / 2, np.float32)
 

@@ -14,6 +14,7 @@ from nsp_cli.engine import process
 from nsp_cli.errors import MemoryLimitError, UsageError
 from nsp_cli.image import Frame, Metadata
 from nsp_cli.methods.nsp import NSP
+from nsp_cli.ops.blend import Looks
 from nsp_cli.spec import PipelineSpec, Task
 from tests.conftest import tiny_network
 
@@ -94,13 +95,13 @@ def test_depth_and_channels_stay(dtype: type, channels: int) -> None:
 
 def test_strength_blends_and_zero_is_the_identity() -> None:
     frame, black = photo(20, 30), Fake(np.zeros_like)
-    assert process(frame, black, strength=0).pixels is frame.pixels
+    assert process(frame, black, looks=Looks(0)).pixels is frame.pixels
     assert (process(frame, black).pixels == 0).all()
-    half = process(frame, black, strength=50).pixels
+    half = process(frame, black, looks=Looks(50)).pixels
     assert np.abs(half - frame.pixels / 2).max() <= 0.5
     assert black.sizes
     nothing = Fake()
-    process(frame, nothing, strength=0)
+    process(frame, nothing, looks=Looks(0))
     assert not nothing.sizes
 
 
@@ -111,7 +112,7 @@ def test_strength_zero_of_an_enlargement_is_bicubic() -> None:
     import cv2
 
     expected = cv2.resize(frame.pixels, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
-    whole, tiled = (process(frame, backend, strength=0, tile=side).pixels for side in (0, 8))
+    whole, tiled = (process(frame, backend, looks=Looks(0), tile=side).pixels for side in (0, 8))
     assert np.abs(whole.astype(int) - expected).max() <= 1
     assert np.array_equal(whole, tiled)
 
@@ -159,17 +160,16 @@ def test_progress_reaches_one() -> None:
     assert shares[-1] == 1.0
 
 
-@pytest.mark.parametrize("wrong", [{"strength": -1}, {"strength": 101}, {"tile": -4}])
-def test_values_out_of_range_are_usage_errors(wrong: dict[str, float]) -> None:
+def test_a_negative_tile_is_a_usage_error() -> None:
     with pytest.raises(UsageError):
-        process(photo(8, 8), Fake(), **wrong)  # pyright: ignore[reportArgumentType]
+        process(photo(8, 8), Fake(), tile=-4)
 
 
 def test_a_hundred_megapixels_stay_under_three_times_their_float32_size() -> None:
     """NumPy's allocations around the network; `benchmarks/memory.py` measures the whole process."""
     frame = Frame(np.full((10_000, 10_000, 3), 100, np.uint8))
     tracemalloc.start()
-    process(frame, Fake(), strength=50)
+    process(frame, Fake(), looks=Looks(50))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak + frame.pixels.nbytes < 3 * 4 * 300e6 / 2  # half of what is allowed, the network may have the rest

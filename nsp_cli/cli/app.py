@@ -8,6 +8,7 @@ import typer
 
 from nsp_cli.cli.evaluate import evaluate
 from nsp_cli.cli.export import export
+from nsp_cli.cli.inspect import inspect
 from nsp_cli.cli.models import list_models
 from nsp_cli.cli.photos import denoise, sr
 from nsp_cli.cli.train import train
@@ -25,6 +26,7 @@ app.command()(sr)
 app.command()(train)
 app.command()(export)
 app.command("eval")(evaluate)
+app.command()(inspect)
 app.command("models")(list_models)
 
 

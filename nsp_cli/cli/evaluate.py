@@ -21,7 +21,9 @@ def evaluate(
         Path, typer.Argument(help="A folder of clean ones; x_noisy goes with x_clean.", show_default=False)
     ],
     model: options.Model = None,
-    strength: options.Strength = 100,
+    strength: options.Strength = "100",
+    luma: options.Luma = 100,
+    chroma: options.Chroma = 100,
     tile: options.Tile = 0,
     device: options.Device = "auto",
     precision: options.Precision = options.Precisions.AUTO,
@@ -35,6 +37,7 @@ def evaluate(
     from nsp_cli.api import load_backend
     from nsp_cli.image import read
 
+    looks = options.wanted_looks(strength, luma, chroma)
     pairs = evaluation.find_pairs(noisy, clean)
     ready = load_backend(model, device=device, precision=precision, backend=backend)
     rows: list[dict[str, float | str]] = []
@@ -42,7 +45,8 @@ def evaluate(
         for noisy_path, clean_path in pairs:
             photo, truth = read(noisy_path), read(clean_path)
             started = time.monotonic()
-            result = engine.process(photo, ready, strength=strength, tile=tile, report=reporter.within)
+            choice = looks.choose(photo, ready)
+            result = engine.process(photo, ready, looks=choice.looks, tile=tile, report=reporter.within)
             seconds = time.monotonic() - started
             before, after = (evaluation.score(f.pixels, truth.pixels) for f in (photo, result))
             rows.append(
@@ -53,6 +57,7 @@ def evaluate(
                     "psnr": after.psnr,
                     "ssim": after.ssim,
                     "seconds_per_megapixel": seconds / photo.megapixels,
+                    "strength": choice.looks.strength,
                 }
             )
             reporter.done()
@@ -66,9 +71,9 @@ def evaluate(
 def _print_table(rows: list[dict[str, float | str]], mean: dict[str, float]) -> None:
     from rich.table import Table
 
-    table = Table("photo", "noisy PSNR", "noisy SSIM", "PSNR", "SSIM", "s/MP", box=None, pad_edge=False)
+    table = Table("photo", "noisy PSNR", "noisy SSIM", "PSNR", "SSIM", "s/MP", "strength", box=None, pad_edge=False)
     for row in [*rows, {"photo": f"mean of {len(rows)}", **mean}]:
-        digits = (".2f", ".4f", ".2f", ".4f", ".2f")
+        digits = (".2f", ".4f", ".2f", ".4f", ".2f", ".0f")
         values = [format(float(row[key]), d) for key, d in zip(mean, digits, strict=True)]
         table.add_row(str(row["photo"]), *values)
     out.print(table)

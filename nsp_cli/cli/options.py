@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from nsp_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from nsp_cli.strength import Wanted
 
 
 class IfExists(StrEnum):
@@ -46,7 +51,14 @@ Tile = Annotated[int, typer.Option("-t", "--tile", help="Side of a tile in pixel
 Device = Annotated[str, typer.Option("--device", envvar="NSP_DEVICE", help="auto, cuda, mps or cpu.")]
 Precision = Annotated[Precisions, typer.Option("--precision", help="Number format of the network.")]
 Backend = Annotated[Backends, typer.Option("--backend", help="Runtime; the model's file decides by itself.")]
-Strength = Annotated[float, typer.Option("--strength", help="0 keeps the photo, 100 is the whole effect.")]
+Strength = Annotated[
+    str,
+    typer.Option(
+        "--strength", metavar="0..100|auto", help="0 keeps the photo, 100 is the whole effect; auto measures the noise."
+    ),
+]
+Luma = Annotated[float, typer.Option("--luma", help="0..100, of the effect on brightness (grain, detail).")]
+Chroma = Annotated[float, typer.Option("--chroma", help="0..100, of the effect on colour (blotches).")]
 Exists = Annotated[
     IfExists | None,
     typer.Option("--if-exists", help="For an output that exists; default: fail for one file, skip for a folder."),
@@ -83,4 +95,16 @@ Photos = Annotated[
         show_default=False,
     ),
 ]
+
+
+def wanted_looks(strength: str, luma: float, chroma: float) -> Wanted:
+    """What --strength, --luma and --chroma say. Raises `UsageError`."""
+    from nsp_cli.strength import Wanted
+
+    try:
+        return Wanted("auto" if strength == "auto" else float(strength), luma, chroma)
+    except ValueError as error:
+        raise UsageError(f"--strength must be a number from 0 to 100 or auto, got '{strength}'.") from error
+
+
 Output = Annotated[Path, typer.Argument(help="The file to write.", show_default=False)]

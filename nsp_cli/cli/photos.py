@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,6 +19,7 @@ from nsp_cli.spec import Task
 if TYPE_CHECKING:
     from nsp_cli.backends.base import Backend
     from nsp_cli.image import Frame
+    from nsp_cli.strength import Wanted
 
 
 class SrMode(StrEnum):
@@ -31,7 +33,9 @@ class SrMode(StrEnum):
 def denoise(
     photos: options.Photos,
     model: options.Model = None,
-    strength: options.Strength = 100,
+    strength: options.Strength = "100",
+    luma: options.Luma = 100,
+    chroma: options.Chroma = 100,
     tile: options.Tile = 0,
     recursive: options.Recursive = False,
     format: options.Format = None,
@@ -60,10 +64,11 @@ def denoise(
             model, Task.DENOISE, device=team.own_device(device, model), precision=precision, backend=backend
         )
 
+    looks = options.wanted_looks(strength, luma, chroma)
     batching = Batching(jobs, Filter(include or (), exclude or ()), report, as_json, dry_run, quiet, verbose)
     writing = _Writing(format, quality, if_exists, not no_metadata, (raw_wb, raw_exposure))
-    said = {"task": "denoise", "strength": strength, "tile": tile, "device": device, "precision": precision}
-    _run(photos, recursive, _Inference(opened, model, strength, tile, said), writing, batching)
+    said = {"task": "denoise", "tile": tile, "device": device, "precision": precision}
+    _run(photos, recursive, _Inference(opened, model, looks, tile, said), writing, batching)
 
 
 def sr(
@@ -71,7 +76,9 @@ def sr(
     scale: Annotated[int, typer.Option("-s", "--scale", min=2, help="Times larger; the model says which it can.")] = 2,
     mode: Annotated[SrMode | None, typer.Option("--mode", help="How; default: what measures best.")] = None,
     model: options.Model = None,
-    strength: options.Strength = 100,
+    strength: options.Strength = "100",
+    luma: options.Luma = 100,
+    chroma: options.Chroma = 100,
     tile: options.Tile = 0,
     recursive: options.Recursive = False,
     format: options.Format = None,
@@ -102,20 +109,21 @@ def sr(
             raise UsageError(f"This model enlarges {ready.spec.scale} times, got --scale {scale}.")
         return ready
 
+    looks = options.wanted_looks(strength, luma, chroma)
     batching = Batching(jobs, Filter(include or (), exclude or ()), report, as_json, dry_run, quiet, verbose)
     writing = _Writing(format, quality, if_exists, not no_metadata, (raw_wb, raw_exposure))
-    said = {"task": "sr", "scale": scale, "mode": mode or DEFAULT_SR_MODE, "strength": strength}
-    said |= {"tile": tile, "device": device, "precision": precision}
-    _run(photos, recursive, _Inference(opened, model, strength, tile, said), writing, batching)
+    said = {"task": "sr", "scale": scale, "mode": mode or DEFAULT_SR_MODE, "tile": tile}
+    said |= {"device": device, "precision": precision}
+    _run(photos, recursive, _Inference(opened, model, looks, tile, said), writing, batching)
 
 
 @dataclass(frozen=True)
 class _Inference:
-    """What is done with the pixels; `said` is how a report names it."""
+    """What is done with the pixels; `said` is the rest of it, as a report names it."""
 
     opened: Callable[[], Backend]
     model: str | None
-    strength: float
+    looks: Wanted
     tile: int
     said: Mapping[str, object]
 
@@ -152,6 +160,7 @@ def _run(photos: list[str], recursive: bool, inference: _Inference, wanted: _Wri
     used = recipe(
         inference.model,
         **inference.said,
+        **dataclasses.asdict(inference.looks),
         quality=wanted.quality,
         format=wanted.format,
         metadata=wanted.metadata,
@@ -163,7 +172,12 @@ def _run(photos: list[str], recursive: bool, inference: _Inference, wanted: _Wri
     backend = inference.opened()
 
     def change(frame: Frame, reporter: Reporter) -> Frame:
-        return engine.process(frame, backend, strength=inference.strength, tile=inference.tile, report=reporter.within)
+        choice = inference.looks.choose(frame, backend)
+        if choice.noise is not None:
+            reporter.note("strength", round(choice.looks.strength, 1))
+            reporter.note("noise", dataclasses.asdict(choice.noise))
+            reporter.line(choice.sentence())
+        return engine.process(frame, backend, looks=choice.looks, tile=inference.tile, report=reporter.within)
 
     if piped:
         session.run_pipe(change, writing, used, batching)
