@@ -40,12 +40,13 @@ class Writing:
 def run_pipe(change: Callable[[Frame], Frame], writing: Writing) -> tuple[Frame, tuple[str, ...]]:
     """One photo from stdin to stdout, in the format that it came in; gives what was read, and warnings."""
     frame = read(sys.stdin.buffer.read())
+    result = change(frame)
     data, warnings = encode(
-        change(frame), writing.format or frame.container, quality=writing.quality, keep_metadata=writing.keep_metadata
+        result, writing.format or frame.container, quality=writing.quality, keep_metadata=writing.keep_metadata
     )
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
-    return frame, unique((*frame.warnings, *warnings))
+    return frame, unique((*result.warnings, *warnings))
 
 
 def is_wanted(work: Work, if_exists: IfExists) -> bool:

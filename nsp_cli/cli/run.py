@@ -161,7 +161,7 @@ def _write(photo: _Photo, result: Frame, outcome: Outcome, job: Job) -> Outcome:
         previews = _previews(frame, result, job)
     except Exception as error:
         return _failed(outcome, error, job)
-    said = unique((*frame.warnings, *warnings))
+    said = unique((*result.warnings, *warnings))
     done = replace(outcome, target=target, status=Status.WRITTEN, warnings=said, previews=previews)
     return done.with_seconds(seconds)
 
