@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nsp_cli.cli.batching import Filter
+from nsp_cli.cli.console import warn
 from nsp_cli.errors import NoInputError, UsageError
 from nsp_cli.image import SUFFIXES, WRITABLE, is_photo, output_suffix
 
@@ -59,7 +60,11 @@ def plan(
     works = [work for source in sources for work in _works(source, out, is_folder, request)]
     if all(work.problem for work in works):
         raise NoInputError(works[0].problem or "")
-    works = works if out else _without_results(works)
+    if out is None:
+        kept = _without_results(works)
+        if len(kept) < len(works):
+            warn(f"{len(works) - len(kept)} results of an earlier run (_nsp) are left out.")
+        works = kept
     _refuse_clashes(works)
     return works, len(works) > 1 or any(Path(s).is_dir() or _is_pattern(s) for s in sources)
 

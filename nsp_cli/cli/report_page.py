@@ -32,7 +32,8 @@ article, .failures {{ margin-top: 1.5rem; padding: 1.2rem 1.3rem; background: va
 .facts, .note {{ margin: .15rem 0 0; overflow-wrap: anywhere; }}
 .note::before {{ content: "Note: "; font-weight: 600; }}
 .pictures {{ display: flex; flex-wrap: wrap; align-items: flex-start; gap: 1.2rem; margin-top: 1rem; }}
-figure {{ margin: 0; width: var(--width); max-width: 100%; }}
+figure {{ margin: 0; width: calc(2 * var(--width) + 4px); max-width: 100%; }}
+.live figure {{ width: var(--width); }}
 figcaption {{ margin-top: .35rem; }}
 .compare {{ position: relative; display: flex; gap: 4px; overflow: hidden; border-radius: 4px; background: #888; }}
 .compare img {{ display: block; width: 100%; height: auto; min-width: 0; flex: 1; }}

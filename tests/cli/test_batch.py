@@ -243,11 +243,12 @@ def test_patterns_and_filters(card: Path, tmp_path: Path) -> None:
         plan([str(card / "b.jpg"), str(card / "b.jpg"), f"{out}/"])
 
 
-def test_results_beside_photos_are_no_photos_next_time(card: Path) -> None:
+def test_results_beside_photos_are_no_photos_next_time(card: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("00_nsp.png", "00_nsp_2.png", "other_nsp.png"):
         (card / name).write_bytes((card / "00.png").read_bytes())
     works, _ = plan([f"{card}/*.png"])
     assert {work.source.name for work in works} == {*(f"{i:02}.png" for i in range(12)), "other_nsp.png"}
+    assert "2 results of an earlier run" in capsys.readouterr().err
 
 
 def test_a_missing_file_of_a_list_is_one_failure(card: Path, tmp_path: Path) -> None:
