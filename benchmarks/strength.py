@@ -82,8 +82,8 @@ def trial(clean: NDArray[np.float32], backend: Backend, rng: np.random.Generator
         for pixels in (eight[middle], process(Frame(eight[middle]), backend).pixels, target[middle])
     )
     noise, change = before - truth, before - after
-    squares = (float(np.mean(x)) for x in (noise**2, noise * change, change**2))
-    return Trial(estimate(eight), *squares, mean_square_change(Frame(eight), backend))
+    alone, cross, changed = (float(np.mean(x)) for x in (noise**2, noise * change, change**2))
+    return Trial(estimate(eight), alone, cross, changed, mean_square_change(Frame(eight), backend))
 
 
 def loss(trials: list[Trial], shares: list[float]) -> str:
