@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from timing import interleave, parser, print_table
 
 from nsp_cli import engine
@@ -80,7 +81,7 @@ def main() -> None:
             "inference alone": partial(alone, work, read(first), given.photos),
             **{f"batch, -j {jobs}": partial(batch, work, folder, Path(name) / "out", jobs) for jobs in given.jobs},
         }
-        rounds = interleave(runs, given.repeats)
+        rounds = interleave(runs, given.repeats, torch.device("cpu"))
         total = given.photos * read(first).megapixels
     rows = [
         [run_name, f"{total / rounds.median(run_name):.2f}", f"{100 * rounds.ratio(run_name, 'inference alone'):.0f}"]

@@ -90,7 +90,7 @@ def main() -> None:
         for name, backend in backends.items()
         for tile in tiles
     }
-    times = interleave(calls, args.repeats, device)
+    times = interleave(calls, args.repeats, device, args.clock)
     reference = next(iter(calls))
     apart = {name: float(np.abs(result - results[reference]).max()) for name, result in results.items()}
     height, width = photo.size

@@ -97,6 +97,7 @@ def main() -> None:
                 },
                 args.repeats,
                 device,
+                args.clock,
             )
             loop, ours = (1e3 * times.median(name) for name in ("loop", "nsp"))
             rows.append([strategy, str(n), f"{loop:.0f}", f"{ours:.1f}", f"{times.ratio('nsp', 'loop'):.0f}×"])

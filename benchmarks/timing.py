@@ -28,18 +28,19 @@ class Rounds:
 
 
 def interleave(
-    candidates: Mapping[str, Callable[[], object]], repeats: int, device: torch.device | None = None
+    candidates: Mapping[str, Callable[[], object]], repeats: int, device: torch.device, clock: str = "wall"
 ) -> Rounds:
-    """Call A B C A B C …, `repeats` times after one round that warms up and is not counted."""
+    """Call A B C A B C …, `repeats` times after one round that warms up and is not counted; `clock` as in `parser`."""
+    now = time.process_time if clock == "cpu" else time.perf_counter
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
     for turn in range(repeats + 1):
         for name, call in candidates.items():
-            started = time.perf_counter()
+            started = now()
             call()
-            if device is not None and device.type != "cpu":
+            if device.type != "cpu":
                 torch.accelerator.synchronize(device)
             if turn:
-                seconds[name].append(time.perf_counter() - started)
+                seconds[name].append(now() - started)
     return Rounds(seconds)
 
 
@@ -58,6 +59,8 @@ def parser(doc: str | None, repeats: int | None = None) -> argparse.ArgumentPars
     made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     if repeats is not None:
         made.add_argument("--repeats", type=int, default=repeats, help="rounds that are counted (%(default)s)")
+        clocks = "wall, or cpu: the process's own seconds, for one thread on a machine that has other work"
+        made.add_argument("--clock", choices=("wall", "cpu"), default="wall", help=clocks)
     made.add_argument("--threads", type=int, default=0, help="threads of torch and onnxruntime (all cores)")
     made.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
     return made

@@ -82,7 +82,7 @@ def main() -> None:
             print(f"Left out: {name}: {reason}\n")
         else:
             variants[name] = steps
-    times = interleave(variants, args.repeats, device)
+    times = interleave(variants, args.repeats, device, args.clock)
     reference = next(iter(variants))
     print_table(
         [f"{args.preset}, batch {batch}, patch {patch}", "ms a step", "faster"],

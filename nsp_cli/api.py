@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Photo = TypeVar("Photo", Frame, NDArray[np.uint8], NDArray[np.uint16], NDArray[np.float32])
 
-DEFAULT_SR_MODE = Task.SHUFFLE_DENOISE
+DEFAULT_SR_MODE = Task.DIRECT
 """The mode that measures best on noise that is correlated like a camera's: `benchmarks/super_resolution.py`."""
 
 

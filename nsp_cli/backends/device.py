@@ -11,6 +11,9 @@ import torch
 
 from nsp_cli.errors import BackendError, MemoryLimitError
 
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED", "bad_alloc")
+"""What CUDA, cuDNN and the CPU allocators of Linux and Windows say."""
+
 
 class Precision(StrEnum):
     """The number format of a forward pass. The last layer is float32 in each of them."""
@@ -74,7 +77,9 @@ def memory_errors() -> Generator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise MemoryLimitError("The device is out of memory.") from error
+    except MemoryError as error:
+        raise MemoryLimitError("The machine is out of memory.") from error
     except RuntimeError as error:
-        if "out of memory" in str(error) or "can't allocate memory" in str(error):
+        if any(words in str(error) for words in _OUT_OF_MEMORY):
             raise MemoryLimitError("The machine is out of memory.") from error
         raise

@@ -22,16 +22,21 @@ class OnnxBackend:
 
     def __init__(self, path: Path, device: str = "auto", threads: int = 0) -> None:
         options = ort.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what goes wrong is said in a sentence of ours
+        ort.set_default_logger_severity(4)
         options.intra_op_num_threads = threads
         # Tiles differ in size; buffers planned for the largest would stay allocated for all.
         options.enable_mem_pattern = False
         if not path.is_file():
             raise ModelError(f"There is no model at {path}.")
+        providers = _providers(device)
         try:
-            self._session = ort.InferenceSession(path.read_bytes(), options, providers=_providers(device))
+            self._session = ort.InferenceSession(path.read_bytes(), options, providers=providers)
         except Exception as error:  # onnxruntime has one exception class for each status code
             raise ModelError(f"{path} is not an ONNX model that can be run: {_first_line(error)}.") from error
+        used = self._session.get_providers()
+        if device != "auto" and _PROVIDERS[device.split(":", maxsplit=1)[0]] not in used:
+            raise BackendError(f"onnxruntime cannot use the device '{device}' here; use --device cpu.")
         metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         if PIPELINE_KEY not in metadata:
             raise ModelError(f"{path} was not written by nsp export: its metadata has no '{PIPELINE_KEY}'.")

@@ -33,6 +33,8 @@ class TorchBackend:
         self.spec = self.pipeline.spec  # pyright: ignore[reportAttributeAccessIssue]
         self.precision = choose_precision(self.device, self.precision)
         self.pipeline.to(self.device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
+        if self.precision is Precision.FP32:
+            torch.backends.cudnn.allow_tf32 = False  # ten bits of precision are not what fp32 promises
         self._forward = torch.compile(self.pipeline, dynamic=True) if self.compile else self.pipeline
 
     def run(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -70,7 +70,9 @@ Format = Annotated[
 RawWb = Annotated[RawWhiteBalance, typer.Option("--raw-wb", help="White balance of RAW photos.")]
 RawExposure = Annotated[float, typer.Option("--raw-exposure", help="Stops to brighten RAW photos by, -5 to 5.")]
 Quality = Annotated[int, typer.Option("-q", "--quality", help="Of JPEG and WebP.")]
-NoMetadata = Annotated[bool, typer.Option("--no-metadata", help="Leave out EXIF, XMP and the colour profile.")]
+NoMetadata = Annotated[
+    bool, typer.Option("--no-metadata", help="Leave out all metadata but colour profile and orientation.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Jobs = Annotated[int, typer.Option("-j", "--jobs", min=1, help="Threads that read ahead, and as many that write.")]
 Include = Annotated[

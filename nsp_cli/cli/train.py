@@ -70,7 +70,7 @@ def train(
 ) -> None:
     """Train or fine-tune on noisy photos; no clean photos are needed.
 
-    An interrupted run loses at most its last step: the same command with --resume goes on.
+    Ctrl-C ends a run after its step, a crash loses what came after the last --save-every: --resume goes on.
     """
     from nsp_cli import training
     from nsp_cli.evaluation import find_pairs
@@ -100,6 +100,8 @@ def train(
         if begin is not None:
             settings = _like(settings, begin)
         settings = _override(settings, given, method_args, network_args)
+        if settings.method_args.get("strategy") == "canonical" and (stride, targets) != (None, None):
+            raise UsageError("--stride and --targets are of NSP's own pairs; choose them with --strategy consecutive.")
     job = training.Job(
         photos=found,
         target=output,
@@ -193,6 +195,7 @@ def _override(
     )
 
 
+_FLAGS = {"start": "--from", "cache_megabytes": "--cache"}
 _WITH_RESUME = {"photos", "output", "resume", "pairs", "device", "quiet", "verbose"}
 
 
@@ -200,16 +203,19 @@ def _refuse_settings(context: typer.Context) -> None:
     for name in context.params:
         source = context.get_parameter_source(name)
         if name not in _WITH_RESUME and source is not None and source.name == "COMMANDLINE":
-            raise UsageError(f"--resume goes on with the settings of the run; leave out --{name.replace('_', '-')}.")
+            flag = _FLAGS.get(name, f"--{name.replace('_', '-')}")
+            raise UsageError(f"--resume goes on with the settings of the run; leave out {flag}.")
 
 
 def _refuse_overwriting(output: Path, folder: Path) -> None:
+    from nsp_cli.training import has_run
+
     if output.suffix != ".safetensors":
         raise UsageError(f"--output must end in .safetensors, got {output}.")
     if not output.parent.is_dir():
         raise UsageError(f"There is no folder {output.parent} to write {output.name} to.")
-    for path in (output, folder):
-        if path.exists():
+    for path, there in ((output, output.exists()), (folder, has_run(folder))):
+        if there:
             raise UsageError(f"{path} exists already; go on with --resume, or choose another --output.")
 
 

@@ -51,6 +51,7 @@ def _append_picture(tree: Tree, described: Directory, frame: Frame) -> bytes:
     with TiffWriter(FileHandle(out, mode="wb", offset=0), byteorder="<" if tree.order == "<" else ">") as writer:
         _write_page(writer, frame)
     data = bytearray(out.getbuffer())
+    out.close()  # a large photo's bytes are not kept twice
     data[4:8] = data[start + 4 : start + 8]  # tifffile has put a header of its own there
     whole = Tree(data)
     packed = {tag: data[field.entry : field.entry + 12] for tag, field in whole.directory(whole.first).fields.items()}

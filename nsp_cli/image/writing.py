@@ -68,7 +68,8 @@ def encode(
         raise OutputError(f"expected one of {', '.join(BY_NAME)} as format, found {format!r}")
     if not 1 <= quality <= 100:
         raise OutputError(f"expected a quality of 1 to 100, found {quality}")
-    if not all(np.isfinite(part).all() for part in (frame.pixels, frame.alpha) if part is not None):
+    floats = [p for p in (frame.pixels, frame.alpha) if p is not None and p.dtype == np.float32]
+    if not all(np.isfinite(row).all() for part in floats for row in part):  # a row at a time needs no memory
         raise OutputError("expected a number in each pixel, found NaN or infinity")
     metadata = frame.metadata
     if not keep_metadata:

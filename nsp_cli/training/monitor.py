@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
+from nsp_cli.errors import NoInputError
 from nsp_cli.evaluation import psnr
 from nsp_cli.image import Frame, from_unit, read, to_unit, write
 from nsp_cli.methods import Method
@@ -27,21 +28,25 @@ class Monitor:
     Parameters
     ----------
     folder : gets TensorBoard scalars and `previews/`
+    training : the photos that are trained on: the preview shows them where none can be held out
     held : noisy photos that are not trained on, or none
     pairs : (noisy, clean) files, or none
     """
 
     def __init__(
-        self, folder: Path, held: Sequence[Path], pairs: Sequence[tuple[Path, Path]], settings: TrainSettings
+        self,
+        folder: Path,
+        training: Sequence[Path],
+        held: Sequence[Path],
+        pairs: Sequence[tuple[Path, Path]],
+        settings: TrainSettings,
     ) -> None:
         self.previews = folder / "previews"
         self.previews.mkdir(parents=True, exist_ok=True)
         self.pairs = pairs
         self.writer = _scalar_writer(folder)
-        self.held: Tensor | None = None
-        if held:
-            photos = NoisyPhotos(held, patch=settings.patch, batch=8, steps=1, seed=_HELD_SEED, cache_bytes=10**8)
-            self.held = photos[0]
+        self.held = _crops(held, settings)
+        self.shown = self.held if self.held is not None else _crops(training, settings)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():
@@ -56,7 +61,8 @@ class Monitor:
             held = self.held.to(device)
             loss = method.loss(network, held, Generator(device).manual_seed(_HELD_SEED))
             self.scalars(step, {"loss/held-out": float(loss)})
-            noisy = held[:, :, :_CROP, :_CROP][:3]
+        if self.shown is not None:
+            noisy = self.shown.to(device)[:, :, :_CROP, :_CROP][:3]
             strip = torch.cat([torch.cat(list(noisy), 2), torch.cat(list(denoise(noisy).clamp(0, 1)), 2)], 1)
             write(Frame(_eight(strip[None])), self.previews / f"{step:07d}.png", overwrite=True)
         if self.pairs:
@@ -66,6 +72,14 @@ class Monitor:
             self.scalars(step, {"psnr": float(np.mean(values))})
         self.writer.flush()
         network.train()
+
+
+def _crops(photos: Sequence[Path], settings: TrainSettings) -> Tensor | None:
+    """Crops that stay the same over a run, or None where no photo can be used."""
+    try:
+        return NoisyPhotos(photos, patch=settings.patch, batch=8, steps=1, seed=_HELD_SEED, cache_bytes=10**8)[0]
+    except NoInputError:
+        return None
 
 
 def _middle(path: Path) -> Tensor:

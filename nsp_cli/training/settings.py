@@ -57,6 +57,8 @@ class TrainSettings:
             raise UsageError("The training budget must be above zero.")
         if self.batch < 1 or self.patch < 1 or self.lr <= 0 or not 0 <= self.ema < 1 or self.save_every < 1:
             raise UsageError("Training needs batch, patch, lr and save-every above zero, and 0 <= ema < 1.")
+        if not 0 <= self.seed < 10**6:
+            raise UsageError(f"--seed must be between 0 and 999999, got {self.seed}.")
         if self.precision == "fp16":
             raise UsageError("Training in fp16 loses small gradients; use --precision bf16, fp32 or auto.")
         if self.optimizer not in ("adam", "adamw") or self.schedule not in ("cosine", "constant"):

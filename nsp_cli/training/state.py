@@ -36,7 +36,7 @@ def learning_rate(settings: TrainSettings, step: int, progress: float) -> float:
 
 @dataclass
 class State:
-    """Where a run is: `step` done steps, `seconds` of training, and the three things that change with each step."""
+    """Where a run is: `step` done steps, `seconds` of training, which photos, and what changes with each step."""
 
     settings: TrainSettings
     network: nn.Module
@@ -44,6 +44,7 @@ class State:
     optimizer: torch.optim.Optimizer
     step: int = 0
     seconds: float = 0.0
+    photos: str = ""
 
     @property
     def progress(self) -> float:
@@ -63,7 +64,12 @@ class State:
         tensors |= {f"ema.{k}": v for k, v in self.ema.state_dict().items()}
         for index, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in moments.items()}
-        metadata = {"settings": self.settings.to_json(), "step": str(self.step), "seconds": repr(self.seconds)}
+        metadata = {
+            "settings": self.settings.to_json(),
+            "step": str(self.step),
+            "seconds": repr(self.seconds),
+            "photos": self.photos,
+        }
         # Tensors that share memory cannot be in one safetensors file.
         save_tensors({k: v.clone() for k, v in tensors.items()}, metadata, folder / _FILE)
 
@@ -80,13 +86,19 @@ class State:
                 moments.setdefault(int(index), {})[key] = value
             self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
             self.step, self.seconds = int(metadata["step"]), float(metadata["seconds"])
+            self.photos = metadata["photos"]
         except (KeyError, ValueError, RuntimeError) as error:
             raise ModelError(f"The run in {folder} cannot be continued: its state does not fit ({error}).") from error
 
 
+def has_run(folder: Path) -> bool:
+    """Whether there is a run to continue."""
+    return (folder / _FILE).exists()
+
+
 def saved_settings(folder: Path) -> TrainSettings:
     """The settings of the run in `folder`. Raises `ModelError` where there is none."""
-    if not (folder / _FILE).exists():
+    if not has_run(folder):
         raise ModelError(f"There is no run to continue in {folder}.")
     metadata = load_tensors(folder / _FILE)[1]
     return TrainSettings.from_json(metadata["settings"])

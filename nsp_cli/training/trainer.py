@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -29,6 +31,7 @@ from nsp_cli.version import __version__
 
 _ENDLESS = 10**9
 _LOG_EVERY = 20
+_DIVERGED = "Training diverged: the loss is no longer a number at step {step}; use a lower --lr or --precision fp32."
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ class _Run:
             cache_bytes=settings.cache_megabytes * 10**6,
         )
         self.photos = photos.share(mates.rank, mates.world)
-        self.monitor = Monitor(job.folder, held, job.pairs, settings) if mates.leads else None
+        self.monitor = Monitor(job.folder, training, held, job.pairs, settings) if mates.leads else None
         self.generator = Generator(device)
 
     def _start(self) -> State:
@@ -113,6 +116,9 @@ class _Run:
         state = State(settings, network, ema_of(network, settings.ema), optimizer)
         if job.resume:
             state.load(job.folder)
+            if state.photos != _named(job.photos):
+                raise ModelError("The run was made with other photos; --resume needs the very same ones.")
+        state.photos = _named(job.photos)
         return state
 
     def _scale(self) -> int:
@@ -123,7 +129,10 @@ class _Run:
         state, clock = self.state, time.monotonic()
         steps = range(state.step, len(self.photos))
         workers = 2 if self.device.type == "cuda" else 0
-        for batch in DataLoader(self.photos, batch_size=None, sampler=steps, num_workers=workers):
+        batches = DataLoader(
+            self.photos, batch_size=None, sampler=steps, num_workers=workers, worker_init_fn=_ignore_interrupts
+        )
+        for batch in batches:
             progress = self.team.agree(state.progress, self.device)
             stopped = bool(self.team.agree(float(self.job.stop()), self.device))
             if progress >= 1 or stopped:
@@ -134,7 +143,7 @@ class _Run:
             state.step += 1
             saves = state.step % self.settings.save_every == 0
             if saves or state.step % _LOG_EVERY == 0 or state.step == 1:
-                self._log(loss)  # first, so that weights that are no numbers are never saved
+                self._log(loss)
             if saves:
                 self._save()
                 clock = time.monotonic()  # a budget in minutes is spent on steps alone
@@ -159,9 +168,7 @@ class _Run:
     def _log(self, loss: Tensor) -> None:
         value, state = float(loss), self.state
         if not math.isfinite(value):
-            raise NspError(
-                f"The loss is no longer a number at step {state.step}; use a lower --lr or --precision fp32."
-            )
+            raise NspError(_DIVERGED.format(step=state.step))
         if self.monitor is not None:
             rate = learning_rate(self.settings, state.step, state.progress)
             self.monitor.scalars(state.step, {"loss/training": value, "lr": rate, "seconds": state.seconds})
@@ -170,6 +177,8 @@ class _Run:
     def _save(self) -> None:
         if self.monitor is None:
             return
+        if not all(torch.isfinite(weight).all() for weight in self.state.network.parameters()):
+            raise NspError(_DIVERGED.format(step=self.state.step))
         self.state.save(self.job.folder)
         save_model(self.state.weights, self._spec(), self.job.target)
         with autocast(self.device, self.precision) if self.precision is not Precision.FP32 else nullcontext():
@@ -186,7 +195,7 @@ class _Run:
                 "nsp": __version__,
                 "steps": state.step,
                 "minutes": round(state.seconds / 60, 1),
-                "photos": len(self.job.photos),
+                "photos": len(self.photos.paths),
                 "patch": settings.patch,
                 "batch": settings.batch,
                 "lr": settings.lr,
@@ -195,8 +204,18 @@ class _Run:
         )
 
 
+def _ignore_interrupts(worker: int) -> None:  # noqa: ARG001
+    """Ctrl-C reaches all processes of a terminal; the one that trains decides when to end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def _helps_to_compile(device: torch.device) -> bool:
     return device.type == "cuda" and find_spec("triton") is not None
+
+
+def _named(photos: Sequence[Path]) -> str:
+    """Which photos these are, wherever their folder is now."""
+    return hashlib.sha256("\n".join(path.name for path in photos).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _start_from(path: Path, network: nn.Module) -> nn.Module:

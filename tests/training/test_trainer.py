@@ -140,8 +140,43 @@ def test_the_paper_s_preset_is_the_paper_s_recipe() -> None:
 
 
 def test_a_loss_that_is_no_number_ends_the_run(noisy_photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(NspError, match="no longer a number"):
-        train(replace(TINY, steps=25, lr=1e30, clip=0.0), job(noisy_photos, tmp_path / "w.safetensors"))
+    for steps in (3, 25):  # before a loss is looked at, and after
+        with pytest.raises(NspError, match="no longer a number"):
+            train(
+                replace(TINY, steps=steps, save_every=100, lr=1e30, clip=0.0),
+                job(noisy_photos, tmp_path / "w.safetensors"),
+            )
+        assert not (tmp_path / "w.safetensors").exists()
+
+
+def test_a_broken_photo_that_is_held_out_ends_nothing(noisy_photos: Path, tmp_path: Path) -> None:
+    (noisy_photos / "0.png").write_bytes(b"not a picture")
+    with pytest.warns(UserWarning, match="0.png"):
+        train(replace(TINY, steps=3), job(noisy_photos, tmp_path / "w.safetensors"))
+    assert (tmp_path / "w.run" / "previews" / "0000003.png").exists()
+    assert "loss/held-out" not in scalars(tmp_path / "w.run")
+
+
+def test_other_photos_are_another_run(noisy_photos: Path, tmp_path: Path) -> None:
+    train(TINY, job(noisy_photos, tmp_path / "w.safetensors"))
+    (noisy_photos / "3.png").unlink()
+    with pytest.raises(ModelError, match="other photos"):
+        train(TINY, job(noisy_photos, tmp_path / "w.safetensors", resume=True))
+
+
+def test_sigterm_leaves_a_run_that_can_go_on(noisy_photos: Path, tmp_path: Path) -> None:
+    target = tmp_path / "w.safetensors"
+    flags = "--steps 100000 --width 8 --depth 1 --batch 1 --patch 72 --device cpu".split()
+    command = [sys.executable, "-m", "nsp_cli", "train", str(noisy_photos), "-o", str(target), *flags]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stderr is not None
+        while "step 100," not in run.stderr.readline():
+            assert run.poll() is None
+        run.terminate()
+        rest = run.stderr.read()
+    assert run.returncode == 130
+    assert "--resume" in rest
+    assert load_model(target)[1].training["steps"] >= 100
 
 
 def test_unusable_settings_are_usage_errors(noisy_photos: Path, tmp_path: Path) -> None:
@@ -152,6 +187,7 @@ def test_unusable_settings_are_usage_errors(noisy_photos: Path, tmp_path: Path) 
         {"batch": 0},
         {"optimizer": "sgd"},
         {"ema": 1.0},
+        {"seed": -1},
         {"precision": "fp16"},
     ):
         with pytest.raises(UsageError):
@@ -163,7 +199,9 @@ def test_unusable_settings_are_usage_errors(noisy_photos: Path, tmp_path: Path) 
 def torchrun(*arguments: object) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, env=environment, check=False, timeout=180
+    )
     assert done.returncode == 0, done.stderr
 
 
