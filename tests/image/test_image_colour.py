@@ -25,6 +25,7 @@ from nsp_cli.image.colour import ColourSpace, colour_space
 from nsp_cli.image.exif import EXIF_POINTER, INTEROP_POINTER
 from nsp_cli.image.icc import parse_profile
 from nsp_cli.image.ifd import LONG, append_directory
+from nsp_cli.ops.blend import Looks
 from nsp_cli.spec import PipelineSpec
 from tests.test_engine import Fake
 
@@ -212,7 +213,7 @@ def test_what_the_network_leaves_alone_comes_back_bit_for_bit(
     format: str, dtype: str, profile: str, alpha: bool, strength: float
 ) -> None:
     frame = stored(format, dtype, profile, alpha)
-    found = read(encode(process(frame, Fake(), strength=strength, tile=8), format)[0])
+    found = read(encode(process(frame, Fake(), looks=Looks(strength), tile=8), format)[0])
     np.testing.assert_array_equal(found.channels(), frame.channels())
     assert found.metadata == frame.metadata
     assert found.metadata.icc == PROFILES[profile]
@@ -254,7 +255,7 @@ def test_enlarging_keeps_colours_outside_srgb() -> None:
     pixels[..., 1] = 65535
     frame = Frame(pixels, metadata=Metadata(icc=PROFILES["p3"]))
     for strength in (0, 100):
-        found = process(frame, backend, strength=strength, tile=8)
+        found = process(frame, backend, looks=Looks(strength), tile=8)
         assert found.size == (32, 32)
         assert np.abs(found.pixels.astype(int) - pixels[0, 0]).max() <= 40, "pure P3 green"
 
@@ -294,7 +295,7 @@ def test_every_container_keeps_profile_and_orientation(name: str, profile: str, 
     icc = PROFILES[profile] if channels == 1 or profile != "grey" else PROFILES["p3"]
     frame = random_frame("uint8", channels, size=(16, 24), metadata=Metadata(icc, bytes(exif)))
     for strength in (0, 100):
-        data, warnings = encode(process(frame, Fake(), strength=strength), name)
+        data, warnings = encode(process(frame, Fake(), looks=Looks(strength)), name)
         assert warnings == ()
         with Image.open(BytesIO(data)) as image:
             assert image.info["icc_profile"] == icc
