@@ -36,7 +36,9 @@ def test_the_default_model_makes_a_noisy_photo_better() -> None:
     noisy, clean = (from_unit(p, np.uint8) for p in simulate(sample_picture(160, 200, rng), camera, rng))
     denoised = nsp_cli.denoise(noisy)
     assert psnr(denoised, clean) > psnr(noisy, clean) + 2
-    assert np.abs(denoised.mean((0, 1)) - noisy.mean((0, 1))).max() < 1.5  # no colour shift
+    # No colour shift: strong noise is cut off at black and moves the noisy photo's own mean, so the clean one decides.
+    before, after = (np.abs(p.mean((0, 1)) - clean.mean((0, 1))) for p in (noisy, denoised))
+    assert (after < before + 0.25).all()
 
 
 def test_a_name_a_path_and_nothing_are_found(weights: Callable[..., Path], tmp_path: Path) -> None:
