@@ -1,6 +1,6 @@
 """Take trained weights into `weights/`: as float16, with their line in manifest.json.
 
-python weights/ship.py TRAINED.safetensors NAME --photos "what it saw" --licence "terms" --quality "what it reaches"
+python examples/ship_weights.py TRAINED.safetensors NAME --photos "what it saw" --licence "terms" --quality "what it reaches"
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from nsp_cli.checkpoint import load_model, save_model
 from nsp_cli.models import sha256
 
-HERE = Path(__file__).parent
+WEIGHTS = Path(__file__).parents[1] / "weights"
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     network, spec = load_model(arguments.trained)
-    target = HERE / f"{arguments.name}.safetensors"
+    target = WEIGHTS / f"{arguments.name}.safetensors"
     save_model(network, spec, target, torch.float16)
     size = sum(p.numel() for p in network.parameters())
     entry = {
@@ -41,7 +41,7 @@ def main() -> None:
         "quality": arguments.quality,
         "default": arguments.default,
     }
-    manifest = HERE / "manifest.json"
+    manifest = WEIGHTS / "manifest.json"
     models = json.loads(manifest.read_text())["models"] if manifest.exists() else []
     if arguments.default:
         models = [{**model, "default": False} for model in models]
