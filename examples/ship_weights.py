@@ -1,6 +1,6 @@
 """Take trained weights into `weights/`: as float16, with their line in manifest.json.
 
-python examples/ship_weights.py TRAINED.safetensors NAME --photos "what it saw" --licence "terms" --quality "what it reaches"
+python examples/ship_weights.py TRAINED NAME --photos "what it saw" --licence "terms" --quality "what it reaches"
 """
 
 from __future__ import annotations
