@@ -3,7 +3,8 @@
 ::
 
     clean sRGB → linear light → sensor exposure → RGGB mosaic → shot and read noise → bilinear demosaic
-               → white balance, sRGB → chroma smoothing of the noise → enlargement → JPEG → noisy sRGB
+               → white balance, colour matrix, sRGB → luma and chroma smoothing of the noise → sharpening
+               → enlargement → JPEG → noisy sRGB
 
 The target takes the same road without the noise and without JPEG. Noise made this way is correlated like a camera's:
 over one or two pixels in luma, over several in chroma. Pictures are (H, W, 3) float32, sRGB-encoded, in [0, 1].
@@ -39,8 +40,12 @@ class Camera:
     read_noise : standard deviation of a raw value in the dark, as a fraction of raw white. 0 = none
     red_gain, blue_gain : white-balance gains relative to green; red and blue noise grow with them
     exposure : factor on linear light before the sensor; less than 1 gives a darker picture with relatively more noise
-    chroma_smoothing : radius (standard deviation) in sensor pixels of the camera's own chroma noise filter, 0 = none.
-        It acts on the noise alone, as an edge-aware filter does, so colours do not bleed in the target
+    mosaic : a Bayer sensor and bilinear demosaicing; without it every pixel has its three colours, as in a photo whose
+        demosaicing kept all detail
+    saturation : what the colour matrix from sensor to sRGB does to R − Y, G − Y and B − Y, and to their noise; 1 = none
+    luma_smoothing, chroma_smoothing : radius (standard deviation) in sensor pixels of the camera's own noise filters,
+        0 = none. They act on the noise alone, as edge-aware filters do, so the target stays sharp
+    sharpening : amount of the camera's unsharp mask (radius one pixel), on photo and target alike; 0 = none
     resize : the sensor has 1 / resize of the picture's width and height and is enlarged bicubically; 1 = none. It
         widens the noise's correlation and softens the target
     jpeg_quality : 1 to 100 (4:2:2 chroma from 90 on, else 4:2:0), or None for no JPEG and no rounding to 8 bits
@@ -51,31 +56,48 @@ class Camera:
     red_gain: float = 2.0
     blue_gain: float = 1.6
     exposure: float = 1.0
+    mosaic: bool = True
+    saturation: float = 1.0
+    luma_smoothing: float = 0.0
     chroma_smoothing: float = 0.0
+    sharpening: float = 0.0
     resize: float = 1.0
     jpeg_quality: int | None = None
 
     def __post_init__(self) -> None:
-        if min(self.shot_gain, self.read_noise, self.chroma_smoothing) < 0:
-            raise ValueError(f"shot_gain, read_noise and chroma_smoothing must be 0 or more, got {self}")
-        if min(self.red_gain, self.blue_gain, self.resize) < 1 or self.exposure <= 0:
-            raise ValueError(f"red_gain, blue_gain and resize must be 1 or more and exposure above 0, got {self}")
+        for name in ("shot_gain", "read_noise", "luma_smoothing", "chroma_smoothing", "sharpening"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
+        for name in ("red_gain", "blue_gain", "saturation", "resize"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
+        if self.exposure <= 0:
+            raise ValueError(f"exposure must be above 0, got {self.exposure}")
 
 
 def random_camera(rng: np.random.Generator) -> Camera:
-    """Draw a camera: from a phone in the dark (photos at about 20 dB, as in SIDD) to a large sensor by day (40 dB).
+    """Draw a camera: from a phone in the dark (photos at 20 dB and less, as in SIDD) to a large sensor by day (45 dB).
 
-    Shot and read noise are log-uniform over 2.3 and 2.9 decades.
+    Shot and read noise are log-uniform over 2.7 and 3 decades.
     """
+
+    def sometimes(share: float, low: float, high: float, otherwise: float = 0.0) -> float:
+        value = float(rng.uniform(low, high))
+        return value if rng.random() < share else otherwise
+
     return Camera(
-        shot_gain=float(10 ** rng.uniform(-3.8, -1.5)),
-        read_noise=float(10 ** rng.uniform(-4.1, -1.2)),
+        shot_gain=float(10 ** rng.uniform(-4.2, -1.5)),
+        read_noise=float(10 ** rng.uniform(-4.2, -1.2)),
         red_gain=float(rng.uniform(1.3, 2.5)),
         blue_gain=float(rng.uniform(1.3, 2.5)),
-        exposure=float(2 ** rng.uniform(-1.5, 0.25)),
-        chroma_smoothing=float(rng.uniform(0.5, 2.0)) if rng.random() < 0.6 else 0.0,
-        resize=float(rng.uniform(1.25, 2.0)) if rng.random() < 0.3 else 1.0,
-        jpeg_quality=int(rng.integers(70, 99)) if rng.random() < 0.7 else None,
+        exposure=float(2 ** rng.uniform(-2.5, 0.25)),
+        mosaic=bool(rng.random() < 0.65),
+        saturation=sometimes(0.7, 1.1, 1.9, 1.0),
+        luma_smoothing=sometimes(0.4, 0.3, 1.0),
+        chroma_smoothing=sometimes(0.5, 0.5, 2.0),
+        sharpening=sometimes(0.4, 0.2, 1.2),
+        resize=sometimes(0.3, 1.25, 2.0, 1.0),
+        jpeg_quality=int(rng.integers(70, 100)) if rng.random() < 0.7 else None,
     )
 
 
@@ -90,13 +112,11 @@ def simulate(clean: Picture, camera: Camera, rng: np.random.Generator) -> tuple[
     if min(height, width) < 2 or clean.shape[2:] != (3,):
         raise ValueError(f"clean must be (H, W, 3) with H and W 2 or more, got {clean.shape}")
     scene = clean if sensor == (width, height) else _resize(clean, sensor, cv2.INTER_AREA)
-    gains = np.array([camera.red_gain, 1.0, camera.blue_gain], np.float32)
-    raw = np.minimum(_mosaic(decode_srgb(scene) * np.float32(camera.exposure) / gains), np.float32(1))
-
-    target = encode_srgb(_demosaic(raw) * gains)
-    noisy = encode_srgb(_demosaic(_expose(raw, camera, rng)) * gains)
-    if camera.chroma_smoothing > 0:
-        noisy = np.clip(target + _smooth_chroma(noisy - target, camera.chroma_smoothing), 0.0, 1.0)
+    raw = _sense(scene, camera)
+    target, noisy = _develop(raw, camera), _develop(_expose(raw, camera, rng), camera)
+    noisy = np.clip(target + _smooth_noise(noisy - target, camera), 0.0, 1.0)
+    if camera.sharpening > 0:
+        target, noisy = (_sharpen(picture, camera.sharpening) for picture in (target, noisy))
     if sensor != (width, height):
         target, noisy = (_resize(picture, (width, height), cv2.INTER_CUBIC) for picture in (target, noisy))
     return noisy if camera.jpeg_quality is None else _jpeg(noisy, camera.jpeg_quality), target
@@ -141,6 +161,30 @@ def _autocorrelation(plane: NDArray[np.floating], max_lag: int) -> NDArray[np.fl
     return (across + down) / (across[0] + down[0])
 
 
+def _sense(scene: Picture, camera: Camera) -> Picture:
+    """sRGB-encoded to raw values without noise, (H, W) of an RGGB sensor or (H, W, 3) of one without a mosaic."""
+    linear = _saturate(decode_srgb(scene) * np.float32(camera.exposure), 1 / camera.saturation)
+    raw = np.minimum(linear / _gains(camera), np.float32(1))
+    return _mosaic(raw) if camera.mosaic else raw
+
+
+def _develop(raw: Picture, camera: Camera) -> Picture:
+    """Raw values to sRGB-encoded, (H, W, 3)."""
+    linear = (_demosaic(raw) if camera.mosaic else raw) * _gains(camera)
+    return encode_srgb(_saturate(linear, camera.saturation))
+
+
+def _gains(camera: Camera) -> Picture:
+    return np.array([camera.red_gain, 1.0, camera.blue_gain], np.float32)
+
+
+def _saturate(linear: Picture, factor: float) -> Picture:
+    if factor == 1.0:
+        return linear
+    luma = luma_of(linear)[..., None]
+    return np.asarray(luma + (linear - luma) * np.float32(factor), np.float32)
+
+
 def _mosaic(linear: Picture) -> Picture:
     """(H, W, 3) to (H, W): red at even rows and columns, blue at odd ones, green elsewhere."""
     raw = linear[..., 1].copy()
@@ -167,11 +211,21 @@ def _demosaic(raw: Picture) -> Picture:
     return planes
 
 
-def _smooth_chroma(noise: Picture, radius: float) -> Picture:
-    """Blur R − Y, G − Y and B − Y by two Gaussians, which gives the long tail that cameras' chroma noise has."""
+def _smooth_noise(noise: Picture, camera: Camera) -> Picture:
+    """Blur luma by one Gaussian, and R − Y, G − Y and B − Y by two, which gives chroma noise its long tail."""
     luma = luma_of(noise)[..., None]
-    narrow, wide = (cv2.GaussianBlur(noise - luma, (0, 0), sigma) for sigma in (radius, 3 * radius))
-    return np.asarray(luma + (narrow + wide) / 2, np.float32)
+    chroma = noise - luma
+    if camera.luma_smoothing > 0:
+        luma = cv2.GaussianBlur(luma, (0, 0), camera.luma_smoothing)[..., None]
+    if camera.chroma_smoothing > 0:
+        narrow, wide = (cv2.GaussianBlur(chroma, (0, 0), camera.chroma_smoothing * reach) for reach in (1, 3))
+        chroma = (narrow + wide) / 2
+    return np.asarray(luma + chroma, np.float32)
+
+
+def _sharpen(picture: Picture, amount: float) -> Picture:
+    blurred = cv2.GaussianBlur(picture, (0, 0), 1.0)
+    return np.clip(picture + np.float32(amount) * (picture - blurred), 0.0, 1.0)
 
 
 def _resize(picture: Picture, size: tuple[int, int], interpolation: int) -> Picture:

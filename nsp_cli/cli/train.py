@@ -30,7 +30,13 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run of this --output, same settings.")
     ] = False,
-    preset: Annotated[str, typer.Option("--preset", help="photographer, or paper: NSP as published.")] = "photographer",
+    method: Annotated[
+        str | None,
+        typer.Option("--method", help="nsp, or simulated: from clean photos with simulated noise. Default: nsp."),
+    ] = None,
+    preset: Annotated[
+        str, typer.Option("--preset", help="photographer, or paper: the method as published.")
+    ] = "photographer",
     start: Annotated[
         str | None,
         typer.Option(
@@ -52,7 +58,7 @@ def train(
     targets: Annotated[int | None, typer.Option("--targets", help="n, targets in a cell.")] = None,
     inputs: Annotated[int | None, typer.Option("--inputs", help="Inputs used for each target; 0: all.")] = None,
     scale: Annotated[int | None, typer.Option("--scale", help="t, the factor from input to target.")] = None,
-    network: Annotated[str | None, typer.Option("--network", help="dbsn.")] = None,
+    network: Annotated[str | None, typer.Option("--network", help="dbsn, unet or resunet.")] = None,
     width: Annotated[int | None, typer.Option("--width", help="Feature channels.")] = None,
     depth: Annotated[int | None, typer.Option("--depth", help="Residual modules in a branch.")] = None,
     residual: Annotated[bool | None, typer.Option("--residual/--no-residual", help="Blind residual.")] = None,
@@ -92,10 +98,12 @@ def train(
             "network": network, "batch": batch, "patch": patch, "lr": lr, "seed": seed, "compile": compile,
             "save_every": save_every, "cache_megabytes": cache_megabytes, "precision": precision and str(precision),
         }  # fmt: skip
-        if preset not in training.PRESETS:
-            raise UsageError(f"--preset must be one of {', '.join(training.PRESETS)}, got '{preset}'.")
-        settings = training.PRESETS[preset].with_budget(steps, minutes)
-        own_network = preset != "photographer" or any(v is not None for v in (network, scale, *network_args.values()))
+        settings = training.find_preset(method or "nsp", preset).with_budget(steps, minutes)
+        own_network = (
+            preset != training.PHOTOGRAPHER
+            or method is not None
+            or any(v is not None for v in (network, scale, *network_args.values()))
+        )
         begin = _starting_weights(start, own_network)
         if begin is not None:
             settings = _like(settings, begin)

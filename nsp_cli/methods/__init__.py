@@ -3,38 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
-
-from torch import Generator, Tensor, nn
+from typing import Any
 
 from nsp_cli.errors import ModelError
+from nsp_cli.methods.base import Method, Pipeline
 from nsp_cli.methods.nsp import NSP, STRATEGIES
-from nsp_cli.spec import PipelineSpec, Task
+from nsp_cli.methods.simulated import Simulated
 
 __all__ = ["METHODS", "STRATEGIES", "Method", "Pipeline", "build_method"]
 
-
-class Pipeline(Protocol):
-    """A module that takes photos (N, C, H, W) in [0, 1] of any size, and says how they may be cut into tiles."""
-
-    spec: PipelineSpec
-
-    def __call__(self, photo: Tensor) -> Tensor: ...
-
-
-class Method(Protocol):
-    """What the trainer and the engine ask of a method."""
-
-    @property
-    def smallest_patch(self) -> int: ...
-
-    def loss(self, network: nn.Module, photos: Tensor, generator: Generator) -> Tensor: ...
-
-    def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> Pipeline: ...
-
-
 METHODS: dict[str, Callable[..., Method]] = {
     "nsp": NSP,
+    "simulated": Simulated,
 }
 
 

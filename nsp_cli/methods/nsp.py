@@ -20,6 +20,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import ModelError, UsageError
+from nsp_cli.methods.base import SMALLEST, SelfSupervised
 from nsp_cli.networks import Network, as_network
 from nsp_cli.ops.cells import Strategy, gather_cells, partition
 from nsp_cli.ops.padding import pad_to_multiple
@@ -28,12 +29,10 @@ from nsp_cli.spec import PipelineSpec, Task
 
 CANONICAL = "canonical"
 STRATEGIES = (*(str(strategy) for strategy in Strategy), CANONICAL)
-_SMALLEST = 8
-"""Sub-image pixels along a side: smaller photos are padded, so that a blind spot has neighbours to look at."""
 
 
 @dataclass(frozen=True)
-class NSP:
+class NSP(SelfSupervised):
     """The settings of the method.
 
     Attributes
@@ -59,6 +58,10 @@ class NSP:
         if self.strategy == CANONICAL and (self.scale != 2 or min(self.canonical_strides) < 1):
             raise UsageError("Canonical pairs need t = 2 and strides h of at least 1.")
         object.__setattr__(self, "canonical_strides", tuple(self.canonical_strides))  # JSON gives a list
+
+    @property
+    def network_args(self) -> dict[str, int]:
+        return {"scale": self.scale}
 
     @property
     def smallest_patch(self) -> int:
@@ -130,7 +133,7 @@ class NSPPipeline(nn.Module):
         if described.scale != settings.scale:
             raise ModelError(f"NSP with t = {settings.scale} needs a network of that scale, got {described.scale}.")
         self.spec = self._describe(described, channels)
-        self.smallest = _SMALLEST * self.spec.multiple
+        self.smallest = SMALLEST * self.spec.multiple
 
     def _describe(self, network: Network, channels: int) -> PipelineSpec:
         t = self.stride
@@ -139,7 +142,7 @@ class NSPPipeline(nn.Module):
         reach = network.radius * split
         if self.task is Task.SHUFFLE_DENOISE:  # the second pass reaches as far, in pixels of half the size
             reach += network.radius
-        halo = max(reach + t, _SMALLEST * multiple)
+        halo = max(reach + t, SMALLEST * multiple)
         passes = {Task.DIRECT: t * t, Task.SHUFFLE_DENOISE: t * t}.get(self.task, 1)
         return PipelineSpec(
             task=str(self.task),

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from nsp_cli.errors import ModelError
 from nsp_cli.networks.dbsn import DBSN
+from nsp_cli.networks.unet import ResUNet, UNet
 
 __all__ = ["NETWORKS", "Network", "build_network"]
 
@@ -30,6 +31,8 @@ class Network(Protocol):
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "dbsn": DBSN,
+    "unet": UNet,
+    "resunet": ResUNet,
 }
 
 

@@ -1,7 +1,19 @@
 """One trainer and one data set of noisy photos, for every method."""
 
-from nsp_cli.training.settings import PRESETS, Preset, TrainSettings
+from nsp_cli.training.presets import PHOTOGRAPHER, PRESETS, Preset, find_preset
+from nsp_cli.training.settings import TrainSettings
 from nsp_cli.training.state import has_run, saved_settings
 from nsp_cli.training.trainer import Job, Progress, train
 
-__all__ = ["PRESETS", "Job", "Preset", "Progress", "TrainSettings", "has_run", "saved_settings", "train"]
+__all__ = [
+    "PHOTOGRAPHER",
+    "PRESETS",
+    "Job",
+    "Preset",
+    "Progress",
+    "TrainSettings",
+    "find_preset",
+    "has_run",
+    "saved_settings",
+    "train",
+]

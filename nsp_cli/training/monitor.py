@@ -40,29 +40,31 @@ class Monitor:
         held: Sequence[Path],
         pairs: Sequence[tuple[Path, Path]],
         settings: TrainSettings,
+        method: Method,
     ) -> None:
         self.previews = folder / "previews"
         self.previews.mkdir(parents=True, exist_ok=True)
         self.pairs = pairs
         self.writer = _scalar_writer(folder)
-        self.held = _crops(held, settings)
-        self.shown = self.held if self.held is not None else _crops(training, settings)
+        self.method = method
+        self.held = _crops(held, settings, method)
+        self.shown = self.held if self.held is not None else _crops(training, settings, method)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():
             self.writer.add_scalar(name, value, step)
 
     @torch.no_grad()
-    def look(self, step: int, network: nn.Module, method: Method, device: torch.device) -> None:
+    def look(self, step: int, network: nn.Module, device: torch.device) -> None:
         """Measure and picture `network` as it is after `step` steps."""
         network.eval()
-        denoise = method.pipeline(network, Task.DENOISE)
+        denoise = self.method.pipeline(network, Task.DENOISE)
         if self.held is not None:
             held = self.held.to(device)
-            loss = method.loss(network, held, Generator(device).manual_seed(_HELD_SEED))
+            loss = self.method.loss(network, held, Generator(device).manual_seed(_HELD_SEED))
             self.scalars(step, {"loss/held-out": float(loss)})
         if self.shown is not None:
-            noisy = self.shown.to(device)[:, :, :_CROP, :_CROP][:3]
+            noisy = self.shown.to(device)[:3, :3, :_CROP, :_CROP]
             strip = torch.cat([torch.cat(list(noisy), 2), torch.cat(list(denoise(noisy).clamp(0, 1)), 2)], 1)
             write(Frame(_eight(strip[None])), self.previews / f"{step:07d}.png", overwrite=True)
         if self.pairs:
@@ -74,10 +76,18 @@ class Monitor:
         network.train()
 
 
-def _crops(photos: Sequence[Path], settings: TrainSettings) -> Tensor | None:
+def _crops(photos: Sequence[Path], settings: TrainSettings, method: Method) -> Tensor | None:
     """Crops that stay the same over a run, or None where no photo can be used."""
     try:
-        return NoisyPhotos(photos, patch=settings.patch, batch=8, steps=1, seed=_HELD_SEED, cache_bytes=10**8)[0]
+        return NoisyPhotos(
+            photos,
+            patch=settings.patch,
+            batch=8,
+            steps=1,
+            seed=_HELD_SEED,
+            cache_bytes=10**8,
+            shoot=method.shoot,
+        )[0]
     except NoInputError:
         return None
 

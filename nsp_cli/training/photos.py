@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,19 +44,32 @@ class PhotoCache:
         return pixels
 
 
+Shoot = Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]]
+"""What a method makes of a crop, see `methods.Method.shoot`."""
+
+
 class NoisyPhotos(Dataset[Tensor]):
-    """Item k is the batch of step k: (batch, 3, patch, patch) float32 in [0, 1], crops in eight orientations.
+    """Item k is the batch of step k: examples (batch, planes, p, p) float32 in [0, 1], of crops in eight orientations.
 
     Photos that cannot be read, or are smaller than a patch, are passed over with a warning. Raises `NoInputError`
     when none is left.
     """
 
     def __init__(
-        self, paths: Sequence[Path], *, patch: int, batch: int, steps: int, seed: int, cache_bytes: int
+        self,
+        paths: Sequence[Path],
+        *,
+        patch: int,
+        batch: int,
+        steps: int,
+        seed: int,
+        cache_bytes: int,
+        shoot: Shoot = lambda crop, _: crop,
     ) -> None:
         if not paths:
             raise NoInputError("There is no photo to train on.")
         self.paths, self.patch, self.batch, self.steps, self.seed = list(paths), patch, batch, steps, seed
+        self.shoot = shoot
         self._cache = PhotoCache(cache_bytes)
         self._unusable: set[Path] = set()
 
@@ -77,6 +90,7 @@ class NoisyPhotos(Dataset[Tensor]):
             steps=self.steps,
             seed=self.seed * world + rank,
             cache_bytes=self._cache.limit,
+            shoot=self.shoot,
         )
 
     def _photo(self, position: int) -> Pixels:
@@ -105,7 +119,7 @@ class NoisyPhotos(Dataset[Tensor]):
         crop = to_unit(pixels[y : y + self.patch, x : x + self.patch])
         crop = np.broadcast_to(crop, (self.patch, self.patch, 3))  # grey photos train as RGB
         crop = np.rot90(crop, int(rng.integers(4)))
-        return np.ascontiguousarray(crop[:, ::-1] if rng.integers(2) else crop)
+        return np.ascontiguousarray(self.shoot(crop[:, ::-1] if rng.integers(2) else crop, rng))
 
 
 def hold_out(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:

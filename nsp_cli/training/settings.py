@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from nsp_cli.errors import ModelError, UsageError
@@ -74,48 +74,3 @@ class TrainSettings:
         if not set(values) <= known:
             raise ModelError(f"The run was made by another nsp: it has the settings {sorted(set(values) - known)}.")
         return cls(**values)
-
-
-@dataclass(frozen=True)
-class Preset:
-    """A named starting point; every flag still overrides it."""
-
-    settings: TrainSettings
-    summary: str
-
-    def with_budget(self, steps: int | None, minutes: float | None) -> TrainSettings:
-        """The preset's settings, its budget replaced where one is given."""
-        if steps is None and minutes is None:
-            return self.settings
-        return replace(self.settings, steps=steps, minutes=minutes)
-
-
-PRESETS: dict[str, Preset] = {
-    "photographer": Preset(
-        TrainSettings(
-            method_args={"strategy": "canonical", "inputs": 1, "canonical_strides": (3, 4)},
-            network_args={"width": 64, "depth": 5, "residual": True},
-            minutes=30.0,
-            patch=240,
-        ),
-        "a small network with a blind residual on canonical pairs: 30 photos, no GPU, half an hour",
-    ),
-    "paper": Preset(
-        TrainSettings(
-            method_args={"strategy": "consecutive", "stride": 5, "targets": 1, "inputs": 0},
-            network_args={"width": 128, "depth": 9, "residual": False},
-            steps=750 * 400,
-            batch=16,
-            patch=160,
-            lr=1e-4,
-            optimizer="adam",
-            weight_decay=0.0,
-            warmup=0,
-            schedule="constant",
-            ema=0.0,
-            clip=0.0,
-            save_every=400,
-        ),
-        "NSP as published: DBSN of 3.75 M parameters, 750 epochs of 400 steps; for a GPU",
-    ),
-}

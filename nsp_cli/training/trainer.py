@@ -99,15 +99,16 @@ class _Run:
             steps=settings.steps or _ENDLESS,
             seed=settings.seed,
             cache_bytes=settings.cache_megabytes * 10**6,
+            shoot=self.method.shoot,
         )
         self.photos = photos.share(mates.rank, mates.world)
-        self.monitor = Monitor(job.folder, training, held, job.pairs, settings) if mates.leads else None
+        self.monitor = Monitor(job.folder, training, held, job.pairs, settings, self.method) if mates.leads else None
         self.generator = Generator(device)
 
     def _start(self) -> State:
         settings, job = self.settings, self.job
         torch.manual_seed(settings.seed)
-        network = build_network(settings.network, {**settings.network_args, "scale": self._scale()})
+        network = build_network(settings.network, {**settings.network_args, **self.method.network_args})
         if job.start is not None and not job.resume:
             network = _start_from(job.start, network)
         network.to(device=self.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -120,9 +121,6 @@ class _Run:
                 raise ModelError("The run was made with other photos; --resume needs the very same ones.")
         state.photos = _named(job.photos)
         return state
-
-    def _scale(self) -> int:
-        return int(self.settings.method_args.get("scale", 2))
 
     def loop(self) -> None:
         """Step until the budget is used up or the caller asks to stop."""
@@ -182,13 +180,13 @@ class _Run:
         self.state.save(self.job.folder)
         save_model(self.state.weights, self._spec(), self.job.target)
         with autocast(self.device, self.precision) if self.precision is not Precision.FP32 else nullcontext():
-            self.monitor.look(self.state.step, self.state.weights, self.method, self.device)
+            self.monitor.look(self.state.step, self.state.weights, self.device)
 
     def _spec(self) -> ModelSpec:
         settings, state = self.settings, self.state
         return ModelSpec(
             network=settings.network,
-            network_args={**settings.network_args, "scale": self._scale()},
+            network_args={**settings.network_args, **self.method.network_args},
             method=settings.method,
             method_args=settings.method_args,
             training={

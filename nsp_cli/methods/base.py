@@ -1,0 +1,106 @@
+"""What the trainer, the engine and the exporter ask of a method, and what most methods answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Generator, Tensor, nn
+
+from nsp_cli.errors import ModelError
+from nsp_cli.networks import as_network
+from nsp_cli.ops.padding import pad_to_multiple
+from nsp_cli.spec import PipelineSpec, Task
+
+Crop = NDArray[np.float32]
+"""(P, P, C), sRGB-encoded in [0, 1]."""
+
+SMALLEST = 8
+"""Pixels along a side of what a network is given: smaller photos are padded, so that there are neighbours to look at."""
+
+
+class Pipeline(Protocol):
+    """A module that takes photos (N, C, H, W) in [0, 1] of any size, and says how they may be cut into tiles."""
+
+    spec: PipelineSpec
+
+    def __call__(self, photo: Tensor) -> Tensor: ...
+
+
+class Method(Protocol):
+    """A method owns its pairs, its loss and its way at test time.
+
+    Attributes
+    ----------
+    smallest_patch : side of the smallest training patch in pixels
+    network_args : the arguments that the method prescribes to its network, such as NSP's scale
+    wants_clean : whether it learns from clean photos, to which it adds noise of its own
+    """
+
+    @property
+    def smallest_patch(self) -> int: ...
+
+    @property
+    def network_args(self) -> Mapping[str, Any]: ...
+
+    @property
+    def wants_clean(self) -> bool: ...
+
+    def shoot(self, crop: Crop, rng: np.random.Generator) -> Crop:
+        """Make an example of a photo's crop (P, P, 3): what the network sees first, then other planes of the loss's."""
+        ...
+
+    def loss(self, network: nn.Module, batch: Tensor, generator: Generator) -> Tensor:
+        """The loss of a batch of examples (B, planes, p, p) in [0, 1], a scalar."""
+        ...
+
+    def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> Pipeline:
+        """The whole way of a photo at test time, as one module: for the torch backend and for export alike."""
+        ...
+
+
+class SelfSupervised:
+    """The part of `Method` that is the same for methods which learn from noisy photos alone."""
+
+    wants_clean = False
+
+    @property
+    def network_args(self) -> Mapping[str, Any]:
+        return {}
+
+    def shoot(self, crop: Crop, rng: np.random.Generator) -> Crop:  # noqa: ARG002
+        return crop
+
+
+class PlainPipeline(nn.Module):
+    """The whole photo, one pass: (N, C, H, W) in [0, 1] → the same, any H and W.
+
+    Raises `ModelError` for a task that enlarges: such a network was not taught to.
+    """
+
+    def __init__(self, network: nn.Module, task: Task, channels: int) -> None:
+        super().__init__()
+        refuse_to_enlarge(task)
+        self.network = network
+        described = as_network(network)
+        multiple = described.multiple
+        self.spec = PipelineSpec(
+            task=str(task),
+            scale=1,
+            multiple=multiple,
+            halo=-(-max(described.radius, SMALLEST) // multiple) * multiple,
+            working_bytes=4 * described.working_floats,
+            channels=channels,
+        )
+
+    def forward(self, photo: Tensor) -> Tensor:
+        h, w = photo.shape[-2:]
+        return self.network(pad_to_multiple(photo, self.spec.multiple, SMALLEST))[..., :h, :w]
+
+
+def refuse_to_enlarge(task: Task) -> None:
+    """Raise `ModelError` for any task but denoising."""
+    if task is not Task.DENOISE:
+        raise ModelError(f"This model denoises and does not enlarge, so it has no '{task}'; NSP's models do both.")

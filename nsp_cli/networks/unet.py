@@ -1,0 +1,109 @@
+"""Plain U-Nets, without a blind spot: every output pixel sees its own input pixel."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def _conv(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), nn.LeakyReLU(0.1))
+
+
+class UNet(nn.Module):
+    """RD's student, (N, C, h, w) → (N, C, h, w), sides multiples of 2^levels; 1,003,011 parameters by default.
+
+    The shape of AT-BSN's U-Net without its shifts: every level has `width` channels on the way down and twice as many
+    on the way up. Source: APR-RD (AAAI 2025), after Noise2Noise (ICML 2018).
+    """
+
+    scale = 1
+
+    def __init__(self, channels: int = 3, width: int = 48, levels: int = 5) -> None:
+        super().__init__()
+        self.multiple = 2**levels
+        # Two pixels at full size, and at each level half as large two on the way down and up to six on the way up.
+        self.radius = 2 + sum(4 * 2**level for level in range(levels)) + 2**levels
+        self.working_floats = 6 * width
+        self.intro = _conv(channels, width)
+        self.down = nn.ModuleList(_conv(width, width) for _ in range(levels))
+        self.bottom = _conv(width, width)
+        up = [2 * width, *[3 * width] * (levels - 2)]
+        self.up = nn.ModuleList(nn.Sequential(_conv(c, 2 * width), _conv(2 * width, 2 * width)) for c in up)
+        self.top = _conv(2 * width + channels, 2 * width)
+        self.last = nn.Conv2d(2 * width, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        skips = [x]
+        features = self.intro(x)
+        for stage in self.down:
+            features = F.max_pool2d(stage(features), 2)
+            skips.append(features)
+        features = self.bottom(skips.pop())
+        for stage in self.up:
+            features = stage(torch.cat([F.interpolate(features, scale_factor=2), skips.pop()], 1))
+        features = self.top(torch.cat([F.interpolate(features, scale_factor=2), skips.pop()], 1))
+        with torch.autocast(x.device.type, enabled=False):
+            return self.last(features.float())
+
+
+class _Block(nn.Module):
+    """Residual block: x + conv(ReLU(conv(x))), which starts as the identity."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1)
+        )
+        nn.init.zeros_(self.body[-1].weight)  # pyright: ignore[reportArgumentType]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+class ResUNet(nn.Module):
+    """A residual U-Net on 2×2 cells, (N, C, h, w) → (N, C, h, w), sides multiples of 2^len(widths).
+
+    It works at half the photo's size and below, for speed: a pixel-unshuffle makes of each 2×2 cell one pixel of 4·C
+    channels. After FFDNet (Zhang et al., TIP 2018) and DRUNet (Zhang et al., TPAMI 2021), smaller than either.
+
+    Parameters
+    ----------
+    widths, depths : feature channels and residual blocks of each level, the one of half the photo's size first; all but
+        the last have as many blocks again on the way up
+    """
+
+    scale = 1
+
+    def __init__(
+        self, channels: int = 3, widths: tuple[int, ...] = (48, 64, 96), depths: tuple[int, ...] = (2, 2, 3)
+    ) -> None:
+        super().__init__()
+        levels = len(widths)
+        self.multiple = 2**levels
+        self.working_floats = 3 * widths[0]
+        # A block reaches two cells of its level, and a level has its blocks twice; crossing a level costs one cell more.
+        reach = [2 ** (i + 1) * (4 * n + 2) for i, n in enumerate(depths)]
+        self.radius = 4 + sum(reach[:-1]) + 2**levels * (2 * depths[-1] + 1)
+        self.head = nn.Conv2d(4 * channels, widths[0], 3, padding=1)
+        self.down = nn.ModuleList(nn.Sequential(*map(_Block, [w] * n)) for w, n in zip(widths[:-1], depths))
+        self.shrink = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in zip(widths, widths[1:]))
+        self.bottom = nn.Sequential(*map(_Block, [widths[-1]] * depths[-1]))
+        self.grow = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in zip(widths, widths[1:]))
+        self.up = nn.ModuleList(nn.Sequential(*map(_Block, [w] * n)) for w, n in zip(widths[:-1], depths))
+        self.last = nn.Conv2d(widths[0], 4 * channels, 3, padding=1)
+        nn.init.zeros_(self.last.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.head(F.pixel_unshuffle(x, 2))
+        skips: list[Tensor] = []
+        for stage, shrink in zip(self.down, self.shrink):
+            features = stage(features)
+            skips.append(features)
+            features = shrink(features)
+        features = self.bottom(features)
+        for stage, grow in zip(reversed(self.up), reversed(self.grow)):
+            features = stage(F.pixel_shuffle(grow(features), 2) + skips.pop())
+        with torch.autocast(x.device.type, enabled=False):
+            return x + F.pixel_shuffle(self.last(features.float()), 2)
