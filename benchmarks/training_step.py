@@ -66,12 +66,12 @@ def make_steps(
 
 def main() -> None:
     flags = parser(__doc__, repeats=3)
-    flags.add_argument("--preset", choices=list(PRESETS), default="photographer", help="network, pairs, batch")
+    flags.add_argument("--preset", choices=list(PRESETS["nsp"]), default="photographer", help="network, pairs, batch")
     flags.add_argument("--batch", type=int, default=0, help="photos in a step (the preset's)")
     flags.add_argument("--patch", type=int, default=0, help="their side in pixels (the preset's)")
     args = flags.parse_args()
     use_threads(args.threads)
-    settings, device = PRESETS[args.preset].settings, choose_device(args.device)
+    settings, device = PRESETS["nsp"][args.preset].settings, choose_device(args.device)
     batch, patch = args.batch or settings.batch, args.patch or settings.patch
     photos = torch.rand(batch, 3, patch, patch, generator=Generator().manual_seed(0)).to(device)
     variants: dict[str, Callable[[], None]] = {}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 Photo = TypeVar("Photo", Frame, NDArray[np.uint8], NDArray[np.uint16], NDArray[np.float32])
 
+NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
+
 DEFAULT_SR_MODE = Task.DIRECT
 """The mode that measures best on noise that is correlated like a camera's: `benchmarks/super_resolution.py`."""
 
@@ -34,6 +38,7 @@ def load_backend(
     device: str = "auto",
     precision: str = "auto",
     backend: str = "auto",
+    settings: Mapping[str, Any] = NO_SETTINGS,
 ) -> Backend:
     """Open a model for a task, once for many photos.
 
@@ -43,6 +48,7 @@ def load_backend(
     device : "auto", "cuda", "cuda:1", "mps" or "cpu"
     precision : "auto", "fp32", "bf16" or "fp16"; ONNX files run in float32
     backend : "auto", "torch" or "onnx"; the file decides, so this only says what is expected
+    settings : of the model's method, in place of those it was trained with, as in {"blind": 1}
 
     Raises
     ------
@@ -53,7 +59,11 @@ def load_backend(
     if backend not in ("auto", kind):
         wanted = "an .onnx file that `nsp export` writes" if backend == "onnx" else "a .safetensors file"
         raise UsageError(f"--backend {backend} runs {wanted}, got {path.name}.")
-    opened = _open_onnx(path, device, precision) if kind == "onnx" else _open_torch(path, task, device, precision)
+    if kind == "onnx" and settings:
+        raise UsageError(f"The settings of {path.name} were fixed when it was exported; give them to `nsp export`.")
+    opened = (
+        _open_onnx(path, device, precision) if kind == "onnx" else _open_torch(path, task, device, precision, settings)
+    )
     if opened.spec.task != task:
         raise ModelError(
             f"{path.name} was exported for '{opened.spec.task}', not for '{task}'; export it with --task {task}."
@@ -69,14 +79,14 @@ def _open_onnx(path: Path, device: str, precision: str) -> Backend:
     return OnnxBackend(path, device)
 
 
-def _open_torch(path: Path, task: Task, device: str, precision: str) -> Backend:
+def _open_torch(path: Path, task: Task, device: str, precision: str, settings: Mapping[str, Any]) -> Backend:
     from nsp_cli.backends.device import Precision, choose_device
     from nsp_cli.backends.torch_backend import TorchBackend
     from nsp_cli.checkpoint import load_model
     from nsp_cli.methods import build_method
 
     network, spec = load_model(path)
-    pipeline = build_method(spec.method, spec.method_args).pipeline(network, task, spec.channels)
+    pipeline = build_method(spec.method, {**spec.method_args, **settings}).pipeline(network, task, spec.channels)
     return TorchBackend(pipeline, choose_device(device), Precision(precision))  # pyright: ignore[reportArgumentType]
 
 
@@ -134,12 +144,20 @@ def load_model(model: str | Path | None = None) -> tuple[nn.Module, ModelSpec]:
     return checkpoint.load_model(models.resolve(model))
 
 
-def export(model: str | Path | None, target: Path, task: Task = Task.DENOISE, *, overwrite: bool = False) -> float:
-    """Write the whole pipeline as ONNX, checked against torch; see `exporting.export`."""
+def export(
+    model: str | Path | None,
+    target: Path,
+    task: Task = Task.DENOISE,
+    *,
+    settings: Mapping[str, Any] = NO_SETTINGS,
+    overwrite: bool = False,
+) -> float:
+    """Write the whole pipeline as ONNX, checked against torch; see `exporting.export`, and `load_backend`."""
     from nsp_cli.exporting import export as write_onnx
     from nsp_cli.methods import build_method
 
     network, spec = load_model(model)
+    spec = replace(spec, method_args={**spec.method_args, **settings})
     pipeline = build_method(spec.method, spec.method_args).pipeline(network, task, spec.channels)
     return write_onnx(pipeline, spec, target, overwrite=overwrite)
 

@@ -114,7 +114,7 @@ def simulate(clean: Picture, camera: Camera, rng: np.random.Generator) -> tuple[
     scene = clean if sensor == (width, height) else _resize(clean, sensor, cv2.INTER_AREA)
     raw = _sense(scene, camera)
     target, noisy = _develop(raw, camera), _develop(_expose(raw, camera, rng), camera)
-    noisy = np.clip(target + _smooth_noise(noisy - target, camera), 0.0, 1.0)
+    noisy = np.asarray(np.clip(target + _smooth_noise(noisy - target, camera), 0, 1), np.float32)
     if camera.sharpening > 0:
         target, noisy = (_sharpen(picture, camera.sharpening) for picture in (target, noisy))
     if sensor != (width, height):
@@ -225,7 +225,7 @@ def _smooth_noise(noise: Picture, camera: Camera) -> Picture:
 
 def _sharpen(picture: Picture, amount: float) -> Picture:
     blurred = cv2.GaussianBlur(picture, (0, 0), 1.0)
-    return np.clip(picture + np.float32(amount) * (picture - blurred), 0.0, 1.0)
+    return np.asarray(np.clip(picture + amount * (picture - blurred), 0, 1), np.float32)
 
 
 def _resize(picture: Picture, size: tuple[int, int], interpolation: int) -> Picture:

@@ -18,7 +18,7 @@ Crop = NDArray[np.float32]
 """(P, P, C), sRGB-encoded in [0, 1]."""
 
 SMALLEST = 8
-"""Pixels along a side of what a network is given: smaller photos are padded, so that there are neighbours to look at."""
+"""Pixels along a side of what a network is given: smaller photos are padded, so that it has neighbours to look at."""
 
 
 class Pipeline(Protocol):

@@ -1,16 +1,17 @@
 """Learning from clean photos with simulated camera noise, where the answer is known.
 
 Examples
-    A crop of a clean photo, sometimes reduced first so that its own noise and blur vanish, photographed by a camera that is
-    drawn at random (`simulation.random_camera`). One in twenty stays as it is: what is clean must come out as it came.
+    A crop of a clean photo, sometimes reduced first so that its own noise and blur vanish, photographed by a camera
+    that is drawn at random (`simulation.random_camera`). One in twenty stays as it is: what is clean must come out as
+    it came.
 Loss
     L1 between output and target, each example's divided by how noisy it is (its own L1 between input and target, plus
     `_FLOOR`). PSNR is a ratio too: without it the few darkest shots would decide what the network learns of all others.
 Test time
     One pass over the whole photo.
 
-It uses no noisy photo of anybody's, so its weights carry the clean photos' terms alone. After CBDNet (Guo et al., CVPR 2019)
-and Brooks et al. (CVPR 2019), whose noise models are simpler and wider respectively.
+It uses nobody's noisy photos, so its weights carry the clean photos' terms alone. After CBDNet (Guo et al., CVPR 2019)
+and Brooks et al. (CVPR 2019).
 """
 
 from __future__ import annotations
@@ -63,4 +64,4 @@ def _reduce(crop: Crop, rng: np.random.Generator) -> Crop:
     cut = round(side * rng.uniform(1, 2)) if rng.random() < _REDUCED else side
     y, x = rng.integers(crop.shape[0] - cut + 1, size=2)
     part = crop[y : y + cut, x : x + cut]
-    return part if cut == side else np.clip(cv2.resize(part, (side, side), interpolation=cv2.INTER_AREA), 0, 1)
+    return part if cut == side else cv2.resize(part, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)

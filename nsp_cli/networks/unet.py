@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -83,27 +85,28 @@ class ResUNet(nn.Module):
         levels = len(widths)
         self.multiple = 2**levels
         self.working_floats = 3 * widths[0]
-        # A block reaches two cells of its level, and a level has its blocks twice; crossing a level costs one cell more.
+        # A block reaches two cells of its level, and a level has its blocks twice; crossing a level costs a cell more.
         reach = [2 ** (i + 1) * (4 * n + 2) for i, n in enumerate(depths)]
         self.radius = 4 + sum(reach[:-1]) + 2**levels * (2 * depths[-1] + 1)
+        inner = list(zip(widths, depths, strict=True))[:-1]
         self.head = nn.Conv2d(4 * channels, widths[0], 3, padding=1)
-        self.down = nn.ModuleList(nn.Sequential(*map(_Block, [w] * n)) for w, n in zip(widths[:-1], depths))
-        self.shrink = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in zip(widths, widths[1:]))
+        self.down = nn.ModuleList(nn.Sequential(*map(_Block, [w] * n)) for w, n in inner)
+        self.shrink = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(widths))
         self.bottom = nn.Sequential(*map(_Block, [widths[-1]] * depths[-1]))
-        self.grow = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in zip(widths, widths[1:]))
-        self.up = nn.ModuleList(nn.Sequential(*map(_Block, [w] * n)) for w, n in zip(widths[:-1], depths))
+        self.grow = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in pairwise(widths))
+        self.up = nn.ModuleList(nn.Sequential(*map(_Block, [w] * n)) for w, n in inner)
         self.last = nn.Conv2d(widths[0], 4 * channels, 3, padding=1)
         nn.init.zeros_(self.last.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         features = self.head(F.pixel_unshuffle(x, 2))
         skips: list[Tensor] = []
-        for stage, shrink in zip(self.down, self.shrink):
+        for stage, shrink in zip(self.down, self.shrink, strict=True):
             features = stage(features)
             skips.append(features)
             features = shrink(features)
         features = self.bottom(features)
-        for stage, grow in zip(reversed(self.up), reversed(self.grow)):
+        for stage, grow in zip(reversed(self.up), reversed(self.grow), strict=True):
             features = stage(F.pixel_shuffle(grow(features), 2) + skips.pop())
         with torch.autocast(x.device.type, enabled=False):
             return x + F.pixel_shuffle(self.last(features.float()), 2)

@@ -132,7 +132,7 @@ def test_the_schedule_warms_up_and_ends_at_zero() -> None:
 
 
 def test_the_paper_s_preset_is_the_paper_s_recipe() -> None:
-    paper = PRESETS["paper"].settings
+    paper = PRESETS["nsp"]["paper"].settings
     assert (paper.patch, paper.batch, paper.lr, paper.steps) == (160, 16, 1e-4, 300_000)
     assert (paper.optimizer, paper.schedule, paper.ema, paper.clip) == ("adam", "constant", 0.0, 0.0)
     assert paper.network_args == {"width": 128, "depth": 9, "residual": False}

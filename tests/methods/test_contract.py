@@ -1,0 +1,238 @@
+"""What must be true of every method: one parametrised contract, a line in `CASES` for each method and network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Generator, Tensor, nn
+
+from nsp_cli import engine
+from nsp_cli.backends.device import Precision
+from nsp_cli.backends.torch_backend import TorchBackend
+from nsp_cli.checkpoint import load_model, load_tensors, save_model
+from nsp_cli.exporting import TOLERANCE, export
+from nsp_cli.image import Frame
+from nsp_cli.methods import METHODS, Method, Pipeline, build_method
+from nsp_cli.networks import NETWORKS, build_network
+from nsp_cli.sample import sample_picture
+from nsp_cli.simulation import Camera, simulate
+from nsp_cli.spec import ModelSpec, Task
+from nsp_cli.training import PHOTOGRAPHER, PRESETS, Job, TrainSettings, train
+
+
+@dataclass(frozen=True)
+class Case:
+    """A method with one of its networks, as small as it can be.
+
+    Attributes
+    ----------
+    hole : side of the square around a pixel, in the pixels of the network's input, that its output does not depend on;
+        0 where the method claims no blindness
+    size, size_args : the published network's parameters, and the arguments that give it
+    patch : training patch in pixels; lr : for the few steps in which the loss must fall
+    """
+
+    method: str
+    method_args: Mapping[str, Any]
+    network: str
+    network_args: Mapping[str, Any]
+    hole: int = 0
+    size: int = 0
+    size_args: Mapping[str, Any] = field(default_factory=dict)
+    patch: int = 64
+    lr: float = 3e-3
+
+    @property
+    def name(self) -> str:
+        return f"{self.method}-{self.network}"
+
+    def build(self) -> tuple[Method, nn.Module]:
+        """The method and a network whose every weight is random, so that nothing is zero by accident."""
+        torch.manual_seed(0)
+        method = build_method(self.method, self.method_args)
+        network = build_network(self.network, {**self.network_args, **method.network_args})
+        for parameter in network.parameters():
+            if not parameter.abs().sum():
+                nn.init.normal_(parameter, std=0.05)
+        return method, network.eval()
+
+    def settings(self, **changes: object) -> TrainSettings:
+        small = {"steps": 4, "batch": 2, "warmup": 1, "save_every": 2, "precision": "fp32", "compile": False}
+        own = {
+            "method": self.method,
+            "method_args": self.method_args,
+            "network": self.network,
+            "network_args": self.network_args,
+            "patch": self.patch,
+            "lr": self.lr,
+        }
+        return TrainSettings(**{**small, **own, **changes})
+
+
+CASES = [
+    Case(
+        method="nsp",
+        method_args={"strategy": "consecutive", "inputs": 2},
+        network="dbsn",
+        network_args={"width": 8, "depth": 1, "residual": True},
+        hole=1,
+        size=3_750_723,
+        size_args={"scale": 2},
+        lr=1e-2,
+    ),
+    Case(
+        method="simulated",
+        method_args={},
+        network="resunet",
+        network_args={"widths": (8, 8), "depths": (1, 1)},
+        size=1_044_700,
+    ),
+    Case(
+        method="simulated",
+        method_args={},
+        network="unet",
+        network_args={"width": 6, "levels": 2},
+        size=1_003_011,
+    ),
+]
+
+every = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+def photo(height: int, width: int, seed: int = 0) -> Tensor:
+    return torch.rand(1, 3, height, width, generator=Generator().manual_seed(seed))
+
+
+def examples(case: Case, method: Method, count: int = 4) -> Tensor:
+    """A batch as the trainer gives it: crops of noisy (or clean) sample pictures, made into examples."""
+    batch: list[np.ndarray] = []
+    for seed in range(count):
+        rng = np.random.default_rng(seed)
+        clean = sample_picture(case.patch, case.patch, rng)
+        crop = clean if method.wants_clean else simulate(clean, Camera(), rng)[0]
+        batch.append(method.shoot(crop, rng))
+    return torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2).contiguous()
+
+
+def test_every_method_and_every_network_is_under_contract() -> None:
+    assert {case.method for case in CASES} == set(METHODS)
+    assert {case.network for case in CASES} == set(NETWORKS)
+    for presets in PRESETS.values():
+        assert PHOTOGRAPHER in presets
+    assert set(PRESETS) == set(METHODS)
+
+
+@every
+def test_the_published_network_has_its_published_size(case: Case) -> None:
+    with torch.device("meta"):
+        network = build_network(case.network, case.size_args)
+    assert sum(parameter.numel() for parameter in network.parameters()) == case.size
+
+
+@every
+def test_no_output_depends_on_its_own_hole(case: Case) -> None:
+    """By gradient: the output of one pixel, with respect to the input, is zero in the hole and not zero around it."""
+    if not case.hole:
+        pytest.skip("claims no blindness")
+    _, network = case.build()
+    x = photo(32, 32).requires_grad_()
+    out = network(x)
+    scale = out.shape[-1] // 32
+    y, column, reach = 15, 14, case.hole // 2
+    out[..., y * scale : (y + 1) * scale, column * scale : (column + 1) * scale].sum().backward()
+    assert x.grad is not None
+    seen = x.grad[0].abs().sum(0) > 0
+    assert not seen[y - reach : y + reach + 1, column - reach : column + reach + 1].any()
+    assert seen[y - reach - 1 : y + reach + 2, column - reach - 1 : column + reach + 2].any()
+
+
+@every
+def test_the_loss_falls(case: Case) -> None:
+    method, network = case.build()
+    batch = examples(case, method)
+    optimizer = torch.optim.Adam(network.parameters(), lr=case.lr)
+    losses: list[float] = []
+    for step in range(60):
+        loss = method.loss(network, batch, Generator().manual_seed(step % 3))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert np.mean(losses[-3:]) < 0.9 * np.mean(losses[:3])
+
+
+@every
+@pytest.mark.parametrize(("height", "width"), [(37, 53), (3, 5), (1, 20)])
+def test_any_size_comes_out_as_it_went_in(case: Case, height: int, width: int) -> None:
+    method, network = case.build()
+    with torch.no_grad():
+        out = method.pipeline(network, Task.DENOISE)(photo(height, width))
+    assert out.shape == (1, 3, height, width)
+    assert torch.isfinite(out).all()
+
+
+@every
+def test_tiled_equals_whole(case: Case) -> None:
+    method, network = case.build()
+    backend = TorchBackend(method.pipeline(network, Task.DENOISE), torch.device("cpu"), Precision.FP32)
+    side = backend.spec.multiple * 3 + 2 * backend.spec.halo + 5
+    frame = Frame(photo(side, side + 3)[0].permute(1, 2, 0).numpy())
+    whole = engine.process(frame, backend, tile=4 * side).pixels
+    tiled = engine.process(frame, backend, tile=backend.spec.multiple * 2).pixels
+    np.testing.assert_allclose(tiled, whole, atol=2e-5)
+
+
+@every
+def test_bf16_is_close_to_float32(case: Case) -> None:
+    method, network = case.build()
+    pipeline = method.pipeline(network, Task.DENOISE)
+    noisy = photo(48, 48).numpy()
+    exact, rough = (
+        TorchBackend(pipeline, torch.device("cpu"), precision).run(noisy)
+        for precision in (Precision.FP32, Precision.BF16)
+    )
+    assert np.abs(exact - rough).mean() < 0.02 * max(float(np.abs(exact).mean()), 0.1)
+
+
+@every
+def test_onnx_equals_torch(case: Case, tmp_path: Path) -> None:
+    """`export` checks several sizes itself and raises where they differ."""
+    method, network = case.build()
+    pipeline: Pipeline = method.pipeline(network, Task.DENOISE)
+    spec = ModelSpec(case.network, case.network_args, case.method, case.method_args)
+    assert export(pipeline, spec, tmp_path / "model.onnx") <= TOLERANCE
+
+
+@every
+def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(case: Case, noisy_photos: Path, tmp_path: Path) -> None:
+    def job(name: str, **changes: Any) -> Job:
+        target = tmp_path / f"{name}.safetensors"
+        return Job(sorted(noisy_photos.iterdir()), target, tmp_path / f"{name}.run", device="cpu", **changes)
+
+    train(case.settings(), job("whole"))
+    calls = iter([False, False, True])
+    train(case.settings(), job("broken", stop=lambda: next(calls)))
+    broken = load_tensors(tmp_path / "broken.safetensors")[0]
+    whole = load_tensors(tmp_path / "whole.safetensors")[0]
+    assert any(not torch.equal(whole[k], broken[k]) for k in whole)
+    train(case.settings(), job("broken", resume=True))
+    resumed = load_tensors(tmp_path / "broken.safetensors")[0]
+    assert all(torch.equal(whole[k], resumed[k]) for k in whole)
+
+
+@every
+def test_a_checkpoint_rebuilds_its_own_pipeline(case: Case, tmp_path: Path) -> None:
+    method, network = case.build()
+    arguments = {**case.network_args, **method.network_args}
+    save_model(network, ModelSpec(case.network, arguments, case.method, case.method_args), tmp_path / "w.safetensors")
+    again, spec = load_model(tmp_path / "w.safetensors")
+    rebuilt = build_method(spec.method, spec.method_args).pipeline(again, Task.DENOISE)
+    with torch.no_grad():
+        expected, result = method.pipeline(network, Task.DENOISE)(photo(40, 40)), rebuilt(photo(40, 40))
+    assert torch.equal(expected, result)
