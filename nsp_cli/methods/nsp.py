@@ -104,9 +104,9 @@ class NSP(SelfSupervised):
         # Every input has its own target here: photos and shifts become one batch.
         return torch.cat(inputs).unsqueeze(1), torch.cat(targets).unsqueeze(1)
 
-    def loss(self, network: nn.Module, photos: Tensor, generator: Generator) -> Tensor:
+    def loss(self, network: nn.Module, batch: Tensor, generator: Generator) -> Tensor:
         """The mean L1 of a batch of noisy photos (B, C, P, P) in [0, 1], a scalar."""
-        inputs, targets = self.pairs(photos, generator)
+        inputs, targets = self.pairs(batch, generator)
         shape = inputs.shape[:2]
         inputs = inputs.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         outputs = network(inputs).unflatten(0, shape)
