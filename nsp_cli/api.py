@@ -44,7 +44,7 @@ def load_backend(
 
     Parameters
     ----------
-    model : a name of `nsp models`, a .safetensors or .onnx file, or None for the default that ships
+    model : a name of `nsp models`, a .safetensors or .onnx file, or None for the task's default that ships
     device : "auto", "cuda", "cuda:1", "mps" or "cpu"
     precision : "auto", "fp32", "bf16" or "fp16"; ONNX files run in float32
     backend : "auto", "torch" or "onnx"; the file decides, so this only says what is expected
@@ -54,7 +54,7 @@ def load_backend(
     ------
     ModelError, BackendError, UsageError
     """
-    path = models.resolve(model)
+    path = models.resolve(model, task)
     kind = "onnx" if path.suffix == ".onnx" else "torch"
     if backend not in ("auto", kind):
         wanted = "an .onnx file that `nsp export` writes" if backend == "onnx" else "a .safetensors file"
@@ -137,11 +137,11 @@ def super_resolve(
     return _run(photo, backend or load_backend(model, mode), Wanted(strength, luma, chroma), tile, report)
 
 
-def load_model(model: str | Path | None = None) -> tuple[nn.Module, ModelSpec]:
-    """A torch network and its recipe, from a name or a .safetensors file. Raises `ModelError`."""
+def load_model(model: str | Path | None = None, task: Task = Task.DENOISE) -> tuple[nn.Module, ModelSpec]:
+    """A torch network and its recipe; `model` and `task` as for `load_backend`. Raises `ModelError`."""
     from nsp_cli import checkpoint
 
-    return checkpoint.load_model(models.resolve(model))
+    return checkpoint.load_model(models.resolve(model, task))
 
 
 def export(
@@ -156,7 +156,7 @@ def export(
     from nsp_cli.exporting import export as write_onnx
     from nsp_cli.methods import build_method
 
-    network, spec = load_model(model)
+    network, spec = load_model(model, task)
     spec = replace(spec, method_args={**spec.method_args, **settings})
     pipeline = build_method(spec.method, spec.method_args).pipeline(network, task, spec.channels)
     return write_onnx(pipeline, spec, target, overwrite=overwrite)
