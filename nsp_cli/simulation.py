@@ -55,8 +55,9 @@ class Camera:
     read_noise : standard deviation of a raw value in the dark, as a fraction of raw white. 0 = none
     red_gain, blue_gain : white-balance gains relative to green; red and blue noise grow with them
     exposure : factor on linear light before the sensor; less than 1 gives a darker picture with relatively more noise
-    demosaic : of a Bayer sensor by `BILINEAR` or by `GRADIENT` (sharper); or `NO_MOSAIC`, every pixel has its three
-        colours, as in a photo whose demosaicing kept all detail
+    demosaic : of a Bayer sensor by `BILINEAR`, which blurs picture and noise; or by `GRADIENT`, whose finer noise is
+        taken and whose zippers at edges are not, since a camera's demosaicing looks where edges are; or `NO_MOSAIC`,
+        three colours at every pixel
     saturation : what the colour matrix from sensor to sRGB does to R − Y, G − Y and B − Y, and to their noise; 1 = none
     luma_smoothing, chroma_smoothing : radius (standard deviation) in sensor pixels of the camera's own noise filters,
         0 = none. They act on the noise alone, as edge-aware filters do, so the target stays sharp
@@ -95,17 +96,17 @@ class Camera:
 def random_camera(rng: np.random.Generator) -> Camera:
     """Draw a camera: from a phone in the dark (photos at 17 dB, as in SIDD) to a large sensor by day (45 dB).
 
-    Shot and read noise are log-uniform over three decades, and one shot in four is from the darkest of them.
+    Shot and read noise are log-uniform over three decades, and one shot in five is from the noisiest of them.
     """
-    night = rng.random() < 0.25
+    night = rng.random() < 0.2
 
     def sometimes(share: float, low: float, high: float, otherwise: float = 0.0) -> float:
         value = float(rng.uniform(low, high))
         return value if rng.random() < share else otherwise
 
     return Camera(
-        shot_gain=float(10 ** (rng.uniform(-2.3, -1.2) if night else rng.uniform(-4.2, -1.8))),
-        read_noise=float(10 ** (rng.uniform(-2.0, -1.0) if night else rng.uniform(-4.2, -1.6))),
+        shot_gain=float(10 ** (rng.uniform(-2.3, -1.2) if night else rng.uniform(-4.2, -1.9))),
+        read_noise=float(10 ** (rng.uniform(-2.0, -1.0) if night else rng.uniform(-4.2, -1.8))),
         red_gain=float(rng.uniform(1.3, 2.5)),
         blue_gain=float(rng.uniform(1.3, 2.5)),
         exposure=float(2 ** rng.uniform(-2.5, 0.25)),
@@ -115,7 +116,7 @@ def random_camera(rng: np.random.Generator) -> Camera:
         chroma_smoothing=sometimes(0.5, 0.5, 2.0),
         sharpening=sometimes(0.4, 0.2, 1.2),
         resize=sometimes(0.3, 1.25, 2.0, 1.0),
-        jpeg_quality=int(rng.integers(70, 100)) if rng.random() < 0.7 else None,
+        jpeg_quality=int(rng.integers(75, 100)) if rng.random() < 0.5 else None,
     )
 
 
@@ -130,8 +131,9 @@ def simulate(clean: Picture, camera: Camera, rng: np.random.Generator) -> tuple[
     if min(height, width) < 2 or clean.shape[2:] != (3,):
         raise ValueError(f"clean must be (H, W, 3) with H and W 2 or more, got {clean.shape}")
     scene = clean if sensor == (width, height) else _resize(clean, sensor, cv2.INTER_AREA)
-    raw = _sense(scene, camera)
-    target, noisy = _develop(raw, camera), _develop(_expose(raw, camera, rng), camera)
+    colours = _sense(scene, camera)
+    linear, shift = _photograph(colours, camera, rng)
+    target, noisy = _develop(linear, camera), _develop(linear + shift, camera)
     noisy = np.asarray(np.clip(target + _smooth_noise(noisy - target, camera), 0, 1), np.float32)
     if camera.sharpening > 0:
         target, noisy = (_sharpen(picture, camera.sharpening) for picture in (target, noisy))
@@ -180,16 +182,24 @@ def _autocorrelation(plane: NDArray[np.floating], max_lag: int) -> NDArray[np.fl
 
 
 def _sense(scene: Picture, camera: Camera) -> Picture:
-    """sRGB-encoded to raw values without noise, (H, W) of an RGGB sensor or (H, W, 3) of one without a mosaic."""
+    """sRGB-encoded to the light on the sensor without noise and mosaic, (H, W, 3), raw white = 1."""
     linear = _saturate(decode_srgb(scene) * np.float32(camera.exposure), 1 / camera.saturation)
-    raw = np.minimum(linear / _gains(camera), np.float32(1))
-    return raw if camera.demosaic == NO_MOSAIC else _mosaic(raw)
+    return np.clip(linear / _gains(camera), 0, 1).astype(np.float32)
+
+
+def _photograph(colours: Picture, camera: Camera, rng: np.random.Generator) -> tuple[Picture, Picture]:
+    """What demosaicing makes of the light, and what the noise adds to that; both (H, W, 3), raw white = 1."""
+    if camera.demosaic == NO_MOSAIC:
+        return colours, _expose(colours, camera, rng) - colours
+    raw = _mosaic(colours)
+    interpolate = _bilinear if camera.demosaic == BILINEAR else _gradient
+    shift = interpolate(_expose(raw, camera, rng) - raw)  # both are linear
+    return interpolate(raw) if camera.demosaic == BILINEAR else colours, shift
 
 
 def _develop(raw: Picture, camera: Camera) -> Picture:
-    """Raw values to sRGB-encoded, (H, W, 3)."""
-    linear = _DEMOSAIC[camera.demosaic](raw) * _gains(camera)
-    return encode_srgb(_saturate(linear, camera.saturation))
+    """Demosaiced raw values to sRGB-encoded, (H, W, 3)."""
+    return encode_srgb(_saturate(raw * _gains(camera), camera.saturation))
 
 
 def _gains(camera: Camera) -> Picture:
@@ -248,9 +258,6 @@ def _gradient(raw: Picture) -> Picture:
         across[::2, ::2],
     )
     return planes
-
-
-_DEMOSAIC = {BILINEAR: _bilinear, GRADIENT: _gradient, NO_MOSAIC: np.asarray}
 
 
 def _smooth_noise(noise: Picture, camera: Camera) -> Picture:

@@ -78,7 +78,7 @@ def study(
             noisy = _window(read(path).pixels, _WINDOW, rng)
         except InputError:
             continue
-        denoised = np.asarray(engine.process(Frame(noisy), backend).pixels, np.float32)
+        denoised = np.clip(np.asarray(engine.process(Frame(noisy), backend).pixels, np.float32), 0, 1)
         if index * _STUDIED // len(chosen) != (index - 1) * _STUDIED // len(chosen) or len(chosen) <= _STUDIED:
             cameras += match(*_same_part(noisy, denoised, rng), rng)
         clean.append(folder / f"{index:04d}.png")
