@@ -25,10 +25,11 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Generator, Tensor, nn
 
 from nsp_cli.methods.base import Crop, PlainPipeline
-from nsp_cli.simulation import Camera, random_camera, simulate
+from nsp_cli.simulation import Camera, decode_srgb, encode_srgb, random_camera, simulate
 from nsp_cli.spec import Task
 
 _UNTOUCHED = 0.05
@@ -64,16 +65,11 @@ class Simulated:
     def shoot(self, crop: Crop, rng: np.random.Generator) -> Crop:
         """(P, P, 3) → (p, p, 3 + 3·t²) with p = P / 2 / t: noisy, then the clean t×t cells of each of its pixels."""
         clean = _reduce(crop, rng, self.scale)
-        small = clean if self.scale == 1 else _resize(clean, clean.shape[0] // self.scale)
-        if rng.random() < _UNTOUCHED:
-            noisy, target = small, clean
+        camera = None if rng.random() < _UNTOUCHED else self._camera(rng)
+        if self.scale > 1:
+            noisy, target = _shoot_small(clean, camera, self.scale, rng)
         else:
-            noisy, target = simulate(small, self._camera(rng), rng)
-            if self.scale > 1:
-                # The camera's own exposure and curve, at the larger size.
-                target = np.clip(
-                    clean + cv2.resize(target - small, clean.shape[:2], interpolation=cv2.INTER_CUBIC), 0, 1
-                )
+            noisy, target = (clean, clean) if camera is None else simulate(clean, camera, rng)
         return np.concatenate([noisy, _cells(target, self.scale)], 2)
 
     def _camera(self, rng: np.random.Generator) -> Camera:
@@ -109,6 +105,24 @@ def _reduce(crop: Crop, rng: np.random.Generator, scale: int) -> Crop:
     y, x = rng.integers(crop.shape[0] - cut + 1, size=2)
     part = crop[y : y + cut, x : x + cut]
     return part if cut == side else _resize(part, side)
+
+
+def _shoot_small(clean: Crop, camera: Camera | None, scale: int, rng: np.random.Generator) -> tuple[Crop, Crop]:
+    """(noisy and small, clean and large). What the small one's demosaicing blurs is sharp in the large one."""
+    if camera is None:
+        return _bicubic(clean, clean.shape[0] // scale), clean
+    target = encode_srgb(decode_srgb(clean) * np.float32(camera.exposure))
+    small = _bicubic(target, clean.shape[0] // scale)
+    return simulate(small, replace(camera, exposure=1.0), rng)[0], target
+
+
+def _bicubic(picture: Crop, side: int) -> Crop:
+    """With antialiasing, as the papers of super-resolution reduce their photos."""
+    planes = [
+        Image.fromarray(np.ascontiguousarray(picture[..., c])).resize((side, side), Image.Resampling.BICUBIC)
+        for c in range(picture.shape[2])
+    ]
+    return np.clip(np.dstack([np.asarray(plane, np.float32) for plane in planes]), 0, 1)
 
 
 def _resize(picture: Crop, side: int) -> Crop:

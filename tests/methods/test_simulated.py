@@ -1,0 +1,83 @@
+"""Examples from clean photos: what the network sees, what it should answer, and whose cameras they are."""
+
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from nsp_cli.errors import ModelError
+from nsp_cli.methods.simulated import Simulated
+from nsp_cli.networks import build_network
+from nsp_cli.sample import sample_picture
+from nsp_cli.simulation import Camera
+from nsp_cli.spec import Task
+
+CROP = sample_picture(128, 128, np.random.default_rng(0))
+LOUD = Camera(shot_gain=2e-2, read_noise=2e-2)
+
+
+def shots(method: Simulated, count: int = 40) -> list[np.ndarray]:
+    return [method.shoot(CROP, np.random.default_rng(seed)) for seed in range(count)]
+
+
+@pytest.mark.parametrize(("scale", "planes", "side"), [(1, 6, 64), (2, 15, 32)])
+def test_an_example_is_the_noisy_photo_and_its_clean_cells(scale: int, planes: int, side: int) -> None:
+    for shot in shots(Simulated(scale=scale)):
+        assert shot.shape == (side, side, planes)
+        assert shot.dtype == np.float32
+        assert 0 <= shot.min() <= shot.max() <= 1
+
+
+def test_some_examples_are_left_as_they_are() -> None:
+    same = [np.array_equal(shot[..., :3], shot[..., 3:]) for shot in shots(Simulated(), 120)]
+    assert 0.01 < np.mean(same) < 0.15
+
+
+def test_the_target_of_an_enlargement_is_the_large_picture() -> None:
+    """Without noise, the mean over each cell is what the small photo shows, but for the blur of its demosaicing."""
+    silent = Camera(shot_gain=0, read_noise=0, demosaic="none")
+    for shot in shots(Simulated(scale=2, cameras=(silent,), own=1.0), 10):
+        large = F.pixel_shuffle(torch.from_numpy(shot[..., 3:]).permute(2, 0, 1)[None], 2)
+        small = torch.from_numpy(shot[..., :3]).permute(2, 0, 1)[None]
+        assert (F.avg_pool2d(large, 2) - small).abs().mean() < 0.01
+
+
+@pytest.mark.parametrize("camera", [LOUD, asdict(LOUD)])
+def test_own_cameras_take_their_share(camera: object) -> None:
+    def noise(own: float) -> float:
+        made = shots(Simulated(cameras=(camera,), own=own))  # type: ignore[arg-type]
+        return float(np.median([np.abs(s[..., :3] - s[..., 3:]).mean() for s in made]))
+
+    assert noise(1.0) > 2 * noise(0.0)
+
+
+def test_a_perfect_network_has_no_loss() -> None:
+    class Answer(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return target.to(x.device)
+
+    batch = torch.from_numpy(np.stack(shots(Simulated(), 3))).permute(0, 3, 1, 2)
+    target = batch[:, 3:]
+    assert Simulated().loss(Answer(), batch, torch.Generator()) == 0
+
+
+def test_a_network_that_enlarges_denoises_by_the_mean_of_its_cells() -> None:
+    method = Simulated(scale=2)
+    network = build_network("resunet", {"widths": (8, 8), "depths": (1, 1), **method.network_args}).eval()
+    nn.init.normal_(network.last.weight, std=0.1)  # pyright: ignore
+    photo = torch.rand(1, 3, 21, 30)
+    with torch.no_grad():
+        large = method.pipeline(network, Task.DIRECT)(photo)
+        assert large.shape == (1, 3, 42, 60)
+        assert torch.allclose(method.pipeline(network, Task.DENOISE)(photo), F.avg_pool2d(large, 2), atol=1e-6)
+
+
+def test_a_plain_denoiser_does_not_enlarge() -> None:
+    method = Simulated()
+    network = build_network("resunet", {"widths": (8, 8), "depths": (1, 1)})
+    for task in (Task.DIRECT, Task.SHUFFLE):
+        with pytest.raises(ModelError, match="has no"):
+            method.pipeline(network, task)

@@ -1,0 +1,82 @@
+"""Whose cameras made the noise of a folder, and the nearly clean photos to train on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from nsp_cli.errors import NoInputError
+from nsp_cli.image import Frame, read, write
+from nsp_cli.noise import estimate
+from nsp_cli.sample import sample_picture
+from nsp_cli.simulation import Camera, simulate
+from nsp_cli.spec import PipelineSpec
+from nsp_cli.training.adapting import match, study
+
+SCENE = sample_picture(160, 192, np.random.default_rng(3))
+
+
+class Blur:
+    """A denoiser that is none: the mean of a few neighbours."""
+
+    spec = PipelineSpec("denoise", 1, 1, 2, 4)
+
+    def run(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.mean([np.roll(tile, shift, 3) for shift in (-1, 0, 1)], 0, dtype=np.float32)
+
+    def free_bytes(self) -> int:
+        return 10**9
+
+
+@pytest.mark.parametrize(
+    "camera",
+    [
+        Camera(shot_gain=1e-3, read_noise=2e-3, demosaic="none"),
+        Camera(shot_gain=1e-2, read_noise=1e-2, luma_smoothing=1.0, chroma_smoothing=2.0),
+    ],
+)
+def test_the_cameras_found_make_the_noise_that_was_seen(camera: Camera) -> None:
+    noisy, clean = simulate(SCENE, camera, np.random.default_rng(0))
+    wanted = estimate(noisy)
+    found = match(noisy, clean, np.random.default_rng(1))
+    assert len(found) == 4
+    nearest = estimate(simulate(clean, found[0], np.random.default_rng(2))[0])
+    assert nearest.luma == pytest.approx(wanted.luma, rel=0.3)
+    assert nearest.chroma == pytest.approx(wanted.chroma, rel=0.5)
+    assert nearest.luma_reach == pytest.approx(wanted.luma_reach, rel=0.5)
+
+
+def test_without_noise_there_is_no_camera_to_find() -> None:
+    flat = np.full((96, 96, 3), 0.5, np.float32)
+    assert match(flat, flat, np.random.default_rng(0)) == []
+
+
+def test_a_study_writes_clean_photos_and_is_repeatable(noisy_photos: Path, tmp_path: Path) -> None:
+    photos = sorted(noisy_photos.iterdir())
+    shares: list[float] = []
+    first = study(photos[:2], Blur(), tmp_path / "a", smallest=32, report=shares.append)
+    again = study(photos[:2], Blur(), tmp_path / "b", smallest=32)
+    assert first.cameras == again.cameras
+    assert first.cameras
+    assert shares == [0.5, 1.0]
+    for path, other in zip(first.clean, again.clean, strict=True):
+        assert read(path).size == (48, 56)  # half of 96×112
+        assert path.read_bytes() == other.read_bytes()
+    assert study(photos[:1], Blur(), tmp_path / "c", smallest=60).clean[0].exists()
+    assert read(tmp_path / "c" / "0000.png").size == (96, 112)  # too small to be reduced
+
+
+def test_what_cannot_be_read_is_passed_over(noisy_photos: Path, tmp_path: Path) -> None:
+    photos = sorted(noisy_photos.iterdir())[:2]
+    photos[0].write_bytes(b"no picture")
+    assert len(study(photos, Blur(), tmp_path / "a", smallest=32).clean) == 1
+    photos[1].write_bytes(b"")
+    with pytest.raises(NoInputError, match="None of the 2 photos"):
+        study(photos, Blur(), tmp_path / "b", smallest=32)
+
+
+def test_grey_photos_have_cameras_too(tmp_path: Path) -> None:
+    noisy, _ = simulate(SCENE, Camera(), np.random.default_rng(0))
+    write(Frame(np.rint(noisy[..., 1:2] * 255).astype(np.uint8)), tmp_path / "grey.png")
+    assert len(study([tmp_path / "grey.png"], Blur(), tmp_path / "a", smallest=32).clean) == 1
