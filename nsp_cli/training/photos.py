@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from nsp_cli.errors import InputError, NoInputError
-from nsp_cli.image import read, to_unit
+from nsp_cli.image import read_srgb, to_unit
 from nsp_cli.image.frame import Pixels
 
 _POOL = 16
@@ -33,11 +33,11 @@ class PhotoCache:
     _kept: OrderedDict[Path, Pixels] = field(default_factory=OrderedDict)
 
     def get(self, path: Path) -> Pixels:
-        """The photo's (H, W, 3) pixels in their own depth. Raises `InputError`."""
+        """The photo's (H, W, 3) sRGB pixels, in their own depth as a rule. Raises `InputError`."""
         if path in self._kept:
             self._kept.move_to_end(path)
             return self._kept[path]
-        pixels = read(path).pixels
+        pixels = read_srgb(path)
         self._kept[path] = pixels
         while len(self._kept) > 1 and sum(p.nbytes for p in self._kept.values()) > self.limit:
             self._kept.popitem(last=False)
@@ -45,10 +45,10 @@ class PhotoCache:
 
 
 class NoisyPhotos(Dataset[Tensor]):
-    """Item k is the batch of step k: (batch, 3, patch, patch) float32 in [0, 1], crops in eight orientations.
+    """Item k is the batch of step k: (batch, 3, patch, patch) float32 sRGB, crops in eight orientations.
 
-    Photos that cannot be read, or are smaller than a patch, are passed over with a warning. Raises `NoInputError`
-    when none is left.
+    Values are in [0, 1], but for colours outside sRGB's gamut, which the network meets in use too. Photos that cannot
+    be read, or are smaller than a patch, are passed over with a warning. Raises `NoInputError` when none is left.
     """
 
     def __init__(
