@@ -143,10 +143,15 @@ def _change(photo: _Photo, job: Job, reporter: Reporter) -> tuple[Frame | None, 
     started = time.monotonic()
     notes: dict[str, object] = {}
     try:
-        result = job.change(photo.frame, replace(reporter, note=notes.__setitem__))
+        result = job.change(photo.frame, _of(photo, reporter, notes))
     except Exception as error:
         return None, _failed(photo.outcome, error, job)
     return result, replace(photo.outcome, notes=notes).with_seconds(time.monotonic() - started)
+
+
+def _of(photo: _Photo, reporter: Reporter, notes: dict[str, object]) -> Reporter:
+    """What is said of one photo names it, since lines about others come between."""
+    return replace(reporter, line=lambda text: reporter.line(f"{photo.work.source}: {text}"), note=notes.__setitem__)
 
 
 def _write(photo: _Photo, result: Frame, outcome: Outcome, job: Job) -> Outcome:
