@@ -15,6 +15,7 @@ import typer
 from nsp_cli.cli import options
 from nsp_cli.cli.console import complain, out, progress
 from nsp_cli.errors import InputError, MemoryLimitError
+from nsp_cli.spec import Precision
 
 if TYPE_CHECKING:
     from nsp_cli.backends.base import Backend
@@ -49,7 +50,7 @@ def evaluate(
     chroma: options.Chroma = 100,
     tile: options.Tile = 0,
     device: options.Device = "auto",
-    precision: options.Precision = options.Precisions.AUTO,
+    precision: options.Precision = Precision.AUTO,
     backend: options.Backend = options.Backends.AUTO,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
