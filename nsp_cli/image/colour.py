@@ -110,9 +110,10 @@ def colour_space(metadata: Metadata, channels: int) -> tuple[ColourSpace | None,
 
 
 def srgb_pixels(frame: Frame) -> Pixels:
-    """The photo in sRGB encoding: as it is stored where that is sRGB or unknown, else float32 that may leave [0, 1]."""
+    """(H, W, C) in sRGB encoding: as stored where that is sRGB or unknown, else float32; floats are cut to [0, 1]."""
     space, _ = colour_space(frame.metadata, frame.pixels.shape[2])
-    return frame.pixels if space is None else space.to_srgb(to_unit(frame.pixels))
+    pixels = frame.pixels if space is None else space.to_srgb(to_unit(frame.pixels))
+    return np.clip(pixels, *SRGB_LIMITS) if pixels.dtype == np.float32 else pixels
 
 
 def _profile(metadata: Metadata, channels: int) -> Profile | None:

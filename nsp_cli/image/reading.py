@@ -49,7 +49,7 @@ def read(source: Path | bytes, develop: Develop | None = None) -> Frame:
 
 
 def read_srgb(source: Path | bytes) -> Pixels:
-    """The pixels of a photo in sRGB encoding, whatever its profile; see `read` and `colour.srgb_pixels`."""
+    """The pixels of a photo as sRGB, whatever its profile; see `read` and `colour.srgb_pixels`."""
     return srgb_pixels(read(source))
 
 

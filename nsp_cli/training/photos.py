@@ -45,10 +45,10 @@ class PhotoCache:
 
 
 class NoisyPhotos(Dataset[Tensor]):
-    """Item k is the batch of step k: (batch, 3, patch, patch) float32 sRGB, crops in eight orientations.
+    """Item k is the batch of step k: (batch, 3, patch, patch) float32 in [0, 1], crops in eight orientations.
 
-    Values are in [0, 1], but for colours outside sRGB's gamut, which the network meets in use too. Photos that cannot
-    be read, or are smaller than a patch, are passed over with a warning. Raises `NoInputError` when none is left.
+    Photos that cannot be read, or are smaller than a patch, are passed over with a warning. Raises `NoInputError`
+    when none is left.
     """
 
     def __init__(
