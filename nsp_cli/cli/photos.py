@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 SrMode = StrEnum("SrMode", {task.name: task.value for task in Task if task is not Task.DENOISE})
+"""The tasks that enlarge."""
 
 
 @dataclass(frozen=True)
