@@ -16,8 +16,8 @@ help: ## Show this list
 demo: $(PACKAGE) ## Denoise and enlarge a simulated noisy photo, and lay the results side by side in demo/sheet.png and demo/report.html
 	$(BIN)/python examples/demo.py demo
 
-test: $(DEVELOPMENT) ## Run the tests
-	$(BIN)/python -m pytest
+test: $(DEVELOPMENT) ## Run the tests, on up to four processors
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
 
 check: lint ## Check formatting, style and types
 	$(BIN)/pyright --pythonpath $(BIN)/python

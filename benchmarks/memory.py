@@ -1,6 +1,6 @@
-"""Peak resident memory of a whole `nsp denoise`, in MB and as a multiple of the photo's own float32 size.
+"""Peak resident memory of a whole `nsp denoise` or `nsp sr`, in MB and as a multiple of the photo's own float32 size.
 
-    python benchmarks/memory.py [--megapixels 1 12 24 100] [--formats png8 png16 tiff8 tiff16] [-m MODEL]
+    python benchmarks/memory.py [--megapixels 1 12 24 100] [--formats png8 png16 tiff8 tiff16 tiff32] [-m MODEL] [--sr]
 
 Each row is a process of its own: the interpreter, the libraries, the file's bytes, input, output and one tile. By
 default it runs a tiny network whose tiles need as much memory a pixel as those of `--width` channels. Linux and macOS.
@@ -30,6 +30,7 @@ _FORMATS = {
     "png16": (".png", np.uint16),
     "tiff8": (".tiff", np.uint8),
     "tiff16": (".tiff", np.uint16),
+    "tiff32": (".tiff", np.float32),
 }
 
 # Runs a command and prints its seconds and its peak. A process of its own, and a small one: what a child is counted
@@ -51,7 +52,7 @@ def tiny_model(folder: Path, width: int) -> Path:
     return folder / "tiny.safetensors"
 
 
-def make_photo(target: Path, megapixels: float, dtype: type[np.uint8] | type[np.uint16]) -> tuple[int, int]:
+def make_photo(target: Path, megapixels: float, dtype: type[np.generic]) -> tuple[int, int]:
     """Write a noisy photo with sides of 3:2 and return (height, width)."""
     rng = np.random.default_rng(0)
     height = round((megapixels * 1e6 / 1.5) ** 0.5)
@@ -63,13 +64,13 @@ def make_photo(target: Path, megapixels: float, dtype: type[np.uint8] | type[np.
     return height, width
 
 
-def measure(photo: Path, result: Path, model: str) -> tuple[float, float]:
-    """Seconds and peak bytes of one `nsp denoise`. Exits where it fails."""
-    command = [sys.executable, "-m", "nsp_cli", "denoise", str(photo), str(result), "-m", model, "--quiet"]
+def measure(task: str, photo: Path, result: Path, model: str) -> tuple[float, float]:
+    """Seconds and peak bytes of one `nsp denoise` or `nsp sr`. Exits where it fails."""
+    command = [sys.executable, "-m", "nsp_cli", task, str(photo), str(result), "-m", model, "--quiet"]
     watched = subprocess.run([sys.executable, "-c", _WATCH, *command], stdout=subprocess.PIPE, text=True, check=True)
     status, seconds, peak = json.loads(watched.stdout)
     if status:
-        raise SystemExit(f"nsp denoise ended with {status} for {photo.name}.")
+        raise SystemExit(f"nsp {task} ended with {status} for {photo.name}.")
     return seconds, peak
 
 
@@ -79,7 +80,11 @@ def main() -> None:
     flags.add_argument("--formats", nargs="+", choices=list(_FORMATS), default=list(_FORMATS))
     flags.add_argument("-m", "--model", help="a real model instead of the tiny one; slow on large photos")
     flags.add_argument("--width", type=int, default=8, help="channels of the tiny network (%(default)s)")
+    flags.add_argument(
+        "--sr", action="store_true", help="of `nsp sr`, against the size of the photo, not of the result"
+    )
     args = flags.parse_args()
+    task = "sr" if args.sr else "denoise"
     rows: list[list[str]] = []
     over = False
     with tempfile.TemporaryDirectory() as name:
@@ -90,9 +95,9 @@ def main() -> None:
                 suffix, dtype = _FORMATS[kind]
                 photo, result = folder / f"photo{suffix}", folder / f"result{suffix}"
                 height, width = make_photo(photo, megapixels, dtype)
-                seconds, peak = measure(photo, result, model)
+                seconds, peak = measure(task, photo, result, model)
                 multiple = peak / (height * width * 3 * 4)
-                over |= megapixels >= 100 and multiple >= 3
+                over |= megapixels >= 100 and multiple >= 3 and not args.sr
                 rows.append([f"{megapixels:g} MP, {kind}", f"{peak / 1e6:.0f}", f"{multiple:.2f}×", f"{seconds:.0f}"])
                 photo.unlink()
                 result.unlink()

@@ -9,15 +9,13 @@ enlarged.png, clean.png, sheet.png, which lays them side by side, and report.htm
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
+from showing import Panel, lay_out, run_nsp, take_photo
 
-from nsp_cli.sample import sample_picture
-from nsp_cli.simulation import Camera, simulate
+from nsp_cli.simulation import Camera
 
 WIDTH, HEIGHT = 640, 480
 CAMERA = Camera(shot_gain=4e-3, read_noise=8e-3, chroma_smoothing=0.8, jpeg_quality=95)  # about ISO 6400
@@ -26,26 +24,6 @@ SEED = 3
 CELL = (WIDTH // 2, HEIGHT // 2)
 CROP = (315, 215)  # upper left corner of the crop shown at 100 %: small print, edges, trees, grass
 ENLARGED_CROP = (425, 270)  # the same where it is enlarged; half as much fills a cell
-GAP, CAPTION = 10, 24
-
-Panel = tuple[str, Image.Image]
-
-
-def take_photo() -> tuple[Image.Image, Image.Image]:
-    """The noisy photo and what the same camera would give without noise, both 8-bit RGB."""
-    rng = np.random.default_rng(SEED)
-    noisy, clean = simulate(sample_picture(HEIGHT, WIDTH, rng), CAMERA, rng)
-    return Image.fromarray(np.rint(noisy * 255).astype(np.uint8)), Image.fromarray(
-        np.rint(clean * 255).astype(np.uint8)
-    )
-
-
-def run_nsp(*arguments: str) -> None:
-    """Run the command line as a user does; its own message says what went wrong, if anything does."""
-    print("$ nsp", *arguments, flush=True)
-    status = subprocess.run([sys.executable, "-m", "nsp_cli", *arguments], check=False).returncode
-    if status != 0:
-        sys.exit(status)
 
 
 def psnr(picture: Image.Image, clean: Image.Image) -> float:
@@ -77,19 +55,6 @@ def make_sheet(noisy: Image.Image, denoised: Image.Image, enlarged: Image.Image,
     return lay_out(rows)
 
 
-def lay_out(rows: list[list[Panel]]) -> Image.Image:
-    """Panels of `CELL` pixels with a caption above each, on white."""
-    pitch = (CELL[0] + GAP, CELL[1] + CAPTION + GAP)
-    sheet = Image.new("RGB", (GAP + pitch[0] * len(rows[0]), GAP + pitch[1] * len(rows)), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
-    for row, panels in enumerate(rows):
-        for column, (caption, picture) in enumerate(panels):
-            left, top = GAP + column * pitch[0], GAP + row * pitch[1]
-            draw.text((left, top), caption, "black", font)
-            sheet.paste(picture, (left, top + CAPTION))
-    return sheet
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", nargs="?", type=Path, default=Path("demo"), help="folder for the pictures (demo)")
@@ -97,7 +62,7 @@ def main() -> None:
     output.mkdir(parents=True, exist_ok=True)
     paths = {name: output / f"{name}.png" for name in ("noisy", "denoised", "enlarged", "clean", "sheet")}
 
-    noisy, clean = take_photo()
+    noisy, clean = take_photo(CAMERA, WIDTH, HEIGHT, SEED)
     noisy.save(paths["noisy"])
     clean.save(paths["clean"])
     report = output / "report.html"

@@ -12,7 +12,7 @@ from torch import nn
 
 from nsp_cli.backends.onnx_backend import PIPELINE_KEY, OnnxBackend
 from nsp_cli.checkpoint import SPEC_KEY
-from nsp_cli.errors import ModelError, UnavailableError
+from nsp_cli.errors import ModelError, TargetExistsError, UnavailableError
 from nsp_cli.methods import Pipeline
 from nsp_cli.publishing import publish
 from nsp_cli.spec import ModelSpec
@@ -34,6 +34,8 @@ def export(pipeline: Pipeline, spec: ModelSpec, target: Path, *, overwrite: bool
     ModelError : the two disagree; OutputError : the file cannot be written; UnavailableError : onnx is not installed
     """
     target = Path(target)
+    if target.exists() and not overwrite:  # said before the seconds that a graph takes, and again by `publish`
+        raise TargetExistsError(f"{target}: expected no file of this name, found one")
     model = _graph(pipeline, spec)
     temporary = target.with_name(f".nsp-{target.name}.part")
     try:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import secrets
+import sys
 import threading
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from nsp_cli.errors import OutputError, TargetExistsError
+
+_AT_FDCWD, _RENAME_NOREPLACE = -100, 1  # linux/fcntl.h, linux/fs.h
+_RENAME_EXCL = 4  # macOS: sys/stdio.h
 
 _hidden_files: set[Path] = set()
 _gate = threading.Lock()
@@ -60,22 +67,44 @@ def _write_through(data: bytes, path: Path) -> None:
 
 
 def _rename_to_new(hidden: Path, target: Path) -> None:
-    """Raise FileExistsError if the target exists. POSIX's rename would replace it, a hard link never does."""
-    try:
-        os.link(hidden, target)
-    except FileExistsError:
-        raise
-    except OSError:  # FAT, exFAT and some network drives have no hard links
-        if os.name == "nt":
-            hidden.rename(target)  # which never replaces there
-            return
-        with target.open("xb"):  # reserve the name, then replace our own file
-            pass
+    """Raise FileExistsError if the target exists; POSIX's rename would replace it.
+
+    A hard link never does; FAT, exFAT and some network drives have none, but most have a rename that never replaces.
+    Where a drive has neither, a file that appears between the look and the rename, which are microseconds apart, is
+    lost: to reserve the name first with an empty file would leave that empty file behind when the process is killed.
+    """
+    for way in (os.link, _exclusive_rename()):
         try:
-            hidden.replace(target)
-        except OSError:
-            target.unlink(missing_ok=True)
+            way(hidden, target)
+            return
+        except FileExistsError:
             raise
+        except OSError:
+            continue
+    if os.path.lexists(target):
+        raise FileExistsError
+    hidden.replace(target)
+
+
+@cache
+def _exclusive_rename() -> Callable[[Path, Path], None]:
+    """The system's rename that raises FileExistsError; it raises another OSError where the drive cannot do it."""
+    if os.name == "nt":
+        return os.rename
+    libc = ctypes.CDLL(None, use_errno=True)
+    linux = sys.platform == "linux"
+    call = getattr(libc, "renameat2" if linux else "renamex_np", None)
+
+    def rename(source: Path, target: Path) -> None:
+        if call is None:
+            raise OSError
+        old, new = os.fsencode(source), os.fsencode(target)
+        failed = call(_AT_FDCWD, old, _AT_FDCWD, new, _RENAME_NOREPLACE) if linux else call(old, new, _RENAME_EXCL)
+        if failed:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
+
+    return rename
 
 
 def _sync_folder(folder: Path) -> None:

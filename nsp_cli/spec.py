@@ -23,6 +23,15 @@ class Task(StrEnum):
     SHUFFLE_DENOISE = "shuffle-denoise"
 
 
+class Precision(StrEnum):
+    """The number format of a forward pass. The last layer is float32 in each of them."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+
+
 @dataclass(frozen=True)
 class _Record:
     """A frozen dataclass that travels as JSON in a file's metadata."""

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+
+# Before torch is imported, and for the processes that tests start: tiny work on many threads is slower than on one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from nsp_cli import api
 from nsp_cli.checkpoint import save_model
 from nsp_cli.image import Frame, write
 from nsp_cli.networks import build_network
 from nsp_cli.sample import sample_picture
 from nsp_cli.simulation import Camera, simulate
 from nsp_cli.spec import ModelSpec
+
+torch.set_num_threads(1)
 
 TINY = {"width": 8, "depth": 1, "residual": True, "scale": 2}
 
@@ -30,25 +38,37 @@ def tiny_network(seed: int = 0, **arguments: object) -> nn.Module:
     return network.eval()
 
 
+def save_tiny(target: Path, **method_args: object) -> Path:
+    """Write tiny weights and give their path; keywords are NSP's settings."""
+    save_model(tiny_network(), ModelSpec("dbsn", TINY, "nsp", {"strategy": "canonical", **method_args}), target)
+    return target
+
+
 @pytest.fixture
 def weights(tmp_path: Path) -> Callable[..., Path]:
     """Write tiny weights and give their path; keywords are NSP's settings."""
-
-    def make(name: str = "tiny.safetensors", **method_args: object) -> Path:
-        spec = ModelSpec("dbsn", TINY, "nsp", {"strategy": "canonical", **method_args})
-        save_model(tiny_network(), spec, tmp_path / name)
-        return tmp_path / name
-
-    return make
+    return lambda name="tiny.safetensors", **method_args: save_tiny(tmp_path / name, **method_args)
 
 
-@pytest.fixture
-def noisy_photos(tmp_path: Path) -> Path:
-    """A folder of five simulated noisy photos of 96×112."""
-    folder = tmp_path / "photos"
-    folder.mkdir()
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`model.onnx`, which denoises as `weights()` does; an export takes seconds, so tests share it and only read."""
+    folder = tmp_path_factory.mktemp("exported")
+    api.export(save_tiny(folder / "tiny.safetensors"), folder / "model.onnx")
+    return folder / "model.onnx"
+
+
+@pytest.fixture(scope="session")
+def _painted_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("painted")
     for i in range(5):
         rng = np.random.default_rng(i)
         noisy, _ = simulate(sample_picture(96, 112, rng), Camera(), rng)
         write(Frame(np.rint(noisy * 255).astype(np.uint8)), folder / f"{i}.png")
     return folder
+
+
+@pytest.fixture
+def noisy_photos(tmp_path: Path, _painted_photos: Path) -> Path:
+    """A folder of five simulated noisy photos of 96×112, of which a test may do what it likes."""
+    return Path(shutil.copytree(_painted_photos, tmp_path / "photos"))

@@ -2,7 +2,8 @@
 
     python tests/fuzz.py [MUTANTS] [SEED]
 
-runs as many as asked for (5,000) and prints those that fail; `tests/image/test_fuzz.py` runs a few hundred.
+runs as many as asked for (5,000) of rasters and again of RAW files, and prints those that fail;
+`tests/image/test_fuzz.py` runs a few hundred.
 """
 
 from __future__ import annotations
@@ -67,6 +68,18 @@ def samples(metadata: Metadata) -> list[Sample]:
     return made
 
 
+def raw_samples() -> list[Sample]:
+    """DNG files with a camera's EXIF, behind a preview, and of makers whose notes LibRaw reads for itself."""
+    from raw_builders import behind_a_preview, build_dng, mosaic
+
+    sensor = mosaic(np.random.default_rng(0).random((40, 48, 3)))
+    made = [build_dng(sensor), behind_a_preview(build_dng(sensor))]
+    for maker, camera in ((b"Canon\0", b"Canon EOS 20D\0"), (b"NIKON CORPORATION\0", b"NIKON D850\0")):
+        texts = {271: (2, len(maker), maker), 272: (2, len(camera), camera)}
+        made.append(build_dng(sensor, exif=b"", extra=texts))
+    return [("dng", data) for data in made]
+
+
 def mutants(originals: list[Sample], count: int, seed: int) -> Iterator[Sample]:
     """A fixed seed gives the same files everywhere that the libraries write the same originals."""
     rng = np.random.default_rng(seed)
@@ -81,9 +94,10 @@ def mutants(originals: list[Sample], count: int, seed: int) -> Iterator[Sample]:
 
 
 def _place(data: bytearray, rng: np.random.Generator) -> int:
-    """Anywhere, but more often in the first few hundred bytes, where headers are."""
-    end = min(len(data), 300) if rng.random() < 0.5 else len(data)
-    return int(rng.integers(max(end, 1)))
+    """Anywhere, but more often in the first and last few hundred bytes, where headers and a TIFF's directories are."""
+    part = min(len(data), 400)
+    start, end = ((0, part), (len(data) - part, len(data)), (0, len(data)))[int(rng.integers(3))]
+    return int(rng.integers(start, max(end, start + 1)))
 
 
 def _flip(data: bytearray, rng: np.random.Generator) -> None:
@@ -138,9 +152,10 @@ def with_checksums(data: bytes) -> bytes:
 def trouble(name: str, data: bytes, folder: Path) -> str | None:
     """What is wrong with how nsp takes a file, or None; `folder` is empty before and after."""
     started = time.monotonic()
-    target = folder / f"out.{name}"
+    source, target = folder / f"in.{name}", folder / ("out.tiff" if name == "dng" else f"out.{name}")
+    source.write_bytes(data)
     try:
-        frame = read(data)
+        frame = read(source)
         write(replace(frame, pixels=frame.pixels.copy()), target)
         if read(target).size != frame.size:
             return "the size has changed"
@@ -150,7 +165,8 @@ def trouble(name: str, data: bytes, folder: Path) -> str | None:
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     finally:
-        target.unlink(missing_ok=True)
+        for path in (source, target):
+            path.unlink(missing_ok=True)
     if any(folder.iterdir()):
         return f"left behind: {[path.name for path in folder.iterdir()]}"
     seconds = time.monotonic() - started
@@ -169,12 +185,13 @@ def main(count: int = 5000, seed: int = 1) -> int:
     metadata = Metadata(icc, build_exif(), b"<x:xmpmeta/>", (300.0, 300.0), b"\x1c\x02\x78\x00\x05hello")
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:
-        for number, (name, data) in enumerate(mutants(samples(metadata), count, seed)):
-            found = trouble(name, data, Path(folder))
-            if found is not None:
-                wrong += 1
-                print(f"mutant {number} ({name}): {found}", flush=True)
-    print(f"{count} mutants, {wrong} taken wrongly")
+        for originals in (samples(metadata), raw_samples()):
+            for number, (name, data) in enumerate(mutants(originals, count, seed)):
+                found = trouble(name, data, Path(folder))
+                if found is not None:
+                    wrong += 1
+                    print(f"mutant {number} ({name}): {found}", flush=True)
+    print(f"2 x {count} mutants, {wrong} taken wrongly")
     return int(wrong > 0)
 
 

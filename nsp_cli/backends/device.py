@@ -4,24 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from enum import StrEnum
 
 import psutil
 import torch
 
 from nsp_cli.errors import BackendError, MemoryLimitError
+from nsp_cli.spec import Precision
 
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED", "bad_alloc")
 """What CUDA, cuDNN and the CPU allocators of Linux and Windows say."""
-
-
-class Precision(StrEnum):
-    """The number format of a forward pass. The last layer is float32 in each of them."""
-
-    AUTO = "auto"
-    FP32 = "fp32"
-    BF16 = "bf16"
-    FP16 = "fp16"
 
 
 def choose_device(name: str = "auto") -> torch.device:

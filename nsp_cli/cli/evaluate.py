@@ -3,16 +3,40 @@
 from __future__ import annotations
 
 import json
+import math
 import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nsp_cli.cli import options
-from nsp_cli.cli.console import out, progress
+from nsp_cli.cli.console import complain, out, progress
+from nsp_cli.errors import InputError, MemoryLimitError
+from nsp_cli.spec import Precision
+
+if TYPE_CHECKING:
+    from nsp_cli.backends.base import Backend
+    from nsp_cli.strength import Wanted
 
 Folder = Annotated[Path, typer.Argument(show_default=False)]
+
+
+@dataclass(frozen=True)
+class _Figures:
+    """Of one pair, or the mean of all. PSNR is infinite where nothing differs; JSON has null for that."""
+
+    noisy_psnr: float
+    noisy_ssim: float
+    psnr: float
+    ssim: float
+    seconds_per_megapixel: float
+    strength: float
+
+    def as_json(self) -> dict[str, float | None]:
+        return {name: value if math.isfinite(value) else None for name, value in asdict(self).items()}
 
 
 def evaluate(
@@ -26,54 +50,72 @@ def evaluate(
     chroma: options.Chroma = 100,
     tile: options.Tile = 0,
     device: options.Device = "auto",
-    precision: options.Precision = options.Precisions.AUTO,
+    precision: options.Precision = Precision.AUTO,
     backend: options.Backend = options.Backends.AUTO,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Measure PSNR, SSIM (RGB, Gaussian window) and seconds a megapixel on pairs of noisy and clean photos."""
-    from nsp_cli import engine, evaluation
+    """Measure PSNR, SSIM (RGB, Gaussian window) and seconds a megapixel on pairs of noisy and clean photos.
+
+    Photos are compared in sRGB at 8 bits. A pair that cannot be measured is named, and the others are measured.
+    """
+    from nsp_cli import evaluation
     from nsp_cli.api import load_backend
-    from nsp_cli.image import read
 
     looks = options.wanted_looks(strength, luma, chroma)
     pairs = evaluation.find_pairs(noisy, clean)
     ready = load_backend(model, device=device, precision=precision, backend=backend)
-    rows: list[dict[str, float | str]] = []
+    rows: dict[str, _Figures] = {}
+    failures: list[str] = []
     with progress(len(pairs), "pairs", quiet=quiet or as_json) as reporter:
-        for noisy_path, clean_path in pairs:
-            photo, truth = read(noisy_path), read(clean_path)
-            started = time.monotonic()
-            choice = looks.choose(photo, ready)
-            result = engine.process(photo, ready, looks=choice.looks, tile=tile, report=reporter.within)
-            seconds = time.monotonic() - started
-            before, after = (evaluation.score(f.pixels, truth.pixels) for f in (photo, result))
-            rows.append(
-                {
-                    "photo": noisy_path.name,
-                    "noisy_psnr": before.psnr,
-                    "noisy_ssim": before.ssim,
-                    "psnr": after.psnr,
-                    "ssim": after.ssim,
-                    "seconds_per_megapixel": seconds / photo.megapixels,
-                    "strength": choice.looks.strength,
-                }
-            )
+        for pair in pairs:
+            try:
+                rows[pair[0].name] = _measure(*pair, ready, looks, tile, reporter.within)
+            except (InputError, MemoryLimitError) as error:
+                sentence = str(error)
+                failures.append(sentence if any(str(p) in sentence for p in pair) else f"{pair[0]}: {sentence}")
             reporter.done()
-    mean = {key: sum(float(row[key]) for row in rows) / len(rows) for key in rows[0] if key != "photo"}
+    for sentence in failures:
+        complain(sentence)
+    mean = _mean(list(rows.values())) if rows else None
     if as_json:
-        out.print_json(json.dumps({"photos": rows, "mean": mean}))
-    else:
-        _print_table(rows, mean)
+        photos = [{"photo": name, **row.as_json()} for name, row in rows.items()]
+        values = {"photos": photos, "mean": mean and mean.as_json(), "failures": failures}
+        out.print_json(json.dumps(values, allow_nan=False))
+    elif mean is not None:
+        _print_table({**rows, f"mean of {len(rows)}": mean})
+    if failures:
+        raise typer.Exit(1)
 
 
-def _print_table(rows: list[dict[str, float | str]], mean: dict[str, float]) -> None:
+def _measure(
+    noisy: Path, clean: Path, backend: Backend, looks: Wanted, tile: int, report: Callable[[float], None]
+) -> _Figures:
+    from nsp_cli import engine
+    from nsp_cli.evaluation import score
+    from nsp_cli.image import read, read_srgb, srgb_pixels
+
+    photo, truth = read(noisy), read_srgb(clean)
+    before = score(srgb_pixels(photo), truth)
+    started = time.monotonic()
+    choice = looks.choose(photo, backend)
+    result = engine.process(photo, backend, looks=choice.looks, tile=tile, report=report)
+    seconds = time.monotonic() - started
+    after = score(srgb_pixels(result), truth)
+    rate = seconds / photo.megapixels
+    return _Figures(before.psnr, before.ssim, after.psnr, after.ssim, rate, choice.looks.strength)
+
+
+def _mean(rows: list[_Figures]) -> _Figures:
+    return _Figures(*(sum(getattr(row, field.name) for row in rows) / len(rows) for field in fields(_Figures)))
+
+
+def _print_table(rows: dict[str, _Figures]) -> None:
     from rich.table import Table
 
     table = Table("photo", "noisy PSNR", "noisy SSIM", "PSNR", "SSIM", "s/MP", "strength", box=None, pad_edge=False)
-    for row in [*rows, {"photo": f"mean of {len(rows)}", **mean}]:
-        digits = (".2f", ".4f", ".2f", ".4f", ".2f", ".0f")
-        values = [format(float(row[key]), d) for key, d in zip(mean, digits, strict=True)]
-        table.add_row(str(row["photo"]), *values)
+    digits = (".2f", ".4f", ".2f", ".4f", ".2f", ".0f")
+    for name, row in rows.items():
+        table.add_row(name, *(format(value, d) for value, d in zip(asdict(row).values(), digits, strict=True)))
     out.print(table)

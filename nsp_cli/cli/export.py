@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -13,21 +12,12 @@ from nsp_cli.errors import UsageError
 from nsp_cli.spec import Task
 
 
-class ExportTask(StrEnum):
-    """See `spec.Task`."""
-
-    DENOISE = "denoise"
-    DIRECT = "direct"
-    SHUFFLE = "shuffle"
-    SHUFFLE_DENOISE = "shuffle-denoise"
-
-
 def export(
     target: options.Output,
     model: options.Model = None,
-    task: Annotated[ExportTask, typer.Option("--task", help="What the file does: denoise, or one of sr's modes.")] = (
-        ExportTask.DENOISE
-    ),
+    task: Annotated[
+        Task, typer.Option("--task", help="What the file does: denoise, or one of sr's modes.")
+    ] = Task.DENOISE,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -38,5 +28,5 @@ def export(
         raise UsageError(f"The file to write must end in .onnx, got {target.name}.")
     if target.exists() and not overwrite:
         raise UsageError(f"{target} exists already; use --overwrite, or another name.")
-    worst = api.export(model, target, Task(task), overwrite=overwrite)
+    worst = api.export(model, target, task, overwrite=overwrite)
     err.print(f"{target}: {target.stat().st_size / 1e6:.1f} MB, differs from torch by {worst:.1e} at most")

@@ -12,6 +12,7 @@ import typer
 from nsp_cli.cli import options
 from nsp_cli.cli.console import complain, err, out
 from nsp_cli.errors import InputError, NoInputError, OutputError, UsageError
+from nsp_cli.spec import Precision
 
 if TYPE_CHECKING:
     from nsp_cli.backends.base import Backend
@@ -26,7 +27,7 @@ def inspect(
     model: options.Model = None,
     tile: options.Tile = 0,
     device: options.Device = "auto",
-    precision: options.Precision = options.Precisions.AUTO,
+    precision: options.Precision = Precision.AUTO,
     as_json: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nsp_cli import spec
 from nsp_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,13 +30,6 @@ class Backends(StrEnum):
     ONNX = "onnx"
 
 
-class Precisions(StrEnum):
-    AUTO = "auto"
-    FP32 = "fp32"
-    BF16 = "bf16"
-    FP16 = "fp16"
-
-
 class RawWhiteBalance(StrEnum):
     """See `image.Develop`."""
 
@@ -49,7 +43,7 @@ Model = Annotated[
 ]
 Tile = Annotated[int, typer.Option("-t", "--tile", help="Side of a tile in pixels; 0: from free memory.")]
 Device = Annotated[str, typer.Option("--device", envvar="NSP_DEVICE", help="auto, cuda, mps or cpu.")]
-Precision = Annotated[Precisions, typer.Option("--precision", help="Number format of the network.")]
+Precision = Annotated[spec.Precision, typer.Option("--precision", help="Number format of the network.")]
 Backend = Annotated[Backends, typer.Option("--backend", help="Runtime; the model's file decides by itself.")]
 Strength = Annotated[
     str,

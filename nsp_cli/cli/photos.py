@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -13,175 +13,149 @@ import typer
 from nsp_cli.cli import options, team
 from nsp_cli.cli.batching import Batching, Filter
 from nsp_cli.cli.console import Reporter
+from nsp_cli.cli.flags import takes
 from nsp_cli.errors import UsageError
-from nsp_cli.spec import Task
+from nsp_cli.spec import Precision, Task
 
 if TYPE_CHECKING:
     from nsp_cli.backends.base import Backend
+    from nsp_cli.cli.batch import Change, Writing
     from nsp_cli.image import Frame
     from nsp_cli.strength import Wanted
 
 
-class SrMode(StrEnum):
-    """See `spec.Task`."""
-
-    DIRECT = "direct"
-    SHUFFLE = "shuffle"
-    SHUFFLE_DENOISE = "shuffle-denoise"
+SrMode = StrEnum("SrMode", {task.name: task.value for task in Task if task is not Task.DENOISE})
+"""The tasks that enlarge."""
 
 
-def denoise(
-    photos: options.Photos,
-    model: options.Model = None,
-    strength: options.Strength = "100",
-    luma: options.Luma = 100,
-    chroma: options.Chroma = 100,
-    tile: options.Tile = 0,
-    recursive: options.Recursive = False,
-    format: options.Format = None,
-    raw_wb: options.RawWb = options.RawWhiteBalance.CAMERA,
-    raw_exposure: options.RawExposure = 0,
-    quality: options.Quality = 95,
-    if_exists: options.Exists = None,
-    no_metadata: options.NoMetadata = False,
-    device: options.Device = "auto",
-    precision: options.Precision = options.Precisions.AUTO,
-    backend: options.Backend = options.Backends.AUTO,
-    jobs: options.Jobs = 2,
-    include: options.Include = None,
-    exclude: options.Exclude = None,
-    report: options.Report = None,
-    as_json: options.JsonLines = False,
-    dry_run: options.DryRun = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-) -> None:
+@dataclass(frozen=True)
+class PhotoFlags:
+    """What `nsp denoise` and `nsp sr` have in common, in the order of their help."""
+
+    model: options.Model = None
+    strength: options.Strength = "100"
+    luma: options.Luma = 100
+    chroma: options.Chroma = 100
+    tile: options.Tile = 0
+    recursive: options.Recursive = False
+    format: options.Format = None
+    raw_wb: options.RawWb = options.RawWhiteBalance.CAMERA
+    raw_exposure: options.RawExposure = 0
+    quality: options.Quality = 95
+    if_exists: options.Exists = None
+    no_metadata: options.NoMetadata = False
+    device: options.Device = "auto"
+    precision: options.Precision = Precision.AUTO
+    backend: options.Backend = options.Backends.AUTO
+    jobs: options.Jobs = 2
+    include: options.Include = None
+    exclude: options.Exclude = None
+    report: options.Report = None
+    as_json: options.JsonLines = False
+    dry_run: options.DryRun = False
+    quiet: options.Quiet = False
+    verbose: options.Verbose = False
+
+    def open(self, task: Task) -> Backend:
+        from nsp_cli.api import load_backend
+
+        device = team.own_device(self.device, self.model)
+        return load_backend(self.model, task, device=device, precision=self.precision, backend=self.backend)
+
+    def batching(self) -> Batching:
+        chosen = Filter(self.include or (), self.exclude or ())
+        return Batching(self.jobs, chosen, self.report, self.as_json, self.dry_run, self.quiet, self.verbose)
+
+    def writing(self, *, many: bool) -> Writing:
+        """`many`: of a folder or several photos, which skips what exists unless told otherwise."""
+        from nsp_cli.cli.batch import Writing
+        from nsp_cli.image import Develop
+
+        chosen = self.if_exists or (options.IfExists.SKIP if many else options.IfExists.FAIL)
+        develop = Develop(self.raw_wb.value, self.raw_exposure)
+        return Writing(self.quality, self.format, not self.no_metadata, chosen, develop)
+
+
+@takes(PhotoFlags)
+def denoise(photos: options.Photos, flags: PhotoFlags) -> None:
     """Remove the noise of a photo, a folder of photos, or several photos."""
-    from nsp_cli.api import load_backend
-
-    def opened() -> Backend:
-        return load_backend(
-            model, Task.DENOISE, device=team.own_device(device, model), precision=precision, backend=backend
-        )
-
-    looks = options.wanted_looks(strength, luma, chroma)
-    batching = Batching(jobs, Filter(include or (), exclude or ()), report, as_json, dry_run, quiet, verbose)
-    writing = _Writing(format, quality, if_exists, not no_metadata, (raw_wb, raw_exposure))
-    said = {"tile": tile, "device": device, "precision": precision}
-    _run(photos, recursive, _Inference(opened, model, Task.DENOISE, looks, tile, said), writing, batching)
+    _run(photos, flags, Task.DENOISE, lambda: flags.open(Task.DENOISE))
 
 
+@takes(PhotoFlags)
 def sr(
     photos: options.Photos,
     scale: Annotated[int, typer.Option("-s", "--scale", min=2, help="Times larger; the model says which it can.")] = 2,
-    mode: Annotated[SrMode | None, typer.Option("--mode", help="How; default: what measures best.")] = None,
-    model: options.Model = None,
-    strength: options.Strength = "100",
-    luma: options.Luma = 100,
-    chroma: options.Chroma = 100,
-    tile: options.Tile = 0,
-    recursive: options.Recursive = False,
-    format: options.Format = None,
-    raw_wb: options.RawWb = options.RawWhiteBalance.CAMERA,
-    raw_exposure: options.RawExposure = 0,
-    quality: options.Quality = 95,
-    if_exists: options.Exists = None,
-    no_metadata: options.NoMetadata = False,
-    device: options.Device = "auto",
-    precision: options.Precision = options.Precisions.AUTO,
-    backend: options.Backend = options.Backends.AUTO,
-    jobs: options.Jobs = 2,
-    include: options.Include = None,
-    exclude: options.Exclude = None,
-    report: options.Report = None,
-    as_json: options.JsonLines = False,
-    dry_run: options.DryRun = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    mode: Annotated[  # pyright would have SrMode spelled out, a second time
+        SrMode | None,  # pyright: ignore[reportInvalidTypeForm]
+        typer.Option("--mode", help="How; default: what measures best."),
+    ] = None,
+    *,
+    flags: PhotoFlags,
 ) -> None:
     """Denoise and enlarge noisy photos."""
-    from nsp_cli.api import DEFAULT_SR_MODE, load_backend
+    from nsp_cli.api import DEFAULT_SR_MODE
 
     task = DEFAULT_SR_MODE if mode is None else Task(mode)
 
     def opened() -> Backend:
-        ready = load_backend(model, task, device=team.own_device(device, model), precision=precision, backend=backend)
+        ready = flags.open(task)
         if ready.spec.scale != scale:
             raise UsageError(f"This model enlarges {ready.spec.scale} times, got --scale {scale}.")
         return ready
 
-    looks = options.wanted_looks(strength, luma, chroma)
-    batching = Batching(jobs, Filter(include or (), exclude or ()), report, as_json, dry_run, quiet, verbose)
-    writing = _Writing(format, quality, if_exists, not no_metadata, (raw_wb, raw_exposure))
-    said = {"scale": scale, "tile": tile, "device": device, "precision": precision}
-    _run(photos, recursive, _Inference(opened, model, task, looks, tile, said), writing, batching)
+    _run(photos, flags, task, opened, scale=scale)
 
 
-@dataclass(frozen=True)
-class _Inference:
-    """What is done with the pixels; `said` is the rest of it, as a report names it."""
-
-    opened: Callable[[], Backend]
-    model: str | None
-    task: Task
-    looks: Wanted
-    tile: int
-    said: Mapping[str, object]
-
-
-@dataclass(frozen=True)
-class _Writing:
-    """What was said of files, before it is known whether there are several."""
-
-    format: str | None
-    quality: int
-    if_exists: options.IfExists | None
-    metadata: bool
-    raw: tuple[options.RawWhiteBalance, float]
-
-
-def _run(photos: list[str], recursive: bool, inference: _Inference, wanted: _Writing, batching: Batching) -> None:
-    from nsp_cli import engine
+def _run(photos: list[str], flags: PhotoFlags, task: Task, opened: Callable[[], Backend], **said: object) -> None:
     from nsp_cli.cli import batch, session
     from nsp_cli.cli.events import recipe
-    from nsp_cli.image import Develop
 
+    looks = options.wanted_looks(flags.strength, flags.luma, flags.chroma)
+    batching = flags.batching()
     piped = photos[0] == batch.PIPE
     if piped and photos[1:] not in ([], [batch.PIPE]):
         raise UsageError("A pipe goes to a pipe: `nsp denoise - < in.png > out.png`.")
     session.check(batching, piped=piped)
     planned = (
-        ([], False) if piped else batch.plan(photos, recursive=recursive, format=wanted.format, filter=batching.filter)
+        ([], False)
+        if piped
+        else batch.plan(photos, recursive=flags.recursive, format=flags.format, filter=batching.filter)
     )
     works, many = planned
-    chosen = wanted.if_exists or (options.IfExists.SKIP if many else options.IfExists.FAIL)
-    white_balance, exposure = wanted.raw
-    develop = Develop(white_balance.value, exposure)
-    writing = batch.Writing(wanted.quality, wanted.format, wanted.metadata, chosen, develop)
+    writing = flags.writing(many=many)
     used = recipe(
-        inference.model,
-        inference.task,
-        **inference.said,
-        **dataclasses.asdict(inference.looks),
-        quality=wanted.quality,
-        format=wanted.format,
-        metadata=wanted.metadata,
-        if_exists=chosen,
+        flags.model,
+        task,
+        **said,
+        tile=flags.tile,
+        device=flags.device,
+        precision=flags.precision,
+        **dataclasses.asdict(looks),
+        quality=writing.quality,
+        format=writing.format,
+        metadata=writing.keep_metadata,
+        if_exists=writing.if_exists,
     )
     if batching.dry_run:
-        session.show_plan(works, inference.opened(), writing, used, batching)
+        session.show_plan(works, opened(), writing, used, batching)
         return
-    backend = inference.opened()
-
-    def change(frame: Frame, reporter: Reporter) -> Frame:
-        choice = inference.looks.choose(frame, backend)
-        if choice.noise is not None:
-            reporter.note("strength", round(choice.looks.strength, 1))
-            reporter.note("noise", dataclasses.asdict(choice.noise))
-            reporter.line(choice.sentence())
-        return engine.process(frame, backend, looks=choice.looks, tile=inference.tile, report=reporter.within)
-
+    change = _change(opened(), looks, flags.tile)
     if piped:
         session.run_pipe(change, writing, used, batching)
     elif code := session.run_batch(works, change, writing, used, batching):
         raise typer.Exit(code)
+
+
+def _change(backend: Backend, looks: Wanted, tile: int) -> Change:
+    from nsp_cli import engine
+
+    def change(frame: Frame, reporter: Reporter) -> Frame:
+        choice = looks.choose(frame, backend)
+        if choice.noise is not None:
+            reporter.note("strength", round(choice.looks.strength, 1))
+            reporter.note("noise", dataclasses.asdict(choice.noise))
+            reporter.line(choice.sentence())
+        return engine.process(frame, backend, looks=choice.looks, tile=tile, report=reporter.within)
+
+    return change

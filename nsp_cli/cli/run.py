@@ -75,7 +75,9 @@ class _Line:
             done.set_result(outcome)
             self._behind.append(done)
         else:
-            self._behind.append(self._writers.submit(_write, photo, result, outcome, self._job))
+            # The photo itself, which may be large, is kept for the report alone.
+            before = None if self._job.previews is None else photo.frame
+            self._behind.append(self._writers.submit(_write, before, result, outcome, self._job))
         self.settle(self._job.jobs)
 
     def settle(self, waiting: int) -> None:
@@ -143,22 +145,26 @@ def _change(photo: _Photo, job: Job, reporter: Reporter) -> tuple[Frame | None, 
     started = time.monotonic()
     notes: dict[str, object] = {}
     try:
-        result = job.change(photo.frame, replace(reporter, note=notes.__setitem__))
+        result = job.change(photo.frame, _of(photo, reporter, notes))
     except Exception as error:
         return None, _failed(photo.outcome, error, job)
     return result, replace(photo.outcome, notes=notes).with_seconds(time.monotonic() - started)
 
 
-def _write(photo: _Photo, result: Frame, outcome: Outcome, job: Job) -> Outcome:
+def _of(photo: _Photo, reporter: Reporter, notes: dict[str, object]) -> Reporter:
+    """What is said of one photo names it, since lines about others come between."""
+    return replace(reporter, line=lambda text: reporter.line(f"{photo.work.source}: {text}"), note=notes.__setitem__)
+
+
+def _write(before: Frame | None, result: Frame, outcome: Outcome, job: Job) -> Outcome:
     started = time.monotonic()
-    frame = photo.frame
-    assert frame is not None
+    assert outcome.target is not None
     try:
-        target, warnings = put(result, photo.work.target, job.writing)
+        target, warnings = put(result, outcome.target, job.writing)
         seconds = time.monotonic() - started
         if target is None:
             return replace(outcome, status=Status.SKIPPED)
-        previews = _previews(frame, result, job)
+        previews = _previews(before, result, job)
     except Exception as error:
         return _failed(outcome, error, job)
     said = unique((*result.warnings, *warnings))
@@ -166,9 +172,9 @@ def _write(photo: _Photo, result: Frame, outcome: Outcome, job: Job) -> Outcome:
     return done.with_seconds(seconds)
 
 
-def _previews(before: Frame, after: Frame, job: Job) -> Previews | None:
+def _previews(before: Frame | None, after: Frame, job: Job) -> Previews | None:
     """None where they cannot be made: the photo itself is written."""
-    if job.previews is None:
+    if job.previews is None or before is None:
         return None
     try:
         return take_previews(before, after, job.previews)

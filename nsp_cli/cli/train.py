@@ -14,6 +14,7 @@ import typer
 from nsp_cli.cli import options
 from nsp_cli.cli.console import err, progress
 from nsp_cli.errors import NoInputError, UsageError
+from nsp_cli.spec import Precision
 
 if TYPE_CHECKING:
     from nsp_cli.training import Progress, TrainSettings
@@ -70,7 +71,7 @@ def train(
     cache_megabytes: Annotated[int | None, typer.Option("--cache", help="Decoded photos kept, in megabytes.")] = None,
     compile: Annotated[bool | None, typer.Option("--compile/--no-compile", help="torch.compile the network.")] = None,
     device: options.Device = "auto",
-    precision: Annotated[options.Precisions | None, typer.Option("--precision")] = None,
+    precision: Annotated[Precision | None, typer.Option("--precision")] = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:

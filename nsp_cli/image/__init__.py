@@ -3,8 +3,9 @@
 ::
 
     formats      the table: suffixes, first bytes, what each format can hold, which module reads and writes it
-    reading      read            png  jpeg  tiff  webp  avif     one codec each: bytes to Frame, Frame to bytes
+    reading      read, read_srgb png  jpeg  tiff  webp  avif     one codec each: bytes to Frame, Frame to bytes
     writing      write, encode                                   the file appears whole or not at all (`publishing`)
+    jpeg_scans   has_every_block: what libjpeg does not tell of a damaged JPEG
     raw_kinds    Develop, is_raw                                 raw, raw_exif: RAW files, developed, with their EXIF
     exif, ifd    EXIF blocks: true after a change of size, in and out of TIFF
     colour, icc  ColourSpace: a photo's colours to sRGB for the network, and back
@@ -12,12 +13,12 @@
 Importing this package imports NumPy alone; Pillow, OpenCV, tifffile and rawpy load with the first file of their format.
 """
 
-from nsp_cli.image.colour import ColourSpace, colour_space
+from nsp_cli.image.colour import ColourSpace, colour_space, srgb_pixels
 from nsp_cli.image.exif import retouch_exif
 from nsp_cli.image.formats import SUFFIXES, WRITABLE, is_photo, output_suffix
 from nsp_cli.image.frame import Frame, Metadata, from_unit, peak, to_unit
 from nsp_cli.image.raw_kinds import RAW_SUFFIXES, Develop
-from nsp_cli.image.reading import read
+from nsp_cli.image.reading import read, read_srgb
 from nsp_cli.image.writing import encode, write
 
 __all__ = [
@@ -35,7 +36,9 @@ __all__ = [
     "output_suffix",
     "peak",
     "read",
+    "read_srgb",
     "retouch_exif",
+    "srgb_pixels",
     "to_unit",
     "write",
 ]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsp_cli.image.exif import EXIF_POINTER, INTEROP_POINTER, parse_exif
-from nsp_cli.image.frame import Metadata
+from nsp_cli.image.frame import Frame, Metadata, Pixels, to_unit
 from nsp_cli.image.icc import SRGB_CURVE, Curve, Parametric, Profile, Values, parse_profile
 
 _SRGB_TO_XYZ = np.array(
@@ -107,6 +107,13 @@ def colour_space(metadata: Metadata, channels: int) -> tuple[ColourSpace | None,
         return None, ()
     space = ColourSpace(profile.curves, _to_linear_srgb(profile.matrix))
     return (None if _is_srgb(space) else space), ()
+
+
+def srgb_pixels(frame: Frame) -> Pixels:
+    """(H, W, C) in sRGB encoding: as stored where that is sRGB or unknown, else float32; floats are cut to [0, 1]."""
+    space, _ = colour_space(frame.metadata, frame.pixels.shape[2])
+    pixels = frame.pixels if space is None else space.to_srgb(to_unit(frame.pixels))
+    return np.clip(pixels, *SRGB_LIMITS) if pixels.dtype == np.float32 else pixels
 
 
 def _profile(metadata: Metadata, channels: int) -> Profile | None:

@@ -44,12 +44,13 @@ class Tree:
     Raises ValueError where the bytes are not such a structure.
     """
 
-    def __init__(self, data: bytes | bytearray) -> None:
+    def __init__(self, data: bytes | bytearray | memoryview) -> None:
         self.data = data
-        if data[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        head = bytes(data[:4])
+        if head not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
             raise ValueError("no TIFF header")
-        self.order = "<" if data[:1] == b"I" else ">"
-        self.big = b"+" in data[2:4]
+        self.order = "<" if head[:1] == b"I" else ">"
+        self.big = b"+" in head
         self.first = self._unpack("Q" if self.big else "I", 8 if self.big else 4)
 
     def _unpack(self, code: str, at: int) -> int:

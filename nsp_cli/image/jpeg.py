@@ -14,6 +14,7 @@ from nsp_cli.errors import InputError
 from nsp_cli.image.exif import exif_dpi
 from nsp_cli.image.formats import check_size
 from nsp_cli.image.frame import Frame, Metadata, split_channels
+from nsp_cli.image.jpeg_scans import has_every_block
 
 # Pillow looks for a resolution in EXIF and talks to stderr about odd fields there, which stay as they are anyway.
 python_warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
@@ -35,6 +36,8 @@ def decode(data: bytes) -> Frame:
         raise InputError(f"expected a grey or RGB JPEG, found {image.mode}: convert it to RGB first")
     image.load()
     pixels, _ = split_channels(np.array(image))
+    if not has_every_block(data, pixels):
+        raise ValueError("a part of the picture is missing")
     info = cast(dict[str, Any], image.info)
     exif = info.get("exif", b"").removeprefix(b"Exif\0\0") or None
     metadata = Metadata(

@@ -12,8 +12,9 @@ _WIDTH, _HEIGHT = 256, 257
 
 def probe_size(path: Path) -> tuple[int, int] | None:
     """(height, width) as stored, or None where the header does not tell it. Never raises for a damaged file."""
+    kind = SUFFIXES.get(path.suffix.lower())
     try:
-        return _tiff(path) if SUFFIXES.get(path.suffix.lower()) == "tiff" else _other(path)
+        return _tiff(path) if kind == "tiff" else _raw(path) if kind == "raw" else _other(path)
     except Exception:  # each library has its own ways to fail, and an estimate can do without one photo
         return None
 
@@ -29,13 +30,15 @@ def _tiff(path: Path) -> tuple[int, int] | None:
 
 
 def _other(path: Path) -> tuple[int, int] | None:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
-    try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except UnidentifiedImageError:
-        import rawpy
+    with Image.open(path) as image:
+        return image.height, image.width
 
-        with rawpy.imread(str(path)) as raw:
-            return raw.sizes.height, raw.sizes.width
+
+def _raw(path: Path) -> tuple[int, int]:
+    """By LibRaw, which develops nothing for it: the first size in a RAW file is as a rule its preview's."""
+    import rawpy
+
+    with rawpy.imread(str(path)) as raw:
+        return raw.sizes.iheight, raw.sizes.iwidth

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from nsp_cli.errors import InputError
+from nsp_cli.image.colour import srgb_pixels
 from nsp_cli.image.formats import RAW, Format, sniff
-from nsp_cli.image.frame import Frame
+from nsp_cli.image.frame import Frame, Pixels
 from nsp_cli.image.raw_kinds import Develop
 
 
@@ -45,6 +46,11 @@ def read(source: Path | bytes, develop: Develop | None = None) -> Frame:
         raise InputError(
             f"{name}: expected a complete {row.title} file, found damaged or missing data ({reason})"
         ) from error
+
+
+def read_srgb(source: Path | bytes) -> Pixels:
+    """The pixels of a photo as sRGB, whatever its profile; see `read` and `colour.srgb_pixels`."""
+    return srgb_pixels(read(source))
 
 
 def _decode(row: Format, data: bytes, develop: Develop | None) -> Frame:

@@ -8,7 +8,7 @@ value of the block moves, so sub-directories and maker notes work as they did in
 from __future__ import annotations
 
 import struct
-from io import BytesIO
+from io import SEEK_END, BytesIO
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from tifffile import FileHandle, TiffWriter
 
 from nsp_cli.image.exif import EXIF_POINTER, GPS_POINTER, IPTC_TAG, STORAGE_TAGS, XMP_TAG, exif_dpi, parse_exif
 from nsp_cli.image.frame import Frame
-from nsp_cli.image.ifd import Directory, Tree, append_packed
+from nsp_cli.image.ifd import Directory, Field, Tree, append_packed
 
 _CLASSIC_LIMIT = 4_000_000_000
 """A TIFF with 32-bit offsets ends at 4 GiB; compression may not help, and metadata needs some room."""
@@ -50,21 +50,26 @@ def _append_picture(tree: Tree, described: Directory, frame: Frame) -> bytes:
     out.write(bytes(tree.data).ljust(start, b"\0"))
     with TiffWriter(FileHandle(out, mode="wb", offset=0), byteorder="<" if tree.order == "<" else ">") as writer:
         _write_page(writer, frame)
-    data = bytearray(out.getbuffer())
-    out.close()  # a large photo's bytes are not kept twice
-    data[4:8] = data[start + 4 : start + 8]  # tifffile has put a header of its own there
-    whole = Tree(data)
-    packed = {tag: data[field.entry : field.entry + 12] for tag, field in whole.directory(whole.first).fields.items()}
+    with out.getbuffer() as data:  # in place: a large photo's bytes are not kept twice
+        data[4:8] = bytes(data[start + 4 : start + 8])  # tifffile has put a header of its own there
+        whole = Tree(data)
+        packed = {tag: _entry(whole, field) for tag, field in whole.directory(whole.first).fields.items()}
     # What EXIF says wins, print resolution included, for which both have the same fields.
     skipped = STORAGE_TAGS - {EXIF_POINTER, GPS_POINTER}
     if exif_dpi(bytes(tree.data)) is None and frame.metadata.dpi is not None:
         skipped |= _RESOLUTION_TAGS
-    for tag, field in described.fields.items():
-        if tag not in skipped:
-            packed[tag] = data[field.entry : field.entry + 12]
-    offset = append_packed(data, tree.order, [bytes(packed[tag]) for tag in sorted(packed)])
-    struct.pack_into(tree.order + "I", data, 4, offset)
-    return bytes(data)
+    packed |= {tag: _entry(tree, field) for tag, field in described.fields.items() if tag not in skipped}
+    directory = bytearray()
+    append_packed(directory, tree.order, [packed[tag] for tag in sorted(packed)])
+    end = out.seek(0, SEEK_END)
+    out.write(bytes(end % 2) + directory)
+    out.seek(4)
+    out.write(struct.pack(tree.order + "I", end + end % 2))
+    return out.getvalue()
+
+
+def _entry(tree: Tree, field: Field) -> bytes:
+    return bytes(tree.data[field.entry : field.entry + 12])
 
 
 def _write_page(writer: TiffWriter, frame: Frame) -> None:

@@ -12,7 +12,7 @@ from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import NoInputError
 from nsp_cli.evaluation import psnr
-from nsp_cli.image import Frame, from_unit, read, to_unit, write
+from nsp_cli.image import Frame, from_unit, read_srgb, to_unit, write
 from nsp_cli.methods import Method
 from nsp_cli.spec import Task
 from nsp_cli.training.photos import NoisyPhotos
@@ -94,7 +94,7 @@ def _crops(photos: Sequence[Path], settings: TrainSettings, method: Method) -> T
 
 def _middle(path: Path) -> Tensor:
     """The middle of a photo as (1, 3, h, w)."""
-    unit: NDArray[np.float32] = to_unit(read(path).pixels)
+    unit: NDArray[np.float32] = to_unit(read_srgb(path))
     y, x = (max(side - _CROP, 0) // 2 for side in unit.shape[:2])
     crop = np.broadcast_to(unit, (*unit.shape[:2], 3))[y : y + _CROP, x : x + _CROP]
     return torch.from_numpy(crop.copy()).permute(2, 0, 1).unsqueeze(0)

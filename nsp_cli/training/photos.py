@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from nsp_cli.errors import InputError, NoInputError
-from nsp_cli.image import read, to_unit
+from nsp_cli.image import read_srgb, to_unit
 from nsp_cli.image.frame import Pixels
 
 _POOL = 16
@@ -33,11 +33,11 @@ class PhotoCache:
     _kept: OrderedDict[Path, Pixels] = field(default_factory=OrderedDict)
 
     def get(self, path: Path) -> Pixels:
-        """The photo's (H, W, 3) pixels in their own depth. Raises `InputError`."""
+        """The photo's (H, W, 3) sRGB pixels, in their own depth as a rule. Raises `InputError`."""
         if path in self._kept:
             self._kept.move_to_end(path)
             return self._kept[path]
-        pixels = read(path).pixels
+        pixels = read_srgb(path)
         self._kept[path] = pixels
         while len(self._kept) > 1 and sum(p.nbytes for p in self._kept.values()) > self.limit:
             self._kept.popitem(last=False)

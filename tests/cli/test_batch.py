@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -343,3 +344,26 @@ def test_a_surprise_is_one_photo_s_failure(card: Path, tmp_path: Path) -> None:
     assert "fits into memory" in (outcomes[1].error or "")
     assert "ZeroDivisionError: oh" in (outcomes[2].error or "")
     assert json.loads(as_json(outcomes[3], RECIPE))["settings"] == {"strength": 62.0}
+
+
+def test_a_photo_is_let_go_when_it_is_worked_on(card: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A photo of 100 megapixels must not wait beside its result while that is written."""
+    from nsp_cli.cli import run as module
+
+    photos: list[weakref.ref[np.ndarray]] = []
+    alive: list[bool] = []
+    put_now = module.put
+
+    def change(frame: Frame, reporter: Reporter) -> Frame:
+        photos.append(weakref.ref(frame.pixels))
+        return Frame(frame.pixels.copy())
+
+    def put(*args: object) -> object:
+        time.sleep(0.1)  # the main thread goes on to the next photo, of which there is none
+        alive.append(photos[0]() is not None)
+        return put_now(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "put", put)
+    (outcome,) = go([Work(card / "00.png", tmp_path / "out.png")], change)
+    assert outcome.status is Status.WRITTEN
+    assert alive == [False]

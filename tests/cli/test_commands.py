@@ -214,6 +214,29 @@ def test_eval_prints_a_table_and_json(weights: Weights, tmp_path: Path) -> None:
     assert "mean of 2" in text
 
 
+def test_eval_goes_on_past_broken_pairs_and_its_json_is_valid(weights: Weights, tmp_path: Path) -> None:
+    for name, side in (("same", 40), ("size", 40), ("broken", 40)):
+        write(Frame(np.full((side, side, 3), 90, np.uint8)), tmp_path / f"{name}_noisy.png")
+        write(Frame(np.full((side, side, 3), 90, np.uint8)), tmp_path / f"{name}_clean.png")
+    write(Frame(np.zeros((41, 40, 3), np.uint8)), tmp_path / "size_clean.png", overwrite=True)
+    (tmp_path / "broken_clean.png").write_bytes(b"nothing")
+    done = nsp("eval", tmp_path, tmp_path, "-m", weights(), "--strength", 0, "--json")
+    assert done.returncode == 1
+
+    def refuse(constant: str) -> float:
+        raise AssertionError(constant)
+
+    values = json.loads(done.stdout, parse_constant=refuse)
+    assert [row["photo"] for row in values["photos"]] == ["same_noisy.png"]
+    assert values["photos"][0]["psnr"] is None
+    assert values["photos"][0]["ssim"] == pytest.approx(1)
+    assert values["mean"]["psnr"] is None
+    assert ["broken_clean.png" in f or "size_noisy.png" in f for f in values["failures"]] == [True, True]
+    assert done.stderr.count(b"error:") == 2
+    code, text = run("eval", tmp_path, tmp_path, "-m", weights())
+    assert (code, "mean of 1" in text) == (1, True)
+
+
 def test_models_lists_what_ships_and_what_is_the_user_s(
     weights: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

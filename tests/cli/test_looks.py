@@ -50,6 +50,7 @@ def test_auto_says_what_it_measured_and_chose(weights: Weights, noisy_photos: Pa
     assert code == 0
     assert text.count("(luma)") == 5
     assert text.count(", strength ") == 5
+    assert [text.count(f"{photo}: noise ") for photo in noisy_photos.iterdir()] == [1] * 5
     frame = read(noisy_photos / "1.png")
     assert np.array_equal(
         read(tmp_path / "out" / "1.png").pixels, denoise(frame, model=weights(), strength="auto").pixels

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from image_builders import build_exif
 
-from nsp_cli.image.ifd import Tree, append_packed
+from nsp_cli.image.ifd import Tree, append_directory, append_packed
 
 BLACK, WHITE = 512, 16_383
 NEUTRAL = (0.5, 1.0, 0.625)
@@ -26,6 +26,22 @@ def mosaic(linear: np.ndarray, neutral: Sequence[float] = NEUTRAL) -> np.ndarray
     raw = seen[..., 1].copy()
     raw[::2, ::2], raw[1::2, 1::2] = seen[::2, ::2, 0], seen[1::2, 1::2, 2]
     return np.rint(raw).astype(np.uint16)
+
+
+def behind_a_preview(dng: bytes) -> bytes:
+    """The same DNG as most cameras lay it out: the first directory is of a small preview, the sensor's is below it."""
+    out = bytearray(dng)
+    (sensor,) = struct.unpack_from("<I", out, 4)
+    tree = Tree(dng)
+    fields = tree.directory(sensor).fields
+    kept = [(tag, fields[tag].kind, fields[tag].count, tree.raw(fields[tag])) for tag in (50706, 50708, 50721)]
+    shorts = {256: 16, 257: 12, 258: 8, 259: 1, 262: 1, 277: 1, 278: 12}
+    pixels = [(273, 4, 1, struct.pack("<I", len(out))), (279, 4, 1, struct.pack("<I", 16 * 12))]
+    out += bytes(16 * 12)
+    entries = [(tag, 3, 1, struct.pack("<H", value)) for tag, value in shorts.items()]
+    subs = [(254, 4, 1, struct.pack("<I", 1)), (330, 4, 1, struct.pack("<I", sensor))]
+    struct.pack_into("<I", out, 4, append_directory(out, "<", [*kept, *pixels, *entries, *subs]))
+    return bytes(out)
 
 
 def build_dng(

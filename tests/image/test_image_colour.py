@@ -2,6 +2,7 @@
 
 import struct
 from io import BytesIO
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -20,13 +21,14 @@ from image_builders import random_frame
 from PIL import Image, ImageCms
 
 from nsp_cli.engine import process
-from nsp_cli.image import Frame, Metadata, encode, read
+from nsp_cli.image import Frame, Metadata, encode, read, read_srgb, to_unit, write
 from nsp_cli.image.colour import ColourSpace, colour_space
 from nsp_cli.image.exif import EXIF_POINTER, INTEROP_POINTER
 from nsp_cli.image.icc import parse_profile
 from nsp_cli.image.ifd import LONG, append_directory
 from nsp_cli.ops.blend import Looks
 from nsp_cli.spec import PipelineSpec
+from nsp_cli.training.photos import PhotoCache
 from tests.test_engine import Fake
 
 GRID = np.linspace(0, 1, 18, dtype=np.float32)
@@ -120,6 +122,18 @@ def test_blocks_agree_with_the_whole(size: tuple[int, int]) -> None:
     assert whole.shape == pixels.shape
     part = np.ascontiguousarray(pixels[-1:, -1:])
     np.testing.assert_allclose(whole[-1:, -1:], space.to_srgb(part), atol=1e-6)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_photo_is_read_as_srgb_whatever_its_profile(tmp_path: Path) -> None:
+    pixels = np.rint(COLOURS * 65535).astype(np.uint16)
+    wide = Frame(pixels, metadata=Metadata(icc=rgb_profile("p3")))
+    write(wide, tmp_path / "p3.png")
+    write(Frame(pixels), tmp_path / "plain.png")
+    found = read_srgb(tmp_path / "p3.png")
+    np.testing.assert_array_equal(found, np.clip(space_of(rgb_profile("p3")).to_srgb(to_unit(pixels)), 0, 1))
+    assert np.abs(found - to_unit(pixels)).max() > 0.1
+    np.testing.assert_array_equal(PhotoCache(10**8).get(tmp_path / "p3.png"), found)  # and so it is trained on
+    assert np.array_equal(read_srgb(tmp_path / "plain.png"), pixels)
 
 
 def test_srgb_by_any_name_is_not_converted() -> None:

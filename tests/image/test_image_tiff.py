@@ -1,6 +1,7 @@
 """The kinds of TIFF that cameras, scanners and editors write."""
 
 import struct
+import tracemalloc
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from typing import Any
@@ -184,3 +185,18 @@ def test_a_missing_strip_is_refused(make_frame: FrameMaker) -> None:
     struct.pack_into("<I", data, start + 4, len(data) + 5)
     with pytest.raises(InputError, match="pixels are missing"):
         read(bytes(data))
+
+
+def test_a_large_photo_is_not_kept_twice(make_frame: FrameMaker) -> None:
+    """36 MB of noise, which Deflate cannot make much smaller; buffers may have some more."""
+    frame, buffers = make_frame("float32", size=(1000, 3000)), 20_000_000
+    tracemalloc.start()
+    data, _ = encode(frame, "tiff")
+    most_written = tracemalloc.get_traced_memory()[1]
+    tracemalloc.reset_peak()
+    found = read(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(found.pixels, frame.pixels)
+    assert most_written < len(data) + buffers
+    assert peak - len(data) < frame.pixels.nbytes + buffers

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nsp_cli.errors import OutputError
+from nsp_cli import publishing
+from nsp_cli.errors import OutputError, TargetExistsError
 from nsp_cli.image import Frame, Metadata, encode, read, write
 
 FrameMaker = Callable[..., Frame]
@@ -28,12 +30,19 @@ def test_an_existing_file_is_not_replaced(tmp_path: Path, make_frame: FrameMaker
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
+def no_hard_links(monkeypatch: pytest.MonkeyPatch, *, exclusive_rename: bool = True) -> None:
+    """As on a camera's card; without an exclusive rename as on the oddest network drive."""
+    monkeypatch.setattr(os, "link", fail)
+    if not exclusive_rename:
+        monkeypatch.setattr(publishing, "_exclusive_rename", lambda: fail)
+
+
 @pytest.mark.parametrize("hard_links", [True, False])
 def test_not_even_in_a_race(
     hard_links: bool, tmp_path: Path, make_frame: FrameMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not hard_links:
-        monkeypatch.setattr(os, "link", fail)
+        no_hard_links(monkeypatch)
     target, frames = tmp_path / "a.png", [make_frame(seed=seed) for seed in range(8)]
     monkeypatch.setattr(Path, "exists", lambda _: False)  # all of them find the name free
     written: list[int] = []
@@ -59,18 +68,63 @@ def fail(*_: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
+@pytest.mark.skipif(sys.platform not in ("linux", "darwin", "win32"), reason="no exclusive rename is known here")
+def test_the_exclusive_rename_renames_and_never_replaces(tmp_path: Path) -> None:
+    rename, names = publishing._exclusive_rename(), [tmp_path / name for name in ("ä", "b 写", "c")]
+    names[0].write_bytes(b"new")
+    names[2].write_bytes(b"precious")
+    rename(names[0], names[1])
+    assert (names[0].exists(), names[1].read_bytes()) == (False, b"new")
+    with pytest.raises(FileExistsError):
+        rename(names[1], names[2])
+    assert (names[1].read_bytes(), names[2].read_bytes()) == (b"new", b"precious")
+    with pytest.raises(FileNotFoundError):
+        rename(names[0], tmp_path / "d")
+
+
+@pytest.mark.parametrize("exclusive_rename", [True, False])
+def test_without_hard_links_a_kill_leaves_a_whole_file_or_none(
+    exclusive_rename: bool, tmp_path: Path, make_frame: FrameMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name is looked for before every line that the publishing runs: a kill can come at no other moment."""
+    no_hard_links(monkeypatch, exclusive_rename=exclusive_rename)
+    target, sizes = tmp_path / "a.png", set[int]()
+
+    def look(*_: object) -> Callable[..., object]:
+        sizes.add(target.stat().st_size if target.exists() else -1)
+        return look
+
+    data = encode(make_frame(), "png")[0]
+    sys.settrace(look)
+    try:
+        publishing.publish(data, target, overwrite=False)
+    finally:
+        sys.settrace(None)
+    assert sizes == {-1, len(data)}
+    with pytest.raises(TargetExistsError):
+        publishing.publish(data, target, overwrite=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
 @pytest.mark.parametrize(
-    ("steps", "overwrite"),
+    ("steps", "overwrite", "links"),
     [
-        (["os.fsync"], False),
-        (["os.fsync"], True),
-        (["pathlib.Path.replace"], True),
-        (["os.link", "pathlib.Path.replace"], False),
+        (["os.fsync"], False, True),
+        (["os.fsync"], True, True),
+        (["pathlib.Path.replace"], True, True),
+        (["pathlib.Path.replace"], False, False),
     ],
 )
 def test_a_failed_write_leaves_nothing_behind(
-    steps: list[str], overwrite: bool, tmp_path: Path, make_frame: FrameMaker, monkeypatch: pytest.MonkeyPatch
+    steps: list[str],
+    overwrite: bool,
+    links: bool,
+    tmp_path: Path,
+    make_frame: FrameMaker,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if not links:
+        no_hard_links(monkeypatch, exclusive_rename=False)
     for step in steps:
         monkeypatch.setattr(step, fail)
     with pytest.raises(OutputError, match="No space left on device") as caught:

@@ -9,9 +9,10 @@ import pytest
 import tifffile
 from image_builders import build_exif
 from PIL import Image
-from raw_builders import build_dng, mosaic
+from raw_builders import behind_a_preview, build_dng, mosaic
 
 from nsp_cli.image import output_suffix, read
+from nsp_cli.image.probe import probe_size
 from tests.cli.test_commands import nsp, run
 
 Weights = Callable[..., Path]
@@ -57,6 +58,18 @@ def test_a_folder_goes_on_past_a_broken_raw(card: Path, weights: Weights, tmp_pa
     assert code == 1
     assert "IMG_2.NEF" in said
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["IMG_1.tif"]
+
+
+def test_a_dry_run_counts_what_the_sensor_has_and_not_the_preview(card: Path, weights: Weights, tmp_path: Path) -> None:
+    linear = np.random.default_rng(0).random((300, 400, 3))
+    for name in ("IMG_2.NEF", "IMG_3 é.dng"):
+        (card / name).write_bytes(behind_a_preview(build_dng(mosaic(linear), orientation=6)))
+        assert probe_size(card / name) == (300, 400)
+    (card / "IMG_4.cr2").write_bytes(b"II*\0nothing")
+    code, said = run("denoise", card, tmp_path / "out", "-m", weights(), "--dry-run")
+    assert code == 0
+    assert said.count("0.12 MP)") == 2
+    assert "4 of 4 photos would be written, 1 of unknown size: 0.24 MP" in said
 
 
 def test_a_raw_through_a_pipe_is_a_tiff(card: Path, weights: Weights) -> None:

@@ -1,0 +1,59 @@
+"""A JPEG whose end or middle is missing is refused, which libjpeg fills with flat blocks; a whole one never is."""
+
+from io import BytesIO
+from itertools import product
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nsp_cli.errors import InputError
+from nsp_cli.image import read
+from nsp_cli.sample import sample_picture
+
+KINDS = {
+    "plain": {},
+    "progressive": {"progressive": True},
+    "restarts": {"restart_marker_blocks": 5},
+    "progressive, restarts": {"progressive": True, "restart_marker_blocks": 5},
+}
+
+
+@pytest.fixture(scope="module")
+def picture() -> np.ndarray:
+    return np.rint(255 * sample_picture(61, 83, np.random.default_rng(0))).astype(np.uint8)
+
+
+def jpeg(pixels: np.ndarray, **options: object) -> bytes:
+    out = BytesIO()
+    Image.fromarray(pixels).save(out, "JPEG", **options)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_whole_files_are_read(kind: dict[str, object], picture: np.ndarray) -> None:
+    """With flat corners too, which look as missing blocks do, and with bytes after the end."""
+    flat = np.pad(picture, ((0, 20), (0, 20), (0, 0)))
+    for pixels, quality, subsampling in product((picture, flat, flat[..., 1], flat[-1:, -1:]), (50, 95), (0, 2)):
+        data = jpeg(pixels, quality=quality, subsampling=subsampling, **kind)
+        for whole in (data, data + b"camera's own \xff\xd9 bytes"):
+            assert read(whole).size == pixels.shape[:2]
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize("share", [0.4, 0.1])
+def test_a_missing_end_is_refused_although_the_file_has_one(
+    kind: dict[str, object], share: float, picture: np.ndarray
+) -> None:
+    data = jpeg(picture, quality=90, **kind)
+    with pytest.raises(InputError, match="a part of the picture is missing"):
+        read(data[: -round(share * len(data))] + b"\xff\xd9")
+
+
+@pytest.mark.parametrize("kind", [KINDS["plain"], KINDS["restarts"]], ids=["plain", "restarts"])
+def test_a_missing_middle_is_refused(kind: dict[str, object], picture: np.ndarray) -> None:
+    data = jpeg(picture, quality=90, **kind)
+    damaged = data[: len(data) * 5 // 10] + data[len(data) * 7 // 10 :]
+    assert np.asarray(Image.open(BytesIO(damaged))).shape == picture.shape  # Pillow takes it
+    with pytest.raises(InputError, match="a part of the picture is missing"):
+        read(damaged)
