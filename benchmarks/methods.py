@@ -99,13 +99,12 @@ def _wants_teachers(method: Method) -> bool:
     return bool(getattr(method, "wants_teachers", False))
 
 
-def learn(settings: TrainSettings, arena: Arena, target: Path, teacher: Path | None, device: str) -> None:
+def learn(settings: TrainSettings, arena: Arena, target: Path, device: str) -> None:
     """Train into `target`, or go on with a run that was stopped."""
     folder = target.with_suffix(".run")
     method = build_method(settings.method, settings.method_args)
     photos = arena.clean if method.wants_clean else arena.noisy
-    more: dict[str, Any] = {} if teacher is None else {"teachers": (teacher,)}
-    train(settings, Job(photos, target, folder, device=device, resume=has_run(folder), **more))
+    train(settings, Job(photos, target, folder, device=device, resume=has_run(folder)))
 
 
 def measure(arena: Arena, weights: Path | None, device: str) -> Result:
@@ -141,8 +140,11 @@ def run(name: str | None, arena: Arena, done: Sequence[str], args: argparse.Name
         taught = name != BOUND and _wants_teachers(_method(name))
         teacher = teacher_of(name, done) if taught else None
         print(f"{arena.name}: {name}", flush=True)
-        lesson = None if teacher is None else target.with_name(f"{teacher}.safetensors")
-        learn(settings_of(name, arena, args.minutes, args.seed), arena, target, lesson, args.device)
+        more: dict[str, Any] = (
+            {} if teacher is None else {"teachers": (str(target.with_name(f"{teacher}.safetensors")),)}
+        )
+        settings = replace(settings_of(name, arena, args.minutes, args.seed), **more)
+        learn(settings, arena, target, args.device)
         result = replace(measure(arena, target, args.device), teacher=teacher)
     record.write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
     return result
