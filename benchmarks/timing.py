@@ -44,14 +44,20 @@ def interleave(
     return Rounds(seconds)
 
 
-def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A GitHub table on stdout; the first column is text, the others are figures."""
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A GitHub table; the first column is text, the others are figures."""
     lines = [list(header), *(list(row) for row in rows)]
     widths = [max(3, *map(len, column)) for column in zip_longest(*lines, fillvalue="")]
     lines.insert(1, ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])])
-    for line in lines:
-        cells = [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]
-        print("| " + " | ".join(cells) + " |", flush=True)
+    aligned = (
+        [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))] for line in lines
+    )
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in aligned)
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print `markdown`'s table."""
+    print(markdown(header, rows), flush=True)
 
 
 def parser(doc: str | None, repeats: int | None = None) -> argparse.ArgumentParser:

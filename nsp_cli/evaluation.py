@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from nsp_cli.errors import InputError, NoInputError, UnavailableError
 from nsp_cli.image import from_unit, is_photo, to_unit
 from nsp_cli.image.frame import Pixels
+from nsp_cli.luma import luma
+
+_GAUSSIAN = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
 
 _MARKS = (("_noisy", "_clean"), ("_real", "_mean"), ("_NOISY", "_GT"), ("", ""))
 
@@ -68,17 +71,42 @@ def score(result: Pixels, clean: Pixels) -> Scores:
     ------
     InputError : the sizes differ; UnavailableError : scikit-image is not installed
     """
+    if result.shape[:2] != clean.shape[:2]:
+        raise InputError(f"A pair must have one size, got {result.shape[:2]} and {clean.shape[:2]}.")
+    a, b = to_uint8(result), to_uint8(clean)
+    return Scores(psnr(a, b), _similarity(a, b, channel_axis=2, **_GAUSSIAN))
+
+
+PUBLISHED = {
+    "psnr": "PSNR, RGB, dB",
+    "ssim": "SSIM, RGB, Gaussian window",
+    "ssim_y": "SSIM, Y, Gaussian window",
+    "ssim_channels": "SSIM, mean of R, G, B, 7x7 window",
+}
+"""The figures of `published_scores`, and their names for people."""
+
+
+def published_scores(result: Pixels, clean: Pixels) -> dict[str, float]:
+    """PSNR and SSIM of (H, W, C) pixels in each variant that papers on this noise publish, by the keys of `PUBLISHED`.
+
+    ``ssim`` is `score`'s: σ = 1.5, 11×11, mean of the three channels (TBSN's program has the same). ``ssim_y`` is that
+    of Rec. 601's Y in 16 … 235, not rounded (AT-BSN's program); it is higher, because chroma noise does not count.
+    ``ssim_channels`` is scikit-image's default: a flat 7×7 window, sample covariance, mean of the three channels
+    (AP-BSN's program). Raises as `score` does.
+    """
+    main = score(result, clean)
+    a, b = to_uint8(result), to_uint8(clean)
+    y = _similarity(*(16 + luma(side.astype(np.float32)) * (219 / 255) for side in (a, b)), **_GAUSSIAN)
+    return {"psnr": main.psnr, "ssim": main.ssim, "ssim_y": y, "ssim_channels": _similarity(a, b, channel_axis=2)}
+
+
+def _similarity(a: NDArray[Any], b: NDArray[Any], **how: Any) -> float:
     try:
         from skimage.metrics import structural_similarity
     except ImportError as error:
         raise UnavailableError("nsp eval needs scikit-image; install it with: pip install 'nsp-cli[eval]'.") from error
-    if result.shape[:2] != clean.shape[:2]:
-        raise InputError(f"A pair must have one size, got {result.shape[:2]} and {clean.shape[:2]}.")
-    a, b = to_uint8(result), to_uint8(clean)
-    similarity: Any = structural_similarity(
-        a, b, channel_axis=2, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255
-    )
-    return Scores(psnr(a, b), float(similarity))
+    similarity: Any = structural_similarity(a, b, data_range=255, **how)
+    return float(similarity)
 
 
 def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:

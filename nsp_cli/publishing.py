@@ -21,7 +21,7 @@ _hidden_files: set[Path] = set()
 _gate = threading.Lock()
 
 
-def publish(data: bytes, target: Path, *, overwrite: bool) -> None:
+def publish(data: bytes | memoryview, target: Path, *, overwrite: bool) -> None:
     """Write to a hidden file beside the target, then give it the target's name in one step.
 
     Raises OutputError, and leaves neither the hidden file nor a part of the target, when anything fails. Without
@@ -56,7 +56,7 @@ def abandon() -> None:
             hidden.unlink()
 
 
-def _write_through(data: bytes, path: Path) -> None:
+def _write_through(data: bytes | memoryview, path: Path) -> None:
     with _gate:
         file = path.open("xb")
         _hidden_files.add(path)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from skimage.metrics import peak_signal_noise_ratio
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from nsp_cli.errors import InputError, NoInputError
-from nsp_cli.evaluation import Scores, find_pairs, mean, psnr, score
+from nsp_cli.evaluation import PUBLISHED, Scores, find_pairs, mean, psnr, published_scores, score
 from nsp_cli.image import Frame, write
 
 
@@ -28,6 +28,26 @@ def test_depths_are_compared_at_eight_bits() -> None:
     sixteen = picture().astype(np.uint16) * 257
     assert score(sixteen, picture()).psnr == float("inf")
     assert score(sixteen.astype(np.float32) / np.float32(65535), picture()).psnr == float("inf")
+
+
+def test_every_published_figure_is_its_own() -> None:
+    """Noise in chroma alone leaves Y, and with it SSIM on Y, alone; windows tell the other two apart."""
+    clean = np.full((40, 40, 3), 120, np.uint8)
+    noisy = clean.copy()
+    noisy[::2, ::3] = [140, 114, 101]  # 0.299·20 − 0.587·6 − 0.114·19 = 0.3
+    found = published_scores(noisy, clean)
+    assert list(found) == list(PUBLISHED)
+    assert found["ssim"] == score(noisy, clean).ssim
+    assert found["ssim_y"] > 0.99 > found["ssim_channels"] > found["ssim"]
+    assert set(published_scores(clean, clean).values()) == {float("inf"), 1.0}
+
+
+def test_ssim_of_y_is_that_of_video_range(tmp_path: Path) -> None:
+    """AT-BSN's definition, written out: Y = 16 + (65.481 R + 128.553 G + 24.966 B) / 255, not rounded."""
+    a, b = (16 + picture(seed).astype(np.float64) @ [65.481, 128.553, 24.966] / 255 for seed in (0, 1))
+    how = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
+    expected = structural_similarity(a, b, **how)
+    assert published_scores(picture(0), picture(1))["ssim_y"] == pytest.approx(expected, abs=1e-5)
 
 
 def test_sizes_must_agree() -> None:

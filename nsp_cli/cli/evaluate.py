@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,7 @@ import typer
 
 from nsp_cli.cli import options
 from nsp_cli.cli.console import complain, out, progress
-from nsp_cli.errors import InputError, MemoryLimitError
+from nsp_cli.errors import InputError, MemoryLimitError, UsageError
 from nsp_cli.spec import Precision
 
 if TYPE_CHECKING:
@@ -40,10 +41,19 @@ class _Figures:
 
 
 def evaluate(
-    noisy: Annotated[Path, typer.Argument(help="A folder of noisy photos.", show_default=False)],
-    clean: Annotated[
-        Path, typer.Argument(help="A folder of clean ones; x_noisy goes with x_clean.", show_default=False)
+    noisy: Annotated[
+        Path, typer.Argument(help="A folder of noisy photos, or that of a --dataset.", show_default=False)
     ],
+    clean: Annotated[
+        Path | None, typer.Argument(help="A folder of clean ones; x_noisy goes with x_clean.", show_default=False)
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", help="sidd-val, sidd-bench, dnd, polyu or cc, as published.")
+    ] = None,
+    submission: Annotated[
+        Path | None,
+        typer.Option("--submission", metavar="OUT", help="For sidd-bench a .csv, for dnd a folder: for their servers."),
+    ] = None,
     model: options.Model = None,
     strength: options.Strength = "100",
     luma: options.Luma = 100,
@@ -64,6 +74,18 @@ def evaluate(
     from nsp_cli.api import load_backend
 
     looks = options.wanted_looks(strength, luma, chroma)
+    if dataset is not None:
+        from nsp_cli.cli.evaluate_dataset import evaluate_dataset
+
+        if clean is not None:
+            raise UsageError(f"--dataset {dataset} needs one folder, got {noisy} and {clean}.")
+        opened = partial(load_backend, model, device=device, precision=precision, backend=backend)
+        evaluate_dataset(dataset, noisy, submission, opened, looks, tile=tile, quiet=quiet, as_json=as_json)
+        return
+    if clean is None:
+        raise UsageError("nsp eval needs two folders, NOISY and CLEAN, or one and --dataset.")
+    if submission is not None:
+        raise UsageError("--submission goes with --dataset.")
     pairs = evaluation.find_pairs(noisy, clean)
     ready = load_backend(model, device=device, precision=precision, backend=backend)
     rows: dict[str, _Figures] = {}
