@@ -6,14 +6,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nsp_cli.errors import ModelError
+from nsp_cli.methods.apr import APR
 from nsp_cli.methods.base import Method, Pipeline
 from nsp_cli.methods.nsp import NSP, STRATEGIES
+from nsp_cli.methods.rd import RD
 from nsp_cli.methods.simulated import Simulated
 
 __all__ = ["METHODS", "STRATEGIES", "Method", "Pipeline", "build_method"]
 
 METHODS: dict[str, Callable[..., Method]] = {
     "nsp": NSP,
+    "apr": APR,
+    "rd": RD,
     "simulated": Simulated,
 }
 

@@ -23,7 +23,9 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-from nsp_cli.methods.base import Crop, PlainPipeline
+from nsp_cli.methods.base import ONE_VIEW, Crop, PlainPipeline
+from nsp_cli.networks import as_network
+from nsp_cli.ops.padding import cut_to_multiple
 from nsp_cli.simulation import random_camera, simulate
 from nsp_cli.spec import Task
 
@@ -38,6 +40,8 @@ class Simulated:
 
     smallest_patch = 64
     wants_clean = True
+    wants_teachers = False
+    views = ONE_VIEW
 
     @property
     def network_args(self) -> dict[str, object]:
@@ -51,7 +55,7 @@ class Simulated:
 
     def loss(self, network: nn.Module, batch: Tensor, generator: Generator) -> Tensor:  # noqa: ARG002
         """(B, 6, p, p) in [0, 1] → scalar."""
-        noisy, target = batch.chunk(2, 1)
+        noisy, target = cut_to_multiple(batch, as_network(network).multiple).chunk(2, 1)
         errors = (network(noisy.contiguous(memory_format=torch.channels_last)) - target).abs().mean((1, 2, 3))
         return (errors / ((noisy - target).abs().mean((1, 2, 3)) + _FLOOR)).mean()
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol, cast
 from torch import Tensor, nn
 
 from nsp_cli.errors import ModelError
+from nsp_cli.networks.atbsn import ATBSN
 from nsp_cli.networks.dbsn import DBSN
 from nsp_cli.networks.unet import ResUNet, UNet
 
@@ -31,6 +32,7 @@ class Network(Protocol):
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "dbsn": DBSN,
+    "atbsn": ATBSN,
     "unet": UNet,
     "resunet": ResUNet,
 }

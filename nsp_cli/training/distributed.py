@@ -6,6 +6,7 @@ import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -27,7 +28,7 @@ class Team:
 
     def wrap(self, network: nn.Module) -> nn.Module:
         """The network, its gradients averaged over all processes."""
-        return DistributedDataParallel(network) if self.world > 1 else network
+        return _Together(network) if self.world > 1 else network
 
     def agree(self, value: float, device: torch.device) -> float:
         """The first process's value: clocks differ, and all must stop at the same step."""
@@ -36,6 +37,16 @@ class Team:
         shared = torch.tensor([value], dtype=torch.float64, device=device)
         dist.broadcast(shared, 0)
         return float(shared)
+
+
+class _Together(DistributedDataParallel):
+    """The network's own attributes, such as `multiple`, are seen through it: a loss asks for them."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("module"), name)
 
 
 @contextmanager
