@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,14 @@ def tiny_network(seed: int = 0, **arguments: object) -> nn.Module:
         if not parameter.abs().sum():
             nn.init.normal_(parameter, std=0.1)
     return network.eval()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a test keeps for later runs does not end up in the home of the person who runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NSP_HOME", str(tmp_path_factory.mktemp("nsp-home")))
+        yield
 
 
 @pytest.fixture

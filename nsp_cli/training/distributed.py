@@ -14,6 +14,18 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 
+class _Shared(DistributedDataParallel):
+    """A network that still says of itself what it said alone: a loss may ask for its `scale` or `multiple`."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name == "module":  # not there yet
+                raise
+            return getattr(self.module, name)
+
+
 @dataclass(frozen=True)
 class Team:
     """This process among its fellows; alone, `world` is 1 and every method does nothing."""
@@ -28,7 +40,7 @@ class Team:
 
     def wrap(self, network: nn.Module) -> nn.Module:
         """The network, its gradients averaged over all processes."""
-        return _Together(network) if self.world > 1 else network
+        return _Shared(network) if self.world > 1 else network
 
     def agree(self, value: float, device: torch.device) -> float:
         """The first process's value: clocks differ, and all must stop at the same step."""
@@ -37,16 +49,6 @@ class Team:
         shared = torch.tensor([value], dtype=torch.float64, device=device)
         dist.broadcast(shared, 0)
         return float(shared)
-
-
-class _Together(DistributedDataParallel):
-    """The network's own attributes, such as `multiple`, are seen through it: a loss asks for them."""
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            return getattr(super().__getattr__("module"), name)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -240,18 +240,23 @@ def test_onnx_equals_torch(case: Case, tmp_path: Path) -> None:
 
 
 @every
-def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(case: Case, noisy_photos: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(
+    case: Case, noisy_photos: Path, weights: Callable[..., Path], tmp_path: Path
+) -> None:
+    taught = {"teachers": (str(weights()),), "teacher_views": 2} if case.build()[0].wants_teachers else {}
+    settings = case.settings(**taught)
+
     def job(name: str, **changes: Any) -> Job:
         target = tmp_path / f"{name}.safetensors"
         return Job(sorted(noisy_photos.iterdir()), target, tmp_path / f"{name}.run", device="cpu", **changes)
 
-    train(case.settings(), job("whole"))
+    train(settings, job("whole"))
     calls = iter([False, False, True])
-    train(case.settings(), job("broken", stop=lambda: next(calls)))
+    train(settings, job("broken", stop=lambda: next(calls)))
     broken = load_tensors(tmp_path / "broken.safetensors")[0]
     whole = load_tensors(tmp_path / "whole.safetensors")[0]
     assert any(not torch.equal(whole[k], broken[k]) for k in whole)
-    train(case.settings(), job("broken", resume=True))
+    train(settings, job("broken", resume=True))
     resumed = load_tensors(tmp_path / "broken.safetensors")[0]
     assert all(torch.equal(whole[k], resumed[k]) for k in whole)
 
