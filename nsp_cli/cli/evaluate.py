@@ -24,6 +24,7 @@ def evaluate(
     strength: options.Strength = "100",
     luma: options.Luma = 100,
     chroma: options.Chroma = 100,
+    blind: options.Blind = None,
     tile: options.Tile = 0,
     device: options.Device = "auto",
     precision: options.Precision = options.Precisions.AUTO,
@@ -39,7 +40,8 @@ def evaluate(
 
     looks = options.wanted_looks(strength, luma, chroma)
     pairs = evaluation.find_pairs(noisy, clean)
-    ready = load_backend(model, device=device, precision=precision, backend=backend)
+    chosen = options.wanted_settings(blind)
+    ready = load_backend(model, device=device, precision=precision, backend=backend, settings=chosen)
     rows: list[dict[str, float | str]] = []
     with progress(len(pairs), "pairs", quiet=quiet or as_json) as reporter:
         for noisy_path, clean_path in pairs:

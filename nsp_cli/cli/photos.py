@@ -36,6 +36,7 @@ def denoise(
     strength: options.Strength = "100",
     luma: options.Luma = 100,
     chroma: options.Chroma = 100,
+    blind: options.Blind = None,
     tile: options.Tile = 0,
     recursive: options.Recursive = False,
     format: options.Format = None,
@@ -59,15 +60,16 @@ def denoise(
     """Remove the noise of a photo, a folder of photos, or several photos."""
     from nsp_cli.api import load_backend
 
+    settings = options.wanted_settings(blind)
+
     def opened() -> Backend:
-        return load_backend(
-            model, Task.DENOISE, device=team.own_device(device, model), precision=precision, backend=backend
-        )
+        own = team.own_device(device, model)
+        return load_backend(model, Task.DENOISE, device=own, precision=precision, backend=backend, settings=settings)
 
     looks = options.wanted_looks(strength, luma, chroma)
     batching = Batching(jobs, Filter(include or (), exclude or ()), report, as_json, dry_run, quiet, verbose)
     writing = _Writing(format, quality, if_exists, not no_metadata, (raw_wb, raw_exposure))
-    said = {"task": "denoise", "tile": tile, "device": device, "precision": precision}
+    said = {"task": "denoise", "tile": tile, "device": device, "precision": precision, **settings}
     _run(photos, recursive, _Inference(opened, model, looks, tile, said), writing, batching)
 
 
