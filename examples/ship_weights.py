@@ -13,6 +13,7 @@ import torch
 
 from nsp_cli.checkpoint import load_model, save_model
 from nsp_cli.models import sha256
+from nsp_cli.spec import Task
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 
@@ -23,7 +24,7 @@ def main() -> None:
     parser.add_argument("name")
     for text in ("photos", "licence", "quality"):
         parser.add_argument(f"--{text}", required=True)
-    parser.add_argument("--default", action="store_true")
+    parser.add_argument("--default-for", nargs="*", default=[], choices=list(Task), help="tasks")
     arguments = parser.parse_args()
 
     network, spec = load_model(arguments.trained)
@@ -34,19 +35,19 @@ def main() -> None:
         "name": arguments.name,
         "file": target.name,
         "sha256": sha256(target),
-        "method": f"{spec.method} ({spec.method_args.get('strategy', 'as published')})",
+        "method": f"{spec.method} ({spec.method_args['strategy']})" if "strategy" in spec.method_args else spec.method,
         "network": f"{spec.network}, {size / 1e6:.2f} M",
         "photos": arguments.photos,
         "licence": arguments.licence,
         "quality": arguments.quality,
-        "default": arguments.default,
+        "default_for": arguments.default_for,
     }
     manifest = WEIGHTS / "manifest.json"
     models = json.loads(manifest.read_text())["models"] if manifest.exists() else []
-    if arguments.default:
-        models = [{**model, "default": False} for model in models]
+    for model in models:
+        model["default_for"] = [task for task in model["default_for"] if task not in arguments.default_for]
     models = [model for model in models if model["name"] != arguments.name]
-    models.insert(0 if arguments.default else len(models), entry)
+    models.insert(0 if Task.DENOISE in arguments.default_for else len(models), entry)
     manifest.write_text(json.dumps({"models": models}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"{target}: {target.stat().st_size / 1e6:.2f} MB, {size} parameters")
 

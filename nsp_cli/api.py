@@ -77,11 +77,11 @@ def super_resolve(
     return _run(photo, backend or load_backend(model, mode), Wanted(strength, luma, chroma), tile, report)
 
 
-def load_model(model: str | Path | None = None) -> tuple[nn.Module, ModelSpec]:
-    """A torch network and its recipe, from a name or a .safetensors file. Raises `ModelError`."""
+def load_model(model: str | Path | None = None, task: Task = Task.DENOISE) -> tuple[nn.Module, ModelSpec]:
+    """A torch network and its recipe; `model` and `task` as for `load_backend`. Raises `ModelError`."""
     from nsp_cli import checkpoint
 
-    return checkpoint.load_model(models.resolve(model))
+    return checkpoint.load_model(models.resolve(model, task))
 
 
 def export(
@@ -95,8 +95,8 @@ def export(
     """Write the whole pipeline as ONNX, checked against torch; see `exporting.export`, and `load_backend`."""
     from nsp_cli.exporting import export as write_onnx
 
-    network, spec = load_model(model)
-    pipeline = method_of(spec, settings, models.resolve(model).name).pipeline(network, task, spec.channels)
+    network, spec = load_model(model, task)
+    pipeline = method_of(spec, settings, models.resolve(model, task).name).pipeline(network, task, spec.channels)
     spec = replace(spec, method_args={**spec.method_args, **settings})
     return write_onnx(pipeline, spec, target, overwrite=overwrite)
 

@@ -35,7 +35,7 @@ def load_backend(
 
     Parameters
     ----------
-    model : a name of `nsp models`, a .safetensors or .onnx file, or None for the default that ships
+    model : a name of `nsp models`, a .safetensors or .onnx file, or None for the task's default that ships
     device : "auto", "cuda", "cuda:1", "mps" or "cpu"
     precision : "auto", "fp32", "bf16" or "fp16"; ONNX files run in float32
     backend : "auto", "torch" or "onnx"; the file decides, so this only says what is expected
@@ -45,7 +45,7 @@ def load_backend(
     ------
     ModelError, BackendError, UsageError
     """
-    path = models.resolve(model)
+    path = models.resolve(model, task)
     kind = "onnx" if path.suffix == ".onnx" else "torch"
     if backend not in ("auto", kind):
         wanted = "an .onnx file that `nsp export` writes" if backend == "onnx" else "a .safetensors file"

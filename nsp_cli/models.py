@@ -12,6 +12,7 @@ from typing import Any
 import platformdirs
 
 from nsp_cli.errors import ModelError
+from nsp_cli.spec import Task
 
 _PACKAGE = Path(__file__).parent
 _SUFFIXES = (".safetensors", ".onnx")
@@ -19,7 +20,10 @@ _SUFFIXES = (".safetensors", ".onnx")
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """One line of `nsp models`; the fields are those of `weights/manifest.json`."""
+    """One line of `nsp models`; the fields are those of `weights/manifest.json`.
+
+    `default_for` names the tasks (`spec.Task`) that these weights do where the user names none.
+    """
 
     name: str
     path: Path
@@ -29,7 +33,7 @@ class ModelInfo:
     licence: str = ""
     quality: str = ""
     sha256: str = ""
-    default: bool = False
+    default_for: tuple[str, ...] = ()
 
     @property
     def megabytes(self) -> float:
@@ -54,7 +58,10 @@ def shipped() -> list[ModelInfo]:
     folder = shipped_folder()
     try:
         entries: list[dict[str, Any]] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["models"]
-        return [ModelInfo(path=folder / entry.pop("file"), **entry) for entry in entries]
+        return [
+            ModelInfo(path=folder / entry.pop("file"), default_for=tuple(entry.pop("default_for")), **entry)
+            for entry in entries
+        ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{folder / 'manifest.json'} cannot be read: {error}.") from error
 
@@ -65,10 +72,10 @@ def at_hand() -> list[ModelInfo]:
     return shipped() + [ModelInfo(name=path.stem, path=path, photos="your own") for path in own]
 
 
-def resolve(model: str | Path | None = None) -> Path:
-    """The file that a name or a path stands for; None is the default that ships. Raises `ModelError`."""
+def resolve(model: str | Path | None = None, task: str = Task.DENOISE) -> Path:
+    """The file that a name or a path stands for; None is the task's default that ships. Raises `ModelError`."""
     if model is None:
-        return next((info.path for info in shipped() if info.default), shipped()[0].path)
+        return next((info.path for info in shipped() if task in info.default_for), shipped()[0].path)
     path = Path(model)
     if path.suffix in _SUFFIXES or path.is_file():
         if path.is_file():

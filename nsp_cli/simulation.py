@@ -2,14 +2,15 @@
 
 ::
 
-    clean sRGB → linear light → sensor exposure → RGGB mosaic → shot and read noise → bilinear demosaic
+    clean sRGB → linear light → sensor exposure → RGGB mosaic → shot and read noise → demosaicing
                → white balance, colour matrix, sRGB → luma and chroma smoothing of the noise → sharpening
                → enlargement → JPEG → noisy sRGB
 
 The target takes the same road without the noise and without JPEG. Noise made this way is correlated like a camera's:
 over one or two pixels in luma, over several in chroma. Pictures are (H, W, 3) float32, sRGB-encoded, in [0, 1].
 
-After Brooks et al., "Unprocessing Images for Learned Raw Denoising" (CVPR 2019), simplified.
+After Brooks et al., "Unprocessing Images for Learned Raw Denoising" (CVPR 2019), simplified, and Malvar et al.,
+"High-quality linear interpolation for demosaicing" (ICASSP 2004), whose noise is finer than bilinear's.
 """
 
 from __future__ import annotations
@@ -25,9 +26,23 @@ from nsp_cli.luma import luma as luma_of
 
 Picture = NDArray[np.float32]
 
+BILINEAR, GRADIENT, NO_MOSAIC = "bilinear", "gradient", "none"
+
 # Bilinear interpolation of a Bayer plane whose missing samples are 0 (OpenCV has it for integers alone).
 _GREEN = np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]], np.float32) / 4
 _RED_BLUE = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], np.float32) / 4
+
+# Malvar's filters on the mosaic itself: green at red and blue, red (blue) at the green of its row, at that of its
+# column, and at blue (red).
+_TO_GREEN, _IN_ROW, _IN_COLUMN, _ACROSS = (
+    np.array(rows, np.float32) / 16
+    for rows in (
+        [[0, 0, -2, 0, 0], [0, 0, 4, 0, 0], [-2, 4, 8, 4, -2], [0, 0, 4, 0, 0], [0, 0, -2, 0, 0]],
+        [[0, 0, 1, 0, 0], [0, -2, 0, -2, 0], [-2, 8, 10, 8, -2], [0, -2, 0, -2, 0], [0, 0, 1, 0, 0]],
+        [[0, 0, -2, 0, 0], [0, -2, 8, -2, 0], [1, 0, 10, 0, 1], [0, -2, 8, -2, 0], [0, 0, -2, 0, 0]],
+        [[0, 0, -3, 0, 0], [0, 4, 0, 4, 0], [-3, 0, 12, 0, -3], [0, 4, 0, 4, 0], [0, 0, -3, 0, 0]],
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -40,8 +55,9 @@ class Camera:
     read_noise : standard deviation of a raw value in the dark, as a fraction of raw white. 0 = none
     red_gain, blue_gain : white-balance gains relative to green; red and blue noise grow with them
     exposure : factor on linear light before the sensor; less than 1 gives a darker picture with relatively more noise
-    mosaic : a Bayer sensor and bilinear demosaicing; without it every pixel has its three colours, as in a photo whose
-        demosaicing kept all detail
+    demosaic : of a Bayer sensor by `BILINEAR`, which blurs picture and noise; or by `GRADIENT`, whose finer noise is
+        taken and whose zippers at edges are not, since a camera's demosaicing looks where edges are; or `NO_MOSAIC`,
+        three colours at every pixel
     saturation : what the colour matrix from sensor to sRGB does to R − Y, G − Y and B − Y, and to their noise; 1 = none
     luma_smoothing, chroma_smoothing : radius (standard deviation) in sensor pixels of the camera's own noise filters,
         0 = none. They act on the noise alone, as edge-aware filters do, so the target stays sharp
@@ -56,7 +72,7 @@ class Camera:
     red_gain: float = 2.0
     blue_gain: float = 1.6
     exposure: float = 1.0
-    mosaic: bool = True
+    demosaic: str = BILINEAR
     saturation: float = 1.0
     luma_smoothing: float = 0.0
     chroma_smoothing: float = 0.0
@@ -71,33 +87,36 @@ class Camera:
         for name in ("red_gain", "blue_gain", "saturation", "resize"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
+        if self.demosaic not in (BILINEAR, GRADIENT, NO_MOSAIC):
+            raise ValueError(f"demosaic must be {BILINEAR}, {GRADIENT} or {NO_MOSAIC}, got {self.demosaic}")
         if self.exposure <= 0:
             raise ValueError(f"exposure must be above 0, got {self.exposure}")
 
 
 def random_camera(rng: np.random.Generator) -> Camera:
-    """Draw a camera: from a phone in the dark (photos at 20 dB and less, as in SIDD) to a large sensor by day (45 dB).
+    """Draw a camera: from a phone in the dark (photos at 17 dB, as in SIDD) to a large sensor by day (45 dB).
 
-    Shot and read noise are log-uniform over 2.7 and 3 decades.
+    Shot and read noise are log-uniform over three decades, and one shot in five is from the noisiest of them.
     """
+    night = rng.random() < 0.2
 
     def sometimes(share: float, low: float, high: float, otherwise: float = 0.0) -> float:
         value = float(rng.uniform(low, high))
         return value if rng.random() < share else otherwise
 
     return Camera(
-        shot_gain=float(10 ** rng.uniform(-4.2, -1.5)),
-        read_noise=float(10 ** rng.uniform(-4.2, -1.2)),
+        shot_gain=float(10 ** (rng.uniform(-2.3, -1.2) if night else rng.uniform(-4.2, -1.9))),
+        read_noise=float(10 ** (rng.uniform(-2.0, -1.0) if night else rng.uniform(-4.2, -1.8))),
         red_gain=float(rng.uniform(1.3, 2.5)),
         blue_gain=float(rng.uniform(1.3, 2.5)),
         exposure=float(2 ** rng.uniform(-2.5, 0.25)),
-        mosaic=bool(rng.random() < 0.65),
+        demosaic=str(rng.choice([BILINEAR, GRADIENT, NO_MOSAIC], p=[0.25, 0.45, 0.3])),
         saturation=sometimes(0.7, 1.1, 1.9, 1.0),
         luma_smoothing=sometimes(0.4, 0.3, 1.0),
         chroma_smoothing=sometimes(0.5, 0.5, 2.0),
         sharpening=sometimes(0.4, 0.2, 1.2),
         resize=sometimes(0.3, 1.25, 2.0, 1.0),
-        jpeg_quality=int(rng.integers(70, 100)) if rng.random() < 0.7 else None,
+        jpeg_quality=int(rng.integers(75, 100)) if rng.random() < 0.5 else None,
     )
 
 
@@ -112,8 +131,9 @@ def simulate(clean: Picture, camera: Camera, rng: np.random.Generator) -> tuple[
     if min(height, width) < 2 or clean.shape[2:] != (3,):
         raise ValueError(f"clean must be (H, W, 3) with H and W 2 or more, got {clean.shape}")
     scene = clean if sensor == (width, height) else _resize(clean, sensor, cv2.INTER_AREA)
-    raw = _sense(scene, camera)
-    target, noisy = _develop(raw, camera), _develop(_expose(raw, camera, rng), camera)
+    colours = _sense(scene, camera)
+    linear, shift = _photograph(colours, camera, rng)
+    target, noisy = _develop(linear, camera), _develop(linear + shift, camera)
     noisy = np.asarray(np.clip(target + _smooth_noise(noisy - target, camera), 0, 1), np.float32)
     if camera.sharpening > 0:
         target, noisy = (_sharpen(picture, camera.sharpening) for picture in (target, noisy))
@@ -162,16 +182,24 @@ def _autocorrelation(plane: NDArray[np.floating], max_lag: int) -> NDArray[np.fl
 
 
 def _sense(scene: Picture, camera: Camera) -> Picture:
-    """sRGB-encoded to raw values without noise, (H, W) of an RGGB sensor or (H, W, 3) of one without a mosaic."""
+    """sRGB-encoded to the light on the sensor without noise and mosaic, (H, W, 3), raw white = 1."""
     linear = _saturate(decode_srgb(scene) * np.float32(camera.exposure), 1 / camera.saturation)
-    raw = np.minimum(linear / _gains(camera), np.float32(1))
-    return _mosaic(raw) if camera.mosaic else raw
+    return np.clip(linear / _gains(camera), 0, 1).astype(np.float32)
+
+
+def _photograph(colours: Picture, camera: Camera, rng: np.random.Generator) -> tuple[Picture, Picture]:
+    """What demosaicing makes of the light, and what the noise adds to that; both (H, W, 3), raw white = 1."""
+    if camera.demosaic == NO_MOSAIC:
+        return colours, _expose(colours, camera, rng) - colours
+    raw = _mosaic(colours)
+    interpolate = _bilinear if camera.demosaic == BILINEAR else _gradient
+    shift = interpolate(_expose(raw, camera, rng) - raw)  # both are linear
+    return interpolate(raw) if camera.demosaic == BILINEAR else colours, shift
 
 
 def _develop(raw: Picture, camera: Camera) -> Picture:
-    """Raw values to sRGB-encoded, (H, W, 3)."""
-    linear = (_demosaic(raw) if camera.mosaic else raw) * _gains(camera)
-    return encode_srgb(_saturate(linear, camera.saturation))
+    """Demosaiced raw values to sRGB-encoded, (H, W, 3)."""
+    return encode_srgb(_saturate(raw * _gains(camera), camera.saturation))
 
 
 def _gains(camera: Camera) -> Picture:
@@ -199,7 +227,7 @@ def _expose(raw: Picture, camera: Camera, rng: np.random.Generator) -> Picture:
     return np.minimum(shot + camera.read_noise * rng.standard_normal(raw.shape), 1.0).astype(np.float32)
 
 
-def _demosaic(raw: Picture) -> Picture:
+def _bilinear(raw: Picture) -> Picture:
     """(H, W) RGGB to (H, W, 3). The border is mirrored without repeating its pixel, which keeps the Bayer phases."""
     planes = np.zeros((*raw.shape, 3), np.float32)
     planes[::2, ::2, 0] = raw[::2, ::2]
@@ -208,6 +236,27 @@ def _demosaic(raw: Picture) -> Picture:
     planes[1::2, 1::2, 2] = raw[1::2, 1::2]
     for channel, kernel in enumerate((_RED_BLUE, _GREEN, _RED_BLUE)):
         planes[..., channel] = cv2.filter2D(planes[..., channel], -1, kernel, borderType=cv2.BORDER_REFLECT_101)
+    return planes
+
+
+def _gradient(raw: Picture) -> Picture:
+    """The same by gradient-corrected linear interpolation."""
+    green, row, column, across = (
+        cv2.filter2D(raw, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
+        for kernel in (_TO_GREEN, _IN_ROW, _IN_COLUMN, _ACROSS)
+    )
+    planes = np.repeat(raw[..., None], 3, 2)
+    planes[::2, 1::2, 0], planes[1::2, ::2, 0], planes[1::2, 1::2, 0] = (
+        row[::2, 1::2],
+        column[1::2, ::2],
+        across[1::2, 1::2],
+    )
+    planes[::2, ::2, 1], planes[1::2, 1::2, 1] = green[::2, ::2], green[1::2, 1::2]
+    planes[::2, 1::2, 2], planes[1::2, ::2, 2], planes[::2, ::2, 2] = (
+        column[::2, 1::2],
+        row[1::2, ::2],
+        across[::2, ::2],
+    )
     return planes
 
 

@@ -9,6 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nsp_cli.spec import Task
+
 if TYPE_CHECKING:
     from nsp_cli.cli.previews import Previews
 
@@ -56,12 +58,12 @@ class Recipe:
     settings: Mapping[str, object]
 
 
-def recipe(model: str | None, **settings: object) -> Recipe:
+def recipe(model: str | None, task: Task, **settings: object) -> Recipe:
     """Look the model up, which takes no framework. Raises `ModelError`."""
     from nsp_cli import models
 
-    path = models.resolve(model)
-    return Recipe(model=path.stem, sha256=models.sha256(path), settings=settings)
+    path = models.resolve(model, task)
+    return Recipe(model=path.stem, sha256=models.sha256(path), settings={"task": task, **settings})
 
 
 def as_json(outcome: Outcome, recipe: Recipe) -> str:

@@ -78,7 +78,9 @@ def _model(model: str | None) -> dict[str, Any]:
 
     path = models.resolve(model)
     info = next((i for i in models.shipped() if i.path == path), models.ModelInfo(path.stem, path, photos="your own"))
-    about = {key: value for key, value in dataclasses.asdict(info).items() if key not in ("path", "default", "sha256")}
+    about = {
+        key: value for key, value in dataclasses.asdict(info).items() if key not in ("path", "default_for", "sha256")
+    }
     if path.suffix == ".safetensors":
         from nsp_cli.checkpoint import load_model
 

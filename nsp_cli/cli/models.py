@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import TYPE_CHECKING
 
 from nsp_cli.cli import options
 from nsp_cli.cli.console import out
+from nsp_cli.spec import Task
+
+if TYPE_CHECKING:
+    from nsp_cli.models import ModelInfo
 
 
 def list_models(as_json: options.Json = False, verbose: options.Verbose = False) -> None:
@@ -20,8 +25,24 @@ def list_models(as_json: options.Json = False, verbose: options.Verbose = False)
         return
     from rich.table import Table
 
-    table = Table("model", "method", "network", "photos", "licence", "MB", "quality", box=None, pad_edge=False)
+    table = Table(
+        "model", "default of", "method", "network", "photos", "licence", "MB", "quality", box=None, pad_edge=False
+    )
     for info in infos:
-        name = f"{info.name} (default)" if info.default else info.name
-        table.add_row(name, info.method, info.network, info.photos, info.licence, f"{info.megabytes:.1f}", info.quality)
+        table.add_row(
+            info.name,
+            _default_of(info),
+            info.method,
+            info.network,
+            info.photos,
+            info.licence,
+            f"{info.megabytes:.1f}",
+            info.quality,
+        )
     out.print(table)
+
+
+def _default_of(info: ModelInfo) -> str:
+    denoises = Task.DENOISE in info.default_for
+    enlarges = any(task in info.default_for for task in Task if task is not Task.DENOISE)
+    return " and ".join(use for use, ours in (("denoise", denoises), ("sr", enlarges)) if ours)

@@ -69,8 +69,8 @@ def denoise(
     looks = options.wanted_looks(strength, luma, chroma)
     batching = Batching(jobs, Filter(include or (), exclude or ()), report, as_json, dry_run, quiet, verbose)
     writing = _Writing(format, quality, if_exists, not no_metadata, (raw_wb, raw_exposure))
-    said = {"task": "denoise", "tile": tile, "device": device, "precision": precision, **settings}
-    _run(photos, recursive, _Inference(opened, model, looks, tile, said), writing, batching)
+    said = {"tile": tile, "device": device, "precision": precision, **settings}
+    _run(photos, recursive, _Inference(opened, model, Task.DENOISE, looks, tile, said), writing, batching)
 
 
 def sr(
@@ -104,8 +104,9 @@ def sr(
     """Denoise and enlarge noisy photos."""
     from nsp_cli.api import DEFAULT_SR_MODE, load_backend
 
+    task = DEFAULT_SR_MODE if mode is None else Task(mode)
+
     def opened() -> Backend:
-        task = DEFAULT_SR_MODE if mode is None else Task(mode)
         ready = load_backend(model, task, device=team.own_device(device, model), precision=precision, backend=backend)
         if ready.spec.scale != scale:
             raise UsageError(f"This model enlarges {ready.spec.scale} times, got --scale {scale}.")
@@ -114,9 +115,8 @@ def sr(
     looks = options.wanted_looks(strength, luma, chroma)
     batching = Batching(jobs, Filter(include or (), exclude or ()), report, as_json, dry_run, quiet, verbose)
     writing = _Writing(format, quality, if_exists, not no_metadata, (raw_wb, raw_exposure))
-    said = {"task": "sr", "scale": scale, "mode": mode or DEFAULT_SR_MODE, "tile": tile}
-    said |= {"device": device, "precision": precision}
-    _run(photos, recursive, _Inference(opened, model, looks, tile, said), writing, batching)
+    said = {"scale": scale, "tile": tile, "device": device, "precision": precision}
+    _run(photos, recursive, _Inference(opened, model, task, looks, tile, said), writing, batching)
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,7 @@ class _Inference:
 
     opened: Callable[[], Backend]
     model: str | None
+    task: Task
     looks: Wanted
     tile: int
     said: Mapping[str, object]
@@ -161,6 +162,7 @@ def _run(photos: list[str], recursive: bool, inference: _Inference, wanted: _Wri
     writing = batch.Writing(wanted.quality, wanted.format, wanted.metadata, chosen, develop)
     used = recipe(
         inference.model,
+        inference.task,
         **inference.said,
         **dataclasses.asdict(inference.looks),
         quality=wanted.quality,

@@ -61,7 +61,7 @@ class APR(SelfSupervised):
 
     @property
     def network_args(self) -> dict[str, int]:
-        return {"blind": self.shift}
+        return {"blind": self.shift, "scale": 1}
 
     @property
     def views(self) -> tuple[Mapping[str, Any], ...]:

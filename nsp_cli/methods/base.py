@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
@@ -93,20 +94,26 @@ class SelfSupervised:
 
 
 class PlainPipeline(nn.Module):
-    """The whole photo, one pass: (N, C, H, W) in [0, 1] → the same, any H and W.
+    """The whole photo, one pass: (N, C, H, W) in [0, 1] → (N, C, H, W), or (N, C, t·H, t·W) by `Task.DIRECT`; any H, W.
 
-    Raises `ModelError` for a task that enlarges: such a network was not taught to.
+    A network that enlarges denoises by the mean of the t² pixels that each pixel became.
+
+    Raises
+    ------
+    ModelError : the task enlarges, and the network was not taught to; or it needs the sub-images of a method of pairs
     """
 
     def __init__(self, network: nn.Module, task: Task, channels: int) -> None:
         super().__init__()
-        refuse_to_enlarge(task)
-        self.network = network
         described = as_network(network)
+        if task is not Task.DENOISE and (described.scale == 1 or task is not Task.DIRECT):
+            raise ModelError(f"This model has no '{task}'; `nsp models` names one that enlarges.")
+        self.network = network
+        self.shrink = described.scale if task is Task.DENOISE else 1
         multiple = described.multiple
         self.spec = PipelineSpec(
             task=str(task),
-            scale=1,
+            scale=described.scale // self.shrink,
             multiple=multiple,
             halo=-(-max(described.radius, SMALLEST) // multiple) * multiple,
             working_bytes=4 * described.working_floats,
@@ -115,10 +122,7 @@ class PlainPipeline(nn.Module):
 
     def forward(self, photo: Tensor) -> Tensor:
         h, w = photo.shape[-2:]
-        return self.network(pad_to_multiple(photo, self.spec.multiple, SMALLEST))[..., :h, :w]
-
-
-def refuse_to_enlarge(task: Task) -> None:
-    """Raise `ModelError` for any task but denoising."""
-    if task is not Task.DENOISE:
-        raise ModelError(f"This model denoises and does not enlarge, so it has no '{task}'; NSP's models do both.")
+        out = self.network(pad_to_multiple(photo, self.spec.multiple, SMALLEST))
+        if self.shrink > 1:
+            out = F.avg_pool2d(out, self.shrink)
+        return out[..., : self.spec.scale * h, : self.spec.scale * w]

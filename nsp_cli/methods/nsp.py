@@ -22,7 +22,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import ModelError, UsageError
-from nsp_cli.methods.base import SMALLEST, SelfSupervised, refuse_to_enlarge
+from nsp_cli.methods.base import SMALLEST, SelfSupervised
 from nsp_cli.networks import Network, as_network
 from nsp_cli.ops.cells import Strategy, gather_cells, partition
 from nsp_cli.ops.padding import cut_to_multiple, pad_to_multiple
@@ -141,8 +141,8 @@ class NSPPipeline(nn.Module):
         self.network = network
         self.task = task
         self.stride, self.phase = settings.scale, settings.phase
-        if self.phase is not None:
-            refuse_to_enlarge(task)
+        if self.phase is not None and task is not Task.DENOISE:
+            raise ModelError(f"One phase alone denoises and does not enlarge, so it has no '{task}'.")
         self.canonical = settings.strategy == CANONICAL
         described = as_network(network)
         if described.scale != settings.scale:

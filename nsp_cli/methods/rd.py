@@ -39,8 +39,10 @@ class RD(SelfSupervised):
 
         Raises
         ------
-        UsageError : one target alone is to be recharged: nothing of it would be left
+        UsageError : one target alone is to be recharged: nothing of it would be left; or the network enlarges
         """
+        if as_network(network).scale != 1:
+            raise UsageError("A student keeps the photo's size, and this network enlarges it; add --set scale=1.")
         batch = cut_to_multiple(batch, as_network(network).multiple)
         planes = batch.unflatten(1, (-1, 3))  # (B, 1 + K, 3, P, P)
         noisy, targets = planes[:, 0], planes[:, 1:]

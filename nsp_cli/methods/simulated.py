@@ -2,11 +2,12 @@
 
 Examples
     A crop of a clean photo, sometimes reduced first so that its own noise and blur vanish, photographed by a camera
-    that is drawn at random (`simulation.random_camera`). One in twenty stays as it is: what is clean must come out as
-    it came.
+    that is drawn at random (`simulation.random_camera`), or by one of the given `cameras`. One in twenty stays as it
+    is: what is clean must come out as it came. To learn to enlarge, the camera sees the crop reduced by t.
 Loss
-    L1 between output and target, each example's divided by how noisy it is (its own L1 between input and target, plus
-    `_FLOOR`). PSNR is a ratio too: without it the few darkest shots would decide what the network learns of all others.
+    L1 between output and target, each example's divided by the square root of how noisy it is (its own L1 between
+    input and target, plus `_FLOOR`): half-way between the plain mean, which the darkest shots decide, and a relative
+    error, which the cleanest ones do.
 Test time
     One pass over the whole photo.
 
@@ -16,17 +17,20 @@ and Brooks et al. (CVPR 2019).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from nsp_cli.methods.base import ONE_VIEW, Crop, PlainPipeline
 from nsp_cli.networks import as_network
 from nsp_cli.ops.padding import cut_to_multiple
-from nsp_cli.simulation import random_camera, simulate
+from nsp_cli.simulation import Camera, random_camera, simulate
 from nsp_cli.spec import Task
 
 _UNTOUCHED = 0.05
@@ -36,36 +40,88 @@ _FLOOR = 0.02
 
 @dataclass(frozen=True)
 class Simulated:
-    """An example has half the side of the crop that it is made of, which leaves room to reduce the photo first."""
+    """An example has half the side of the crop that it is made of, which leaves room to reduce the photo first.
 
-    smallest_patch = 64
+    Attributes
+    ----------
+    scale : t, the factor from input to target
+    cameras : `simulation.Camera`s, or their fields, such as `training.adapting` finds for a photographer's own photos
+    own : share of the examples that these cameras take; random ones take the rest, so that nothing is forgotten
+    """
+
+    scale: int = 1
+    cameras: tuple[Camera | Mapping[str, Any], ...] = ()
+    own: float = 0.7
+
     wants_clean = True
     wants_teachers = False
     views = ONE_VIEW
 
     @property
+    def smallest_patch(self) -> int:
+        return 64 * self.scale
+
+    @property
     def network_args(self) -> dict[str, object]:
-        return {}
+        return {"scale": self.scale} if self.scale > 1 else {}
 
     def shoot(self, crop: Crop, rng: np.random.Generator) -> Crop:
-        """(P, P, 3) → (P/2, P/2, 6): noisy, then clean."""
-        clean = _reduce(crop, rng)
-        noisy, target = (clean, clean) if rng.random() < _UNTOUCHED else simulate(clean, random_camera(rng), rng)
-        return np.concatenate([noisy, target], 2)
+        """(P, P, 3) → (p, p, 3 + 3·t²) with p = P / 2 / t: noisy, then the clean t×t cells of each of its pixels."""
+        clean = _reduce(crop, rng, self.scale)
+        small = clean if self.scale == 1 else _resize(clean, clean.shape[0] // self.scale)
+        if rng.random() < _UNTOUCHED:
+            noisy, target = small, clean
+        else:
+            noisy, target = simulate(small, self._camera(rng), rng)
+            if self.scale > 1:
+                # The camera's own exposure and curve, at the larger size.
+                target = np.clip(
+                    clean + cv2.resize(target - small, clean.shape[:2], interpolation=cv2.INTER_CUBIC), 0, 1
+                )
+        return np.concatenate([noisy, _cells(target, self.scale)], 2)
+
+    def _camera(self, rng: np.random.Generator) -> Camera:
+        if not self.cameras or rng.random() >= self.own:
+            return random_camera(rng)
+        chosen = self.cameras[int(rng.integers(len(self.cameras)))]
+        camera = chosen if isinstance(chosen, Camera) else Camera(**chosen)
+        # No two shots are alike: half a stop of light, and a little more or less noise.
+        gain = float(rng.uniform(0.85, 1.2))
+        return replace(
+            camera,
+            exposure=camera.exposure * float(2 ** rng.uniform(-0.5, 0.2)),
+            shot_gain=camera.shot_gain * gain**2,
+            read_noise=camera.read_noise * gain,
+        )
 
     def loss(self, network: nn.Module, batch: Tensor, generator: Generator) -> Tensor:  # noqa: ARG002
-        """(B, 6, p, p) in [0, 1] → scalar."""
-        noisy, target = cut_to_multiple(batch, as_network(network).multiple).chunk(2, 1)
-        errors = (network(noisy.contiguous(memory_format=torch.channels_last)) - target).abs().mean((1, 2, 3))
-        return (errors / ((noisy - target).abs().mean((1, 2, 3)) + _FLOOR)).mean()
+        """(B, 3 + 3·t², p, p) in [0, 1] → scalar."""
+        batch = cut_to_multiple(batch, as_network(network).multiple)
+        noisy, target = batch[:, :3], F.pixel_shuffle(batch[:, 3:], self.scale)
+        output = network(noisy.contiguous(memory_format=torch.channels_last))
+        base = F.interpolate(noisy, scale_factor=self.scale) if self.scale > 1 else noisy
+        noise = (base - target).abs().mean((1, 2, 3)) + _FLOOR
+        return ((output - target).abs().mean((1, 2, 3)) / noise.sqrt()).mean()
 
     def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> PlainPipeline:
         return PlainPipeline(network, task, channels)
 
 
-def _reduce(crop: Crop, rng: np.random.Generator) -> Crop:
-    side = crop.shape[0] // 2
+def _reduce(crop: Crop, rng: np.random.Generator, scale: int) -> Crop:
+    """Half the crop's side (a multiple of t): a part of it, or more of it made smaller."""
+    side = crop.shape[0] // 2 // scale * scale
     cut = round(side * rng.uniform(1, 2)) if rng.random() < _REDUCED else side
     y, x = rng.integers(crop.shape[0] - cut + 1, size=2)
     part = crop[y : y + cut, x : x + cut]
-    return part if cut == side else cv2.resize(part, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
+    return part if cut == side else _resize(part, side)
+
+
+def _resize(picture: Crop, side: int) -> Crop:
+    return cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
+
+
+def _cells(picture: Crop, scale: int) -> Crop:
+    """(t·p, t·p, C) → (p, p, C·t²): pixel-unshuffle, the planes in PyTorch's order."""
+    side = picture.shape[0] // scale
+    cells = picture.reshape(side, scale, side, scale, -1).transpose(0, 2, 4, 1, 3)
+    return cells.reshape(side, side, -1)

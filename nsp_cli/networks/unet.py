@@ -65,7 +65,7 @@ class _Block(nn.Module):
 
 
 class ResUNet(nn.Module):
-    """A residual U-Net on 2×2 cells, (N, C, h, w) → (N, C, h, w), sides multiples of 2^len(widths).
+    """A residual U-Net on 2×2 cells, (N, C, h, w) → (N, C, t·h, t·w), sides multiples of 2^len(widths).
 
     It works at half the photo's size and below, for speed: a pixel-unshuffle makes of each 2×2 cell one pixel of 4·C
     channels. After FFDNet (Zhang et al., TIP 2018) and DRUNet (Zhang et al., TPAMI 2021), smaller than either.
@@ -74,14 +74,18 @@ class ResUNet(nn.Module):
     ----------
     widths, depths : feature channels and residual blocks of each level, the one of half the photo's size first; all but
         the last have as many blocks again on the way up
+    scale : t; the network adds to the photo itself, or to its bicubic enlargement
     """
 
-    scale = 1
-
     def __init__(
-        self, channels: int = 3, widths: tuple[int, ...] = (48, 64, 96), depths: tuple[int, ...] = (2, 2, 3)
+        self,
+        channels: int = 3,
+        widths: tuple[int, ...] = (48, 64, 96),
+        depths: tuple[int, ...] = (2, 2, 3),
+        scale: int = 1,
     ) -> None:
         super().__init__()
+        self.scale = scale
         levels = len(widths)
         self.multiple = 2**levels
         self.working_floats = 3 * widths[0]
@@ -95,7 +99,7 @@ class ResUNet(nn.Module):
         self.bottom = nn.Sequential(*map(_Block, [widths[-1]] * depths[-1]))
         self.grow = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in pairwise(widths))
         self.up = nn.ModuleList(nn.Sequential(*map(_Block, [w] * n)) for w, n in inner)
-        self.last = nn.Conv2d(widths[0], 4 * channels, 3, padding=1)
+        self.last = nn.Conv2d(widths[0], 4 * scale**2 * channels, 3, padding=1)
         nn.init.zeros_(self.last.weight)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -109,4 +113,5 @@ class ResUNet(nn.Module):
         for stage, grow in zip(reversed(self.up), reversed(self.grow), strict=True):
             features = stage(F.pixel_shuffle(grow(features), 2) + skips.pop())
         with torch.autocast(x.device.type, enabled=False):
-            return x + F.pixel_shuffle(self.last(features.float()), 2)
+            base = x if self.scale == 1 else F.interpolate(x.float(), scale_factor=self.scale, mode="bicubic")
+            return base + F.pixel_shuffle(self.last(features.float()), 2 * self.scale)

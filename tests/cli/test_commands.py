@@ -173,7 +173,7 @@ def test_the_exit_codes_of_wrong_input(weights: Weights, noisy_photos: Path, tmp
         (3, ["eval", tmp_path / "empty", tmp_path / "empty"], "has a clean partner"),
         (3, ["train"], "no photo to train on"),
         (2, ["train", noisy_photos, "-o", tmp_path / "x.pt"], "must end in .safetensors"),
-        (2, ["train", noisy_photos, "-o", tmp_path / "x.safetensors", "--preset", "none"], "--preset must be"),
+        (2, ["train", noisy_photos, "-o", tmp_path / "x.safetensors", "--preset", "none"], "--preset of nsp must be"),
     ]
     for code, arguments, sentence in cases:
         got, said = run(*arguments)
@@ -224,8 +224,8 @@ def test_models_lists_what_ships_and_what_is_the_user_s(
     assert code == 0
     names = [model["name"] for model in json.loads(text)]
     assert names[-1] == "mine"
-    assert sum(model["default"] for model in json.loads(text)) == 1
-    assert "(default)" in run("models")[1]
+    assert sum("denoise" in model["default_for"] for model in json.loads(text)) == 1
+    assert "default of" in run("models")[1]
 
 
 def test_train_stop_and_resume(noisy_photos: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from nsp_cli.methods.rd import RD, recharged
 
 
 class Same(nn.Module):
-    multiple = 1
+    scale, multiple = 1, 1
 
     def forward(self, x: Tensor) -> Tensor:
         return x
@@ -47,6 +47,13 @@ def test_the_loss_is_the_sum_over_targets() -> None:
     torch.testing.assert_close(plain, torch.tensor(0.1 + 0.4))
     # Half of each target is the photo itself, which this student repeats.
     torch.testing.assert_close(RD().loss(Same(), batch, Generator()), torch.tensor(0.05 + 0.2))
+
+
+def test_a_student_does_not_enlarge() -> None:
+    student = Same()
+    student.scale = 2
+    with pytest.raises(UsageError, match="--set scale=1"):
+        RD().loss(student, torch.rand(1, 9, 8, 8), Generator())
 
 
 def test_one_target_cannot_be_recharged() -> None:

@@ -1,0 +1,142 @@
+"""Learning a photographer's own noise from noisy photos alone, for networks that have no blind spot.
+
+::
+
+    noisy photo ── the weights to start from ──→ nearly clean ── reduced by half ──→ a clean photo to train on
+         └── what noise has it? ──→ simulated cameras that give the nearly clean photo the same noise
+
+The cameras then photograph the clean photos (`methods.simulated`). Which cameras they are is found by trial, as
+approximate Bayesian computation does: draw one, set its noise to the photo's level, photograph, measure by the very
+estimator that measured the photo (`noise.estimate`, whose bias cancels), and keep those that come closest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, astuple, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsp_cli import engine
+from nsp_cli.backends.base import Backend
+from nsp_cli.errors import InputError, NoInputError
+from nsp_cli.image import Frame, from_unit, read, to_unit, write
+from nsp_cli.noise import NoiseEstimate, estimate
+from nsp_cli.simulation import Camera, Picture, random_camera, simulate
+
+_PHOTOS = 48
+_WINDOW = 1024
+_STUDIED = 12
+_LOOK = 384
+_DRAWS = 24
+_KEPT = 4
+_FAINT = 0.3
+"""In 8-bit units: less noise than this cannot be told from none."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What was learned of a folder: nearly clean photos on the disk, and cameras that make its noise."""
+
+    clean: list[Path]
+    cameras: list[Camera]
+
+    def method_args(self) -> dict[str, object]:
+        """The settings of `methods.simulated` that make use of it."""
+        return {"cameras": [asdict(camera) for camera in self.cameras]}
+
+
+def study(
+    photos: Sequence[Path],
+    backend: Backend,
+    folder: Path,
+    *,
+    smallest: int,
+    seed: int = 0,
+    report: Callable[[float], None] = lambda _: None,
+) -> Study:
+    """Look at up to 48 noisy photos and write their nearly clean copies (PNG, 16 bit) into `folder`.
+
+    Parameters
+    ----------
+    backend : a denoiser, scale 1; smallest : side in pixels below which no copy is reduced
+    report : called with the share that is done
+
+    Raises
+    ------
+    NoInputError : no photo can be read
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    chosen = [photos[i * len(photos) // _PHOTOS] for i in range(_PHOTOS)] if len(photos) > _PHOTOS else list(photos)
+    clean: list[Path] = []
+    cameras: list[Camera] = []
+    for index, path in enumerate(chosen):
+        rng = np.random.default_rng((seed, index))
+        try:
+            noisy = _window(read(path).pixels, _WINDOW, rng)
+        except InputError:
+            continue
+        denoised = np.clip(np.asarray(engine.process(Frame(noisy), backend).pixels, np.float32), 0, 1)
+        if index * _STUDIED // len(chosen) != (index - 1) * _STUDIED // len(chosen) or len(chosen) <= _STUDIED:
+            cameras += match(*_same_part(noisy, denoised, rng), rng)
+        clean.append(folder / f"{index:04d}.png")
+        write(Frame(from_unit(_reduced(denoised, smallest), np.uint16)), clean[-1], overwrite=True)
+        report((index + 1) / len(chosen))
+    if not clean:
+        raise NoInputError(f"None of the {len(photos)} photos can be read.")
+    return Study(clean, cameras)
+
+
+def match(noisy: Picture, clean: Picture, rng: np.random.Generator) -> list[Camera]:
+    """The few of many random cameras whose photos of `clean` have the noise that `noisy` has, nearest first.
+
+    Both are (H, W, 3), sRGB-encoded in [0, 1], of the same scene. Empty where there is no noise to speak of.
+    """
+    wanted = estimate(noisy)
+    if wanted.luma < _FAINT:
+        return []
+    tried = [_calibrated(random_camera(rng), wanted, clean, rng) for _ in range(_DRAWS)]
+    return [camera for _, camera in sorted(tried, key=lambda pair: pair[0])[:_KEPT]]
+
+
+def _calibrated(
+    camera: Camera, wanted: NoiseEstimate, clean: Picture, rng: np.random.Generator
+) -> tuple[float, Camera]:
+    """How far this camera's noise is from the wanted one, once its level is set right."""
+    camera = replace(camera, exposure=1.0)
+    found = estimate(simulate(clean, camera, rng)[0])
+    for _ in range(2):
+        gain = float(np.clip(wanted.luma / max(found.luma, _FAINT), 0.1, 10))
+        camera = replace(camera, shot_gain=camera.shot_gain * gain**2, read_noise=camera.read_noise * gain)
+        found = estimate(simulate(clean, camera, rng)[0])
+    return float(np.sum((_features(found) - _features(wanted)) ** 2)), camera
+
+
+def _features(noise: NoiseEstimate) -> NDArray[np.float64]:
+    """Levels and reaches, as logarithms: a factor is a factor, whichever way."""
+    return np.log(np.maximum(np.array(astuple(noise), np.float64), _FAINT))
+
+
+def _window(pixels: NDArray[np.generic], side: int, rng: np.random.Generator) -> Picture:
+    """A part of (H, W, C) pixels at a random place, at most `side` in height and width, as (h, w, 3) in [0, 1]."""
+    y, x = (int(rng.integers(max(length - side, 0) + 1)) for length in pixels.shape[:2])
+    part = to_unit(pixels[y : y + side, x : x + side])  # pyright: ignore[reportArgumentType]
+    return np.ascontiguousarray(np.broadcast_to(part, (*part.shape[:2], 3)))
+
+
+def _same_part(noisy: Picture, clean: Picture, rng: np.random.Generator) -> tuple[Picture, Picture]:
+    y, x = (int(rng.integers(max(length - _LOOK, 0) + 1)) for length in noisy.shape[:2])
+    where = (slice(y, y + _LOOK), slice(x, x + _LOOK))
+    return noisy[where], clean[where]
+
+
+def _reduced(picture: Picture, smallest: int) -> Picture:
+    """Half the size, which halves what noise was left, where that is large enough to train on."""
+    import cv2
+
+    height, width = picture.shape[:2]
+    if min(height, width) < 2 * smallest:
+        return picture
+    return np.asarray(cv2.resize(picture, (width // 2, height // 2), interpolation=cv2.INTER_AREA), np.float32)
