@@ -82,7 +82,9 @@ class TrainFlags:
     ] = None
     teacher_cache_megabytes: Annotated[
         int | None,
-        typer.Option("--teacher-cache", help="Teachers' outputs kept on the disk, in megabytes. Default: 10000."),
+        typer.Option(
+            "--teacher-cache", help="Teachers' outputs kept in nsp's own folder, in megabytes. Default: 10000."
+        ),
     ] = None
     batch: Annotated[int | None, typer.Option("--batch", help="Photos in a step, over all processes.")] = None
     patch: Annotated[int | None, typer.Option("--patch", help="Side of a crop in pixels.")] = None

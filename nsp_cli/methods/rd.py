@@ -5,8 +5,8 @@ Examples
     phases, the same photo turned and flipped, several teachers. All serve alike.
 Loss
     Σ_k |student(y) − T̃_k|, means. The pixels of each photo are split at random into K equal sets, the same for all
-    channels; T̃_k is T_k *recharged*: set k has the noisy photo's own pixels. Teachers that are blind lose detail, which
-    is still there in y; its noise is of zero mean, and the student cannot predict it where others do not show it.
+    channels; T̃_k is T_k *recharged*: set k has the noisy photo's own pixels. Teachers that are blind lose detail. At
+    each pixel one target of K has the photo's own, detail and noise together, and K − 1 say what the teachers saw.
 Test time
     One pass over the whole photo.
 """

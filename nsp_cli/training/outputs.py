@@ -57,13 +57,13 @@ class OutputCache:
             with suppress(OSError):  # another process removed it
                 status = path.stat()
                 found.append((status.st_mtime_ns, status.st_size, path))
-        total = sum(bytes for _, bytes, _ in found)
-        for _, bytes, path in sorted(found):
+        total = sum(length for _, length, _ in found)
+        for _, length, path in sorted(found):
             if total + size <= self.limit:
                 return
             with suppress(OSError):  # Windows keeps a file that is mapped
                 path.unlink()
-                total -= bytes
+                total -= length
 
 
 def _read(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> Pixels | None:

@@ -27,7 +27,7 @@ from nsp_cli.training.outputs import OutputCache
 from nsp_cli.version import __version__
 
 _FEWEST = 4
-"""Views of a teacher whose method has fewer of its own: three turns are as good as three teachers."""
+"""Views of a teacher whose method has fewer of its own: of a turned photo the same weights make something else."""
 
 _TURNS = 8
 
