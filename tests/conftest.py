@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Before torch is imported, and for the processes that tests start: tiny work on many threads is slower than on one.
@@ -42,6 +42,14 @@ def save_tiny(target: Path, **method_args: object) -> Path:
     """Write tiny weights and give their path; keywords are NSP's settings."""
     save_model(tiny_network(), ModelSpec("dbsn", TINY, "nsp", {"strategy": "canonical", **method_args}), target)
     return target
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a test keeps for later runs does not end up in the home of the person who runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NSP_HOME", str(tmp_path_factory.mktemp("nsp-home")))
+        yield
 
 
 @pytest.fixture

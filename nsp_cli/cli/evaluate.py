@@ -58,6 +58,7 @@ def evaluate(
     strength: options.Strength = "100",
     luma: options.Luma = 100,
     chroma: options.Chroma = 100,
+    blind: options.Blind = None,
     tile: options.Tile = 0,
     device: options.Device = "auto",
     precision: options.Precision = Precision.AUTO,
@@ -87,7 +88,8 @@ def evaluate(
     if submission is not None:
         raise UsageError("--submission goes with --dataset.")
     pairs = evaluation.find_pairs(noisy, clean)
-    ready = load_backend(model, device=device, precision=precision, backend=backend)
+    chosen = options.wanted_settings(blind)
+    ready = load_backend(model, device=device, precision=precision, backend=backend, settings=chosen)
     rows: dict[str, _Figures] = {}
     failures: list[str] = []
     with progress(len(pairs), "pairs", quiet=quiet or as_json) as reporter:

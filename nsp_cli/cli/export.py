@@ -18,6 +18,7 @@ def export(
     task: Annotated[
         Task, typer.Option("--task", help="What the file does: denoise, or one of sr's modes.")
     ] = Task.DENOISE,
+    blind: options.Blind = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -28,5 +29,5 @@ def export(
         raise UsageError(f"The file to write must end in .onnx, got {target.name}.")
     if target.exists() and not overwrite:
         raise UsageError(f"{target} exists already; use --overwrite, or another name.")
-    worst = api.export(model, target, task, overwrite=overwrite)
+    worst = api.export(model, target, task, settings=options.wanted_settings(blind), overwrite=overwrite)
     err.print(f"{target}: {target.stat().st_size / 1e6:.1f} MB, differs from torch by {worst:.1e} at most")

@@ -45,6 +45,15 @@ Tile = Annotated[int, typer.Option("-t", "--tile", help="Side of a tile in pixel
 Device = Annotated[str, typer.Option("--device", envvar="NSP_DEVICE", help="auto, cuda, mps or cpu.")]
 Precision = Annotated[spec.Precision, typer.Option("--precision", help="Number format of the network.")]
 Backend = Annotated[Backends, typer.Option("--backend", help="Runtime; the model's file decides by itself.")]
+Blind = Annotated[
+    int | None,
+    typer.Option(
+        "--blind",
+        min=0,
+        max=5,
+        help="For models with a blind spot to choose: k, which hides (2k − 1)² pixels; 0: none.",
+    ),
+]
 Strength = Annotated[
     str,
     typer.Option(
@@ -91,6 +100,11 @@ Photos = Annotated[
         show_default=False,
     ),
 ]
+
+
+def wanted_settings(blind: int | None) -> dict[str, int]:
+    """What a command says of the method's settings at run time."""
+    return {} if blind is None else {"blind": blind}
 
 
 def wanted_looks(strength: str, luma: float, chroma: float) -> Wanted:

@@ -36,6 +36,7 @@ class PhotoFlags:
     strength: options.Strength = "100"
     luma: options.Luma = 100
     chroma: options.Chroma = 100
+    blind: options.Blind = None
     tile: options.Tile = 0
     recursive: options.Recursive = False
     format: options.Format = None
@@ -60,7 +61,8 @@ class PhotoFlags:
         from nsp_cli.api import load_backend
 
         device = team.own_device(self.device, self.model)
-        return load_backend(self.model, task, device=device, precision=self.precision, backend=self.backend)
+        kind = {"device": device, "precision": self.precision, "backend": self.backend}
+        return load_backend(self.model, task, **kind, settings=options.wanted_settings(self.blind))
 
     def batching(self) -> Batching:
         chosen = Filter(self.include or (), self.exclude or ())
@@ -128,6 +130,7 @@ def _run(photos: list[str], flags: PhotoFlags, task: Task, opened: Callable[[], 
         flags.model,
         task,
         **said,
+        **options.wanted_settings(flags.blind),
         tile=flags.tile,
         device=flags.device,
         precision=flags.precision,

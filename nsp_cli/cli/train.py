@@ -5,75 +5,124 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nsp_cli.cli import options
+from nsp_cli.cli.choices import Choices, parse_set
 from nsp_cli.cli.console import err, progress
+from nsp_cli.cli.flags import takes
 from nsp_cli.errors import NoInputError, UsageError
 from nsp_cli.spec import Precision
 
 if TYPE_CHECKING:
-    from nsp_cli.training import Progress, TrainSettings
-
-SCRATCH = "scratch"
+    from nsp_cli.training import Job, Progress, TrainSettings
 
 
-def train(
-    context: typer.Context,
-    photos: Annotated[
-        list[Path] | None, typer.Argument(help="Noisy photos, or folders of them (searched to the bottom).")
-    ] = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="The weights to write.")] = Path("nsp.safetensors"),
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run of this --output, same settings.")
-    ] = False,
+@dataclass(frozen=True)
+class TrainFlags:
+    """All flags of `nsp train`, in the order of its help; None leaves a choice to the preset."""
+
+    output: Annotated[Path, typer.Option("-o", "--output", help="The weights to write.")] = Path("nsp.safetensors")
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run of this --output, same settings.")] = (
+        False
+    )
     method: Annotated[
         str | None,
-        typer.Option("--method", help="nsp, or simulated: from clean photos with simulated noise. Default: nsp."),
-    ] = None,
-    preset: Annotated[
-        str, typer.Option("--preset", help="photographer, or paper: the method as published.")
-    ] = "photographer",
+        typer.Option(
+            "--method",
+            help="nsp; apr; rd: from --teacher models; simulated: from clean photos. Default: nsp, or that of --from.",
+        ),
+    ] = None
+    preset: Annotated[str, typer.Option("--preset", help="photographer, or paper: the method as published.")] = (
+        "photographer"
+    )
     start: Annotated[
         str | None,
         typer.Option(
             "--from",
             help="Weights to start from, or 'scratch'. Default: those that ship, unless a flag changes the network.",
         ),
-    ] = None,
-    minutes: Annotated[float | None, typer.Option("--minutes", help="Budget in minutes of training.")] = None,
-    steps: Annotated[int | None, typer.Option("--steps", help="Budget in steps.")] = None,
+    ] = None
+    minutes: Annotated[float | None, typer.Option("--minutes", help="Budget in minutes of training.")] = None
+    steps: Annotated[int | None, typer.Option("--steps", help="Budget in steps.")] = None
     pairs: Annotated[
         tuple[Path, Path] | None,
         typer.Option("--pairs", help="Folders NOISY CLEAN: their PSNR is shown, and decides nothing."),
-    ] = None,
+    ] = None
     strategy: Annotated[
         str | None,
         typer.Option("--strategy", help="Pairs: canonical, or NSP's random, sorted, intersected, consecutive."),
+    ] = None
+    stride: Annotated[int | None, typer.Option("--stride", help="s, the side of NSP's cells.")] = None
+    targets: Annotated[int | None, typer.Option("--targets", help="n, targets in a cell.")] = None
+    inputs: Annotated[int | None, typer.Option("--inputs", help="Inputs used for each target; 0: all.")] = None
+    scale: Annotated[int | None, typer.Option("--scale", help="t, the factor from input to target.")] = None
+    network: Annotated[str | None, typer.Option("--network", help="dbsn, atbsn, unet or resunet.")] = None
+    width: Annotated[int | None, typer.Option("--width", help="Feature channels.")] = None
+    depth: Annotated[int | None, typer.Option("--depth", help="Residual modules in a branch.")] = None
+    residual: Annotated[bool | None, typer.Option("--residual/--no-residual", help="Blind residual.")] = None
+    others: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any other setting of the method or the network; repeatable."),
+    ] = None
+    teachers: Annotated[
+        list[str] | None,
+        typer.Option("--teacher", metavar="MODEL", help="A model to learn from, as of -m; repeatable."),
+    ] = None
+    teacher_views: Annotated[
+        int | None,
+        typer.Option(
+            "--teacher-views",
+            help="Targets that each teacher gives: its own (blind shifts, phases), then these of the photo turned and "
+            "flipped. Default: its own, four at least.",
+        ),
+    ] = None
+    teacher_cache_megabytes: Annotated[
+        int | None,
+        typer.Option(
+            "--teacher-cache", help="Teachers' outputs kept in nsp's own folder, in megabytes. Default: 10000."
+        ),
+    ] = None
+    batch: Annotated[int | None, typer.Option("--batch", help="Photos in a step, over all processes.")] = None
+    patch: Annotated[int | None, typer.Option("--patch", help="Side of a crop in pixels.")] = None
+    lr: Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")] = None
+    seed: Annotated[int | None, typer.Option("--seed")] = None
+    save_every: Annotated[int | None, typer.Option("--save-every", help="Steps between saved states.")] = None
+    cache_megabytes: Annotated[int | None, typer.Option("--cache", help="Decoded photos kept, in megabytes.")] = None
+    compile: Annotated[bool | None, typer.Option("--compile/--no-compile", help="torch.compile the network.")] = None
+    device: options.Device = "auto"
+    precision: Annotated[Precision | None, typer.Option("--precision")] = None
+    quiet: options.Quiet = False
+    verbose: options.Verbose = False
+
+    def choices(self) -> Choices:
+        """What was said of the run's settings. Raises `UsageError`, `ModelError`."""
+        run = {
+            name: getattr(self, name)
+            for name in (
+                "batch", "patch", "lr", "seed", "save_every", "compile",
+                "cache_megabytes", "teacher_views", "teacher_cache_megabytes",
+            )
+        }  # fmt: skip
+        run["precision"] = self.precision and str(self.precision)
+        run["teachers"] = self.teachers and _files(self.teachers)
+        names = ("strategy", "stride", "targets", "inputs", "scale", "width", "depth", "residual")
+        own = _given({name: getattr(self, name) for name in names}) | parse_set(self.others or [])
+        return Choices(self.method, self.preset, self.start, self.network, self.steps, self.minutes, _given(run), own)
+
+
+@takes(TrainFlags)
+def train(
+    context: typer.Context,
+    photos: Annotated[
+        list[Path] | None, typer.Argument(help="Noisy photos, or folders of them (searched to the bottom).")
     ] = None,
-    stride: Annotated[int | None, typer.Option("--stride", help="s, the side of NSP's cells.")] = None,
-    targets: Annotated[int | None, typer.Option("--targets", help="n, targets in a cell.")] = None,
-    inputs: Annotated[int | None, typer.Option("--inputs", help="Inputs used for each target; 0: all.")] = None,
-    scale: Annotated[int | None, typer.Option("--scale", help="t, the factor from input to target.")] = None,
-    network: Annotated[str | None, typer.Option("--network", help="dbsn, unet or resunet.")] = None,
-    width: Annotated[int | None, typer.Option("--width", help="Feature channels.")] = None,
-    depth: Annotated[int | None, typer.Option("--depth", help="Residual modules in a branch.")] = None,
-    residual: Annotated[bool | None, typer.Option("--residual/--no-residual", help="Blind residual.")] = None,
-    batch: Annotated[int | None, typer.Option("--batch", help="Photos in a step, over all processes.")] = None,
-    patch: Annotated[int | None, typer.Option("--patch", help="Side of a crop in pixels.")] = None,
-    lr: Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed")] = None,
-    save_every: Annotated[int | None, typer.Option("--save-every", help="Steps between saved states.")] = None,
-    cache_megabytes: Annotated[int | None, typer.Option("--cache", help="Decoded photos kept, in megabytes.")] = None,
-    compile: Annotated[bool | None, typer.Option("--compile/--no-compile", help="torch.compile the network.")] = None,
-    device: options.Device = "auto",
-    precision: Annotated[Precision | None, typer.Option("--precision")] = None,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    *,
+    flags: TrainFlags,
 ) -> None:
     """Train or fine-tune on noisy photos; no clean photos are needed.
 
@@ -84,51 +133,50 @@ def train(
 
     # torchrun starts this command several times: one of them speaks, and looks after the files.
     leads = os.environ.get("RANK", "0") == "0"
-    quiet = quiet or not leads
-    folder = output.with_suffix(".run")
+    folder = flags.output.with_suffix(".run")
     found = find_photos(photos or [])
-    if resume:
+    if flags.resume:
         _refuse_settings(context)
         settings, begin = training.saved_settings(folder), None
     else:
         if leads:
-            _refuse_overwriting(output, folder)
-        method_args = {"strategy": strategy, "stride": stride, "targets": targets, "inputs": inputs, "scale": scale}
-        network_args = {"width": width, "depth": depth, "residual": residual}
-        given = {
-            "network": network, "batch": batch, "patch": patch, "lr": lr, "seed": seed, "compile": compile,
-            "save_every": save_every, "cache_megabytes": cache_megabytes, "precision": precision and str(precision),
-        }  # fmt: skip
-        settings = training.find_preset(method or "nsp", preset).with_budget(steps, minutes)
-        own_network = (
-            preset != training.PHOTOGRAPHER
-            or method is not None
-            or any(v is not None for v in (network, scale, *network_args.values()))
-        )
-        begin = _starting_weights(start, own_network)
-        if begin is not None:
-            settings = _like(settings, begin)
-        settings = _override(settings, given, method_args, network_args)
-        if settings.method_args.get("strategy") == "canonical" and (stride, targets) != (None, None):
-            raise UsageError("--stride and --targets are of NSP's own pairs; choose them with --strategy consecutive.")
+            _refuse_overwriting(flags.output, folder)
+        settings, begin = flags.choices().settle()
     job = training.Job(
         photos=found,
-        target=output,
+        target=flags.output,
         folder=folder,
         start=begin,
-        pairs=find_pairs(*pairs) if pairs else (),
-        device=device,
-        resume=resume,
+        pairs=find_pairs(*flags.pairs) if flags.pairs else (),
+        device=flags.device,
+        resume=flags.resume,
         stop=_stop_on_interrupt(),
     )
+    _run(settings, job, quiet=flags.quiet or not leads)
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _files(names: list[str]) -> tuple[str, ...]:
+    """Where the models are, so that a run can be resumed from another folder. Raises `ModelError`."""
+    from nsp_cli import models
+
+    return tuple(str(models.resolve(name).absolute()) for name in names)
+
+
+def _run(settings: TrainSettings, job: Job, *, quiet: bool) -> None:
+    """Train, and say before and after what is what."""
     if not quiet:
-        err.print(f"{len(found)} photos, {begin.name if begin else 'new weights'}, files of the run in {folder}")
+        begin = job.start.name if job.start else "new weights"
+        err.print(f"{len(job.photos)} photos, {begin}, files of the run in {job.folder}")
     stopped = _watched(settings, job, quiet)
     if stopped:
-        err.print(f"Stopped; go on with: nsp train … -o {output} --resume")
+        err.print(f"Stopped; go on with: nsp train … -o {job.target} --resume")
         raise typer.Exit(130)
     if not quiet:
-        err.print(f"{output} is written; use it with: nsp denoise -m {output} IN OUT")
+        err.print(f"{job.target} is written; use it with: nsp denoise -m {job.target} IN OUT")
 
 
 def find_photos(paths: list[Path]) -> list[Path]:
@@ -148,7 +196,7 @@ def find_photos(paths: list[Path]) -> list[Path]:
     return sorted(found)
 
 
-def _watched(settings: TrainSettings, job: Any, quiet: bool) -> bool:
+def _watched(settings: TrainSettings, job: Job, quiet: bool) -> bool:
     """Train under a progress display; True if the run was stopped before its end."""
     from nsp_cli import training
 
@@ -167,44 +215,13 @@ def _watched(settings: TrainSettings, job: Any, quiet: bool) -> bool:
     return bool(job.stop())
 
 
-def _starting_weights(start: str | None, own_network: bool) -> Path | None:
-    from nsp_cli import models
-
-    if start == SCRATCH or (start is None and own_network):
-        return None
-    return models.resolve(start)
-
-
-def _like(settings: TrainSettings, weights: Path) -> TrainSettings:
-    """Settings for fine-tuning: network and method of the weights, and a third of the learning rate."""
-    from nsp_cli.checkpoint import load_model
-
-    _, spec = load_model(weights)
-    return replace(
-        settings,
-        network=spec.network,
-        network_args={k: v for k, v in spec.network_args.items() if k != "scale"},
-        method=spec.method,
-        method_args=dict(spec.method_args),
-        lr=settings.lr / 3,
-    )
-
-
-def _override(
-    settings: TrainSettings, given: Mapping[str, Any], method_args: Mapping[str, Any], network_args: Mapping[str, Any]
-) -> TrainSettings:
-    def said(values: Mapping[str, Any]) -> dict[str, Any]:
-        return {key: value for key, value in values.items() if value is not None}
-
-    return replace(
-        settings,
-        **said(given),
-        method_args={**settings.method_args, **said(method_args)},
-        network_args={**settings.network_args, **said(network_args)},
-    )
-
-
-_FLAGS = {"start": "--from", "cache_megabytes": "--cache"}
+_FLAGS = {
+    "start": "--from",
+    "cache_megabytes": "--cache",
+    "others": "--set",
+    "teachers": "--teacher",
+    "teacher_cache_megabytes": "--teacher-cache",
+}
 _WITH_RESUME = {"photos", "output", "resume", "pairs", "device", "quiet", "verbose"}
 
 

@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from inspect import signature
 from typing import Any
 
 from nsp_cli.errors import ModelError
+from nsp_cli.methods.apr import APR
 from nsp_cli.methods.base import Method, Pipeline
 from nsp_cli.methods.nsp import NSP, STRATEGIES
+from nsp_cli.methods.rd import RD
 from nsp_cli.methods.simulated import Simulated
 
-__all__ = ["METHODS", "STRATEGIES", "Method", "Pipeline", "build_method"]
+__all__ = ["METHODS", "STRATEGIES", "Method", "Pipeline", "build_method", "settings_of"]
 
 METHODS: dict[str, Callable[..., Method]] = {
     "nsp": NSP,
+    "apr": APR,
+    "rd": RD,
     "simulated": Simulated,
 }
 
 
+def settings_of(name: str) -> dict[str, Any]:
+    """The settings of a method, each with its default. Raises `ModelError` for an unknown name."""
+    _check(name)
+    return {key: setting.default for key, setting in signature(METHODS[name]).parameters.items()}
+
+
 def build_method(name: str, arguments: Mapping[str, Any]) -> Method:
     """Make a method from its settings. Raises `ModelError` for an unknown name or settings that it does not have."""
-    if name not in METHODS:
-        raise ModelError(f"There is no method '{name}'; nsp has {', '.join(METHODS)}.")
+    _check(name)
     try:
         return METHODS[name](**arguments)
     except TypeError as error:
         raise ModelError(f"The method '{name}' does not take these settings: {error}.") from error
+
+
+def _check(name: str) -> None:
+    if name not in METHODS:
+        raise ModelError(f"There is no method '{name}'; nsp has {', '.join(METHODS)}.")

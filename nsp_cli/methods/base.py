@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,6 +22,10 @@ SMALLEST = 8
 """Pixels along a side of what a network is given: smaller photos are padded, so that it has neighbours to look at."""
 
 
+ONE_VIEW: Sequence[Mapping[str, Any]] = ({},)
+"""Of a method whose weights give one answer."""
+
+
 class Pipeline(Protocol):
     """A module that takes photos (N, C, H, W) in [0, 1] of any size, and says how they may be cut into tiles."""
 
@@ -38,6 +42,9 @@ class Method(Protocol):
     smallest_patch : side of the smallest training patch in pixels
     network_args : the arguments that the method prescribes to its network, such as NSP's scale
     wants_clean : whether it learns from clean photos, to which it adds noise of its own
+    wants_teachers : whether it learns from what other models make of the photos: a crop has their outputs after its own
+        channels, (P, P, 3·(1 + K)) for K of them
+    views : settings with which the same weights give other answers, equally good ones, for a student to learn from
     """
 
     @property
@@ -48,6 +55,12 @@ class Method(Protocol):
 
     @property
     def wants_clean(self) -> bool: ...
+
+    @property
+    def wants_teachers(self) -> bool: ...
+
+    @property
+    def views(self) -> Sequence[Mapping[str, Any]]: ...
 
     def shoot(self, crop: Crop, rng: np.random.Generator) -> Crop:
         """Make an example of a photo's crop (P, P, 3): what the network sees first, then other planes of the loss's."""
@@ -66,6 +79,11 @@ class SelfSupervised:
     """The part of `Method` that is the same for methods which learn from noisy photos alone."""
 
     wants_clean = False
+    wants_teachers = False
+
+    @property
+    def views(self) -> Sequence[Mapping[str, Any]]:
+        return ONE_VIEW
 
     @property
     def network_args(self) -> Mapping[str, Any]:

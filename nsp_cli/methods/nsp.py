@@ -14,7 +14,9 @@ Test time
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -23,7 +25,7 @@ from nsp_cli.errors import ModelError, UsageError
 from nsp_cli.methods.base import SMALLEST, SelfSupervised
 from nsp_cli.networks import Network, as_network
 from nsp_cli.ops.cells import Strategy, gather_cells, partition
-from nsp_cli.ops.padding import pad_to_multiple
+from nsp_cli.ops.padding import cut_to_multiple, pad_to_multiple
 from nsp_cli.ops.pd import pd_merge, pd_split
 from nsp_cli.spec import PipelineSpec, Task
 
@@ -43,6 +45,7 @@ class NSP(SelfSupervised):
     strategy : one of `STRATEGIES`
     inputs : how many of the s² − n·t² inputs of a cell a step uses, 0 for all
     canonical_strides : the values of h to draw from (canonical pairs)
+    phase : at test time, the one sub-image of the t² to predict from (numbered as in `ops.pd`); None: the mean of all
     """
 
     scale: int = 2
@@ -51,17 +54,25 @@ class NSP(SelfSupervised):
     strategy: str = "consecutive"
     inputs: int = 0
     canonical_strides: tuple[int, ...] = (2, 3)
+    phase: int | None = None
 
     def __post_init__(self) -> None:
         if self.strategy not in STRATEGIES:
             raise UsageError(f"The strategy must be one of {', '.join(STRATEGIES)}, got '{self.strategy}'.")
         if self.strategy == CANONICAL and (self.scale != 2 or min(self.canonical_strides) < 1):
             raise UsageError("Canonical pairs need t = 2 and strides h of at least 1.")
+        if self.phase is not None and not 0 <= self.phase < self.scale**2:
+            raise UsageError(f"A phase must be from 0 to {self.scale**2 - 1}, got {self.phase}.")
         object.__setattr__(self, "canonical_strides", tuple(self.canonical_strides))  # JSON gives a list
 
     @property
     def network_args(self) -> dict[str, int]:
         return {"scale": self.scale}
+
+    @property
+    def views(self) -> tuple[Mapping[str, Any], ...]:
+        """Each of the t² predictions by itself."""
+        return tuple({"phase": phase} for phase in range(self.scale**2))
 
     @property
     def smallest_patch(self) -> int:
@@ -107,6 +118,8 @@ class NSP(SelfSupervised):
     def loss(self, network: nn.Module, batch: Tensor, generator: Generator) -> Tensor:
         """The mean L1 of a batch of noisy photos (B, C, P, P) in [0, 1], a scalar."""
         inputs, targets = self.pairs(batch, generator)
+        multiple = as_network(network).multiple
+        inputs, targets = cut_to_multiple(inputs, multiple), cut_to_multiple(targets, multiple * self.scale)
         shape = inputs.shape[:2]
         inputs = inputs.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         outputs = network(inputs).unflatten(0, shape)
@@ -127,13 +140,15 @@ class NSPPipeline(nn.Module):
         super().__init__()
         self.network = network
         self.task = task
-        self.stride = settings.scale
+        self.stride, self.phase = settings.scale, settings.phase
+        if self.phase is not None and task is not Task.DENOISE:
+            raise ModelError(f"One phase alone denoises and does not enlarge, so it has no '{task}'.")
         self.canonical = settings.strategy == CANONICAL
         described = as_network(network)
         if described.scale != settings.scale:
             raise ModelError(f"NSP with t = {settings.scale} needs a network of that scale, got {described.scale}.")
         self.spec = self._describe(described, channels)
-        self.smallest = SMALLEST * self.spec.multiple
+        self.smallest = SMALLEST * self.stride
 
     def _describe(self, network: Network, channels: int) -> PipelineSpec:
         t = self.stride
@@ -142,7 +157,7 @@ class NSPPipeline(nn.Module):
         reach = network.radius * split
         if self.task is Task.SHUFFLE_DENOISE:  # the second pass reaches as far, in pixels of half the size
             reach += network.radius
-        halo = max(reach + t, SMALLEST * multiple)
+        halo = max(reach + t, SMALLEST * t)
         passes = {Task.DIRECT: t * t, Task.SHUFFLE_DENOISE: t * t}.get(self.task, 1)
         return PipelineSpec(
             task=str(self.task),
@@ -159,6 +174,8 @@ class NSPPipeline(nn.Module):
         return out[..., : self.spec.scale * h, : self.spec.scale * w]
 
     def _run(self, photo: Tensor) -> Tensor:
+        if self.phase is not None:
+            return self._prediction(photo, self.phase)
         if self.task is Task.DENOISE:
             return self._predictions(photo).mean(1)
         if self.task is Task.DIRECT:
@@ -175,6 +192,13 @@ class NSPPipeline(nn.Module):
         corners = torch.cat([turned[..., ::t, ::t] for turned in _flips(photo)])
         return torch.stack(_unflip(self.network(corners), n), 1)
 
+    def _prediction(self, photo: Tensor, phase: int) -> Tensor:
+        """The full-size prediction of one sub-image, (N, C, H, W)."""
+        t = self.stride
+        if not self.canonical:
+            return self.network(photo[..., phase // t :: t, phase % t :: t])
+        return _flip(self.network(_flip(photo, phase)[..., ::t, ::t]), phase)
+
     def _direct(self, photo: Tensor) -> Tensor:
         if not self.canonical:
             return self.network(photo)
@@ -184,10 +208,15 @@ class NSPPipeline(nn.Module):
 
 def _flips(photo: Tensor) -> list[Tensor]:
     """The photo, flipped so that phase (a, b) of its 2×2 cells becomes phase (0, 0), for ab = 00, 01, 10, 11."""
-    return [photo, photo.flip(-1), photo.flip(-2), photo.flip(-2, -1)]
+    return [_flip(photo, phase) for phase in range(4)]
 
 
 def _unflip(batch: Tensor, n: int) -> list[Tensor]:
     """Undo `_flips` on its concatenation of four times n photos."""
-    a, b, c, d = batch.split(n)
-    return [a, b.flip(-1), c.flip(-2), d.flip(-2, -1)]
+    return [_flip(part, phase) for phase, part in enumerate(batch.split(n))]
+
+
+def _flip(photo: Tensor, phase: int) -> Tensor:
+    """Bring a phase of the 2×2 cells to their corner, or back again."""
+    sides = ((), (-1,), (-2,), (-2, -1))[phase]
+    return photo.flip(sides) if sides else photo

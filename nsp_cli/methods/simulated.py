@@ -28,7 +28,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Generator, Tensor, nn
 
-from nsp_cli.methods.base import Crop, PlainPipeline
+from nsp_cli.methods.base import ONE_VIEW, Crop, PlainPipeline
+from nsp_cli.networks import as_network
+from nsp_cli.ops.padding import cut_to_multiple
 from nsp_cli.simulation import Camera, decode_srgb, encode_srgb, random_camera, simulate
 from nsp_cli.spec import Task
 
@@ -53,6 +55,8 @@ class Simulated:
     own: float = 0.7
 
     wants_clean = True
+    wants_teachers = False
+    views = ONE_VIEW
 
     @property
     def smallest_patch(self) -> int:
@@ -88,6 +92,7 @@ class Simulated:
 
     def loss(self, network: nn.Module, batch: Tensor, generator: Generator) -> Tensor:  # noqa: ARG002
         """(B, 3 + 3·t², p, p) in [0, 1] → scalar."""
+        batch = cut_to_multiple(batch, as_network(network).multiple)
         noisy, target = batch[:, :3], F.pixel_shuffle(batch[:, 3:], self.scale)
         output = network(noisy.contiguous(memory_format=torch.channels_last))
         base = F.interpolate(noisy, scale_factor=self.scale) if self.scale > 1 else noisy

@@ -7,15 +7,17 @@ Every network says of itself what tiling needs: `scale` (t), `radius` (of its re
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from inspect import signature
 from typing import Any, Protocol, cast
 
 from torch import Tensor, nn
 
 from nsp_cli.errors import ModelError
+from nsp_cli.networks.atbsn import ATBSN
 from nsp_cli.networks.dbsn import DBSN
 from nsp_cli.networks.unet import ResUNet, UNet
 
-__all__ = ["NETWORKS", "Network", "build_network"]
+__all__ = ["NETWORKS", "Network", "arguments_of", "build_network"]
 
 
 class Network(Protocol):
@@ -31,19 +33,30 @@ class Network(Protocol):
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "dbsn": DBSN,
+    "atbsn": ATBSN,
     "unet": UNet,
     "resunet": ResUNet,
 }
 
 
+def arguments_of(name: str) -> dict[str, Any]:
+    """The arguments of a network, each with its default. Raises `ModelError` for an unknown name."""
+    _check(name)
+    return {key: argument.default for key, argument in signature(NETWORKS[name]).parameters.items()}
+
+
 def build_network(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     """Make an untrained network. Raises `ModelError` for an unknown name or arguments that it does not take."""
-    if name not in NETWORKS:
-        raise ModelError(f"There is no network '{name}'; nsp has {', '.join(NETWORKS)}.")
+    _check(name)
     try:
         return NETWORKS[name](**arguments)
     except TypeError as error:
         raise ModelError(f"The network '{name}' does not take these arguments: {error}.") from error
+
+
+def _check(name: str) -> None:
+    if name not in NETWORKS:
+        raise ModelError(f"There is no network '{name}'; nsp has {', '.join(NETWORKS)}.")
 
 
 def as_network(module: nn.Module) -> Network:

@@ -1,9 +1,11 @@
-"""Padding at the right and the bottom, so that a photo's sides become multiples of a stride."""
+"""Padding or cutting at the right and the bottom, so that a photo's sides become multiples of a stride."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+from nsp_cli.errors import UsageError
 
 
 def pad_to_multiple(photo: Tensor, multiple: int, smallest: int = 1) -> Tensor:
@@ -24,3 +26,20 @@ def _reflected(side: int, multiple: int, smallest: int, device: torch.device) ->
     period = torch.full((1,), torch.sym_max(2 * (side - 1), 1), dtype=torch.long, device=device)
     index = torch.arange(padded, device=device) % period
     return torch.minimum(index, period - index)
+
+
+def cut_to_multiple(photo: Tensor, multiple: int) -> Tensor:
+    """Cut (…, H, W) at the right and the bottom until both sides are multiples of `multiple`; for training.
+
+    Raises
+    ------
+    UsageError : nothing would be left
+    """
+    h, w = (side // multiple * multiple for side in photo.shape[-2:])
+    if not h or not w:
+        height, width = photo.shape[-2:]
+        raise UsageError(
+            f"The network needs inputs of at least {multiple}x{multiple} pixels, and this --patch gives it "
+            f"{height}x{width}; use a larger --patch."
+        )
+    return photo[..., :h, :w]

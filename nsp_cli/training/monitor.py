@@ -15,7 +15,7 @@ from nsp_cli.evaluation import psnr
 from nsp_cli.image import Frame, from_unit, read_srgb, to_unit, write
 from nsp_cli.methods import Method
 from nsp_cli.spec import Task
-from nsp_cli.training.photos import NoisyPhotos
+from nsp_cli.training.photos import NoisyPhotos, Open
 from nsp_cli.training.settings import TrainSettings
 
 _CROP = 256
@@ -31,6 +31,7 @@ class Monitor:
     training : the photos that are trained on: the preview shows them where none can be held out
     held : noisy photos that are not trained on, or none
     pairs : (noisy, clean) files, or none
+    open : see `NoisyPhotos`
     """
 
     def __init__(
@@ -41,14 +42,15 @@ class Monitor:
         pairs: Sequence[tuple[Path, Path]],
         settings: TrainSettings,
         method: Method,
+        open: Open,
     ) -> None:
         self.previews = folder / "previews"
         self.previews.mkdir(parents=True, exist_ok=True)
         self.pairs = pairs
         self.writer = _scalar_writer(folder)
         self.method = method
-        self.held = _crops(held, settings, method)
-        self.shown = self.held if self.held is not None else _crops(training, settings, method)
+        self.held = _crops(held, settings, method, open)
+        self.shown = self.held if self.held is not None else _crops(training, settings, method, open)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():
@@ -76,7 +78,7 @@ class Monitor:
         network.train()
 
 
-def _crops(photos: Sequence[Path], settings: TrainSettings, method: Method) -> Tensor | None:
+def _crops(photos: Sequence[Path], settings: TrainSettings, method: Method, open: Open) -> Tensor | None:
     """Crops that stay the same over a run, or None where no photo can be used."""
     try:
         return NoisyPhotos(
@@ -87,6 +89,7 @@ def _crops(photos: Sequence[Path], settings: TrainSettings, method: Method) -> T
             seed=_HELD_SEED,
             cache_bytes=10**8,
             shoot=method.shoot,
+            open=open,
         )[0]
     except NoInputError:
         return None

@@ -25,23 +25,41 @@ _REUSE = 8
 """Steps after which the oldest photo of the pool makes room for the next one."""
 
 
+Layers = tuple[Pixels, ...]
+"""The photo, (H, W, 1 or 3) in its own depth, and perhaps other pictures of the same size that go with it."""
+
+Open = Callable[[Path], Layers]
+
+
+def open_alone(path: Path) -> Layers:
+    """A photo as training sees it: (H, W, 1 or 3) sRGB pixels, in their own depth as a rule. Raises `InputError`."""
+    return (read_srgb(path),)
+
+
 @dataclass
 class PhotoCache:
-    """Decoded photos up to `limit` bytes, the least recently used one leaves first."""
+    """Decoded photos up to `limit` bytes of memory, the least recently used one leaves first."""
 
     limit: int
-    _kept: OrderedDict[Path, Pixels] = field(default_factory=OrderedDict)
+    open: Open = open_alone
+    _kept: OrderedDict[Path, Layers] = field(default_factory=OrderedDict)
 
-    def get(self, path: Path) -> Pixels:
-        """The photo's (H, W, 3) sRGB pixels, in their own depth as a rule. Raises `InputError`."""
+    @property
+    def bytes(self) -> int:
+        """What is in memory: layers that are mapped from the disk are not."""
+        layers = (layer for kept in self._kept.values() for layer in kept)
+        return sum(layer.nbytes for layer in layers if not isinstance(layer, np.memmap))
+
+    def get(self, path: Path) -> Layers:
+        """Raises `InputError`."""
         if path in self._kept:
             self._kept.move_to_end(path)
             return self._kept[path]
-        pixels = read_srgb(path)
-        self._kept[path] = pixels
-        while len(self._kept) > 1 and sum(p.nbytes for p in self._kept.values()) > self.limit:
+        layers = self.open(path)
+        self._kept[path] = layers
+        while len(self._kept) > 1 and self.bytes > self.limit:
             self._kept.popitem(last=False)
-        return pixels
+        return layers
 
 
 Shoot = Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]]
@@ -65,12 +83,13 @@ class NoisyPhotos(Dataset[Tensor]):
         seed: int,
         cache_bytes: int,
         shoot: Shoot = lambda crop, _: crop,
+        open: Open = open_alone,
     ) -> None:
         if not paths:
             raise NoInputError("There is no photo to train on.")
         self.paths, self.patch, self.batch, self.steps, self.seed = list(paths), patch, batch, steps, seed
         self.shoot = shoot
-        self._cache = PhotoCache(cache_bytes)
+        self._cache = PhotoCache(cache_bytes, open)
         self._unusable: set[Path] = set()
 
     def __len__(self) -> int:
@@ -91,9 +110,10 @@ class NoisyPhotos(Dataset[Tensor]):
             seed=self.seed * world + rank,
             cache_bytes=self._cache.limit,
             shoot=self.shoot,
+            open=self._cache.open,
         )
 
-    def _photo(self, position: int) -> Pixels:
+    def _photo(self, position: int) -> Layers:
         """The photo at a place of the endless, shuffled list; the next usable one where that one is not."""
         for ahead in range(2 * len(self.paths)):
             epoch, index = divmod(position + ahead, len(self.paths))
@@ -101,12 +121,12 @@ class NoisyPhotos(Dataset[Tensor]):
             if path in self._unusable:
                 continue
             try:
-                pixels = self._cache.get(path)
+                layers = self._cache.get(path)
             except InputError as error:
                 self._pass_over(path, str(error))
                 continue
-            if min(pixels.shape[:2]) >= self.patch:
-                return pixels
+            if min(layers[0].shape[:2]) >= self.patch:
+                return layers
             self._pass_over(path, f"{path} is smaller than a patch of {self.patch} pixels.")
         raise NoInputError(f"None of the {len(self.paths)} photos can be used for training; try a smaller --patch.")
 
@@ -114,10 +134,11 @@ class NoisyPhotos(Dataset[Tensor]):
         self._unusable.add(path)
         warnings.warn(why, stacklevel=2)
 
-    def _crop(self, pixels: Pixels, rng: np.random.Generator) -> NDArray[np.float32]:
-        y, x = (int(rng.integers(side - self.patch + 1)) for side in pixels.shape[:2])
-        crop = to_unit(pixels[y : y + self.patch, x : x + self.patch])
-        crop = np.broadcast_to(crop, (self.patch, self.patch, 3))  # grey photos train as RGB
+    def _crop(self, layers: Layers, rng: np.random.Generator) -> NDArray[np.float32]:
+        side = self.patch
+        y, x = (int(rng.integers(whole - side + 1)) for whole in layers[0].shape[:2])
+        units = (to_unit(layer[y : y + side, x : x + side]) for layer in layers)
+        crop = np.concatenate([np.broadcast_to(unit, (side, side, 3)) for unit in units], 2)  # grey photos train as RGB
         crop = np.rot90(crop, int(rng.integers(4)))
         return np.ascontiguousarray(self.shoot(crop[:, ::-1] if rng.integers(2) else crop, rng))
 

@@ -25,6 +25,20 @@ class Preset:
         return replace(self.settings, steps=steps, minutes=minutes)
 
 
+_AS_APR_RD = TrainSettings(
+    steps=1,
+    batch=8,
+    lr=3e-4,
+    optimizer="adam",
+    weight_decay=0.0,
+    warmup=0,
+    schedule="cosine",
+    ema=0.0,
+    clip=0.0,
+)
+"""What APR and RD have in common as published (AAAI 2025)."""
+
+
 PRESETS: dict[str, dict[str, Preset]] = {
     "nsp": {
         PHOTOGRAPHER: Preset(
@@ -57,6 +71,26 @@ PRESETS: dict[str, dict[str, Preset]] = {
                 save_every=400,
             ),
             "NSP as published: DBSN of 3.75 M parameters, 750 epochs of 400 steps; for a GPU",
+        ),
+    },
+    "apr": {
+        PHOTOGRAPHER: Preset(
+            TrainSettings(method="apr", network="atbsn", network_args={"width": 16}, minutes=30.0, batch=4, patch=96),
+            "AT-BSN at a third of its width: 30 photos, no GPU, half an hour",
+        ),
+        "paper": Preset(
+            replace(_AS_APR_RD, method="apr", network="atbsn", steps=400_000, patch=256),
+            "APR as published: AT-BSN of 1.27 M parameters, 400,000 steps; for a GPU",
+        ),
+    },
+    "rd": {
+        PHOTOGRAPHER: Preset(
+            TrainSettings(method="rd", network="unet", minutes=30.0, batch=4, patch=128),
+            "the published student of 1.0 M parameters: 30 photos, no GPU, half an hour",
+        ),
+        "paper": Preset(
+            replace(_AS_APR_RD, method="rd", network="unet", steps=200_000, patch=128),
+            "RD as published: a U-Net of 1.0 M parameters, 200,000 steps; for a GPU",
         ),
     },
     "simulated": {

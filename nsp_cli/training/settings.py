@@ -27,6 +27,8 @@ class TrainSettings:
     seed : decides crops, pairs and initial weights
     save_every : steps between two states on the disk, with held-out loss and preview
     cache_megabytes : decoded photos that are kept
+    teachers, teacher_views : the models to learn from, names or paths; targets of each, see `teachers.find_teacher`
+    teacher_cache_megabytes : what teachers made of photos, kept on the disk for this and later runs
     """
 
     method: str = "nsp"
@@ -49,8 +51,12 @@ class TrainSettings:
     seed: int = 0
     save_every: int = 500
     cache_megabytes: int = 2000
+    teachers: tuple[str, ...] = ()
+    teacher_views: int = 0
+    teacher_cache_megabytes: int = 10_000
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "teachers", tuple(self.teachers))  # JSON gives a list
         if (self.steps is None) == (self.minutes is None):
             raise UsageError("Training needs a budget: either --steps or --minutes.")
         if (self.steps is not None and self.steps < 1) or (self.minutes is not None and self.minutes <= 0):

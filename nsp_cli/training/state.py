@@ -36,7 +36,7 @@ def learning_rate(settings: TrainSettings, step: int, progress: float) -> float:
 
 @dataclass
 class State:
-    """Where a run is: `step` done steps, `seconds` of training, which photos, and what changes with each step."""
+    """Where a run is: `step` done steps, `seconds` of training, which photos and teachers, and what steps change."""
 
     settings: TrainSettings
     network: nn.Module
@@ -45,6 +45,7 @@ class State:
     step: int = 0
     seconds: float = 0.0
     photos: str = ""
+    teachers: str = "[]"
 
     @property
     def progress(self) -> float:
@@ -69,6 +70,7 @@ class State:
             "step": str(self.step),
             "seconds": repr(self.seconds),
             "photos": self.photos,
+            "teachers": self.teachers,
         }
         # Tensors that share memory cannot be in one safetensors file.
         save_tensors({k: v.clone() for k, v in tensors.items()}, metadata, folder / _FILE)
@@ -86,7 +88,7 @@ class State:
                 moments.setdefault(int(index), {})[key] = value
             self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
             self.step, self.seconds = int(metadata["step"]), float(metadata["seconds"])
-            self.photos = metadata["photos"]
+            self.photos, self.teachers = metadata["photos"], metadata.get("teachers", "[]")
         except (KeyError, ValueError, RuntimeError) as error:
             raise ModelError(f"The run in {folder} cannot be continued: its state does not fit ({error}).") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import signal
 import time
@@ -19,14 +20,18 @@ from torch.utils.data import DataLoader
 from nsp_cli.backends.device import Precision, autocast, choose_device, choose_precision
 from nsp_cli.checkpoint import load_model, save_model
 from nsp_cli.errors import ModelError, NspError, UsageError
+from nsp_cli.image import read_srgb
 from nsp_cli.methods import Method, build_method
+from nsp_cli.models import home
 from nsp_cli.networks import build_network
 from nsp_cli.spec import ModelSpec
 from nsp_cli.training.distributed import Team, team
 from nsp_cli.training.monitor import Monitor
-from nsp_cli.training.photos import NoisyPhotos, hold_out
+from nsp_cli.training.outputs import OutputCache
+from nsp_cli.training.photos import NoisyPhotos, hold_out, open_alone
 from nsp_cli.training.settings import TrainSettings
 from nsp_cli.training.state import State, ema_of, learning_rate
+from nsp_cli.training.teachers import Lessons, Teacher, find_teacher, identities
 from nsp_cli.version import __version__
 
 _ENDLESS = 10**9
@@ -87,10 +92,12 @@ class _Run:
         if settings.patch < self.method.smallest_patch:
             raise UsageError(f"This method needs --patch of at least {self.method.smallest_patch}.")
         self.precision = choose_precision(device, Precision(settings.precision))
+        self.teachers = _find_teachers(settings, self.method)
         self.state = self._start()
         learner = mates.wrap(self.state.network)
         compiles = _helps_to_compile(device) if settings.compile is None else settings.compile
         self.learner: nn.Module = torch.compile(learner) if compiles else learner  # pyright: ignore
+        opened = self._lessons() if self.teachers else open_alone
         training, held = hold_out(job.photos)
         photos = NoisyPhotos(
             training,
@@ -100,13 +107,16 @@ class _Run:
             seed=settings.seed,
             cache_bytes=settings.cache_megabytes * 10**6,
             shoot=self.method.shoot,
+            open=opened,
         )
         self.photos = photos.share(mates.rank, mates.world)
-        self.monitor = Monitor(job.folder, training, held, job.pairs, settings, self.method) if mates.leads else None
+        self.monitor = (
+            Monitor(job.folder, training, held, job.pairs, settings, self.method, opened) if mates.leads else None
+        )
         self.generator = Generator(device)
 
     def _start(self) -> State:
-        settings, job = self.settings, self.job
+        settings, job, taught_by = self.settings, self.job, json.dumps(identities(self.teachers))
         torch.manual_seed(settings.seed)
         network = build_network(settings.network, {**settings.network_args, **self.method.network_args})
         if job.start is not None and not job.resume:
@@ -119,14 +129,21 @@ class _Run:
             state.load(job.folder)
             if state.photos != _named(job.photos):
                 raise ModelError("The run was made with other photos; --resume needs the very same ones.")
-        state.photos = _named(job.photos)
+            if state.teachers != taught_by:
+                raise ModelError("A teacher's file has changed since the run began; --resume needs the very same one.")
+        state.photos, state.teachers = _named(job.photos), taught_by
         return state
+
+    def _lessons(self) -> Lessons:
+        cache = OutputCache(home() / "teachers", self.settings.teacher_cache_megabytes * 10**6)
+        return Lessons(self.teachers, cache, read_srgb, str(self.device))
 
     def loop(self) -> None:
         """Step until the budget is used up or the caller asks to stop."""
         state, clock = self.state, time.monotonic()
         steps = range(state.step, len(self.photos))
-        workers = 2 if self.device.type == "cuda" else 0
+        # A process that was forked cannot use CUDA, which teachers may have to.
+        workers = 2 if self.device.type == "cuda" and not self.teachers else 0
         batches = DataLoader(
             self.photos, batch_size=None, sampler=steps, num_workers=workers, worker_init_fn=_ignore_interrupts
         )
@@ -198,8 +215,17 @@ class _Run:
                 "batch": settings.batch,
                 "lr": settings.lr,
                 "seed": settings.seed,
+                **({"teachers": identities(self.teachers)} if self.teachers else {}),
             },
         )
+
+
+def _find_teachers(settings: TrainSettings, method: Method) -> list[Teacher]:
+    if settings.teachers and not method.wants_teachers:
+        raise UsageError(f"The method '{settings.method}' learns from photos alone; leave out --teacher.")
+    if method.wants_teachers and not settings.teachers:
+        raise UsageError(f"The method '{settings.method}' learns from other models; name one or more with --teacher.")
+    return [find_teacher(model, settings.teacher_views) for model in settings.teachers]
 
 
 def _ignore_interrupts(worker: int) -> None:  # noqa: ARG001

@@ -65,6 +65,8 @@ def test_every_phase_of_the_canonical_grid_is_drawn() -> None:
 
 def test_the_loss_is_the_mean_over_all_pairs() -> None:
     class Half(nn.Module):
+        multiple = 1
+
         def forward(self, x: Tensor) -> Tensor:
             return torch.full((*x.shape[:2], 2 * x.shape[2], 2 * x.shape[3]), 0.5)
 
@@ -116,6 +118,32 @@ def test_canonical_flips_put_every_pixel_back_where_it_was() -> None:
     assert torch.equal(4 * result, photo)
 
 
+@pytest.mark.parametrize("strategy", ["consecutive", "canonical"])
+def test_a_view_is_the_prediction_of_one_phase(strategy: str) -> None:
+    network, photo = tiny_network(), torch.rand(1, 3, 32, 32)
+    whole = NSP(strategy=strategy)
+    with torch.no_grad():
+        views = [NSP(strategy=strategy, **view).pipeline(network, Task.DENOISE)(photo) for view in whole.views]
+        each = whole.pipeline(network, Task.DENOISE)._predictions(photo)
+    assert len(views) == 4
+    assert all(torch.allclose(view, each[:, phase], atol=1e-6) for phase, view in enumerate(views))
+    with pytest.raises(ModelError, match="does not enlarge"):
+        NSP(phase=0).pipeline(network, Task.SHUFFLE)
+
+
+def test_pairs_are_cut_to_what_a_pooling_network_takes() -> None:
+    class Pooling(nn.Module):
+        multiple = 4
+
+        def forward(self, x: Tensor) -> Tensor:
+            assert x.shape[-2:] == (8, 8)
+            return x.repeat_interleave(2, -1).repeat_interleave(2, -2)
+
+    NSP(strategy="consecutive").loss(Pooling(), torch.rand(1, 3, 55, 57), Generator())
+    with pytest.raises(UsageError, match="at least 4x4 pixels, and this --patch gives it 3x3"):
+        NSP(strategy="consecutive").loss(Pooling(), torch.rand(1, 3, 15, 15), Generator())
+
+
 def test_a_pipeline_is_blind_pixel_by_pixel_within_each_sub_image() -> None:
     """A photo's own pixel reaches its result only through other phases' predictions: a quarter of the mean each."""
     network, photo = tiny_network(), torch.rand(1, 3, 32, 32, requires_grad=True)
@@ -128,7 +156,7 @@ def test_a_pipeline_is_blind_pixel_by_pixel_within_each_sub_image() -> None:
 
 
 def test_wrong_settings_are_usage_errors() -> None:
-    for wrong in ({"strategy": "best"}, {"strategy": "canonical", "scale": 3}):
+    for wrong in ({"strategy": "best"}, {"strategy": "canonical", "scale": 3}, {"phase": 4}):
         with pytest.raises(UsageError):
             NSP(**wrong)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ModelError, match="no method 'n2v'"):

@@ -139,6 +139,17 @@ def test_the_paper_s_preset_is_the_paper_s_recipe() -> None:
     assert paper.method_args == {"strategy": "consecutive", "stride": 5, "targets": 1, "inputs": 0}
 
 
+@pytest.mark.parametrize(
+    ("method", "network", "patch", "steps"), [("apr", "atbsn", 256, 400_000), ("rd", "unet", 128, 200_000)]
+)
+def test_the_presets_of_apr_rd_are_the_paper_s_recipes(method: str, network: str, patch: int, steps: int) -> None:
+    paper = PRESETS[method]["paper"].settings
+    assert (paper.method, paper.network, paper.method_args, paper.network_args) == (method, network, {}, {})
+    assert (paper.patch, paper.batch, paper.lr, paper.steps) == (patch, 8, 3e-4, steps)
+    assert (paper.optimizer, paper.schedule, paper.weight_decay) == ("adam", "cosine", 0.0)
+    assert (paper.warmup, paper.ema, paper.clip) == (0, 0.0, 0.0)
+
+
 def test_a_loss_that_is_no_number_ends_the_run(noisy_photos: Path, tmp_path: Path) -> None:
     for steps in (3, 25):  # before a loss is looked at, and after
         with pytest.raises(NspError, match="no longer a number"):

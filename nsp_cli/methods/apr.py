@@ -1,0 +1,123 @@
+"""APR, the adjacent pixel replacer (APR-RD, AAAI 2025): two noisy photos made of one, for a network with a wide hole.
+
+Pairs
+    In the 3×3 window of each pixel two different pixels are chosen at random, the same for all channels: h₁(y) is the
+    photo y of the first ones, h₂(y) that of the second ones. At the photo's border the window is the nearest one that
+    lies inside, so that there are always nine pixels to choose from.
+Loss
+    |f₅(h₁(y)) − h₂(y)| + λ·|f₅(h₁(y)) − h₂(y) − (h₁(f̂₅(y)) − h₂(f̂₅(y)))|, means; f₅ has a hole of 9×9, wider than the
+    noise reaches. The second term takes what the photo itself changes from h₁ to h₂ out of the first one. f̂ is f
+    without gradient, as the paper has it (the program that its authors released lets the gradient through).
+Test time
+    One pass over the whole photo with a smaller hole, chosen at run time: 3×3 (k = 2) unless asked for another.
+    What reflection adds to make a side divisible shows a pixel to itself, as k = 0 does, near that border.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Generator, Tensor, nn
+
+from nsp_cli.errors import UsageError
+from nsp_cli.methods.base import PlainPipeline, SelfSupervised
+from nsp_cli.networks import as_network
+from nsp_cli.ops.padding import cut_to_multiple
+from nsp_cli.spec import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+WIDEST = 5
+"""The largest k that photos are denoised with, as in the paper."""
+
+
+@dataclass(frozen=True)
+class APR(SelfSupervised):
+    """The settings of the method.
+
+    Attributes
+    ----------
+    shift : k in training
+    blind : k at test time, 0 to `WIDEST`: its hole is (2k − 1)×(2k − 1), and 0 sees the pixel itself
+    balance : λ, the weight of the loss's second term
+    """
+
+    shift: int = 5
+    blind: int = 2
+    balance: float = 4.0
+
+    smallest_patch = 32
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.blind <= WIDEST:
+            raise UsageError(f"--blind must be from 0 to {WIDEST}, got {self.blind}.")
+        if self.shift < 1 or self.balance < 0:
+            raise UsageError(
+                f"APR needs a shift of at least 1 and a balance of at least 0, got {self.shift} and {self.balance}."
+            )
+
+    @property
+    def network_args(self) -> dict[str, int]:
+        return {"blind": self.shift, "scale": 1}
+
+    @property
+    def views(self) -> tuple[Mapping[str, Any], ...]:
+        """The same weights with every k: the targets of recharged distillation."""
+        return tuple({"blind": k} for k in range(WIDEST + 1))
+
+    def loss(self, network: nn.Module, batch: Tensor, generator: Generator) -> Tensor:
+        """(B, C, P, P) in [0, 1] → scalar."""
+        noisy = cut_to_multiple(batch, as_network(network).multiple)
+        first, second = choose_neighbours(noisy, generator)
+        target = replaced(noisy, second)
+        error = network(replaced(noisy, first).contiguous(memory_format=torch.channels_last)) - target
+        with torch.no_grad():
+            clean = network(noisy.contiguous(memory_format=torch.channels_last))
+            moved = replaced(clean, first) - replaced(clean, second)
+        return error.abs().mean() + self.balance * (error - moved).abs().mean()
+
+    def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> PlainPipeline:
+        return PlainPipeline(_WithHole(network, self), task, channels)
+
+
+class _WithHole(nn.Module):
+    """The network with the k of test time in place of its own: (N, C, h, w) → (N, C, h, w)."""
+
+    scale = 1
+
+    def __init__(self, network: nn.Module, settings: APR) -> None:
+        super().__init__()
+        self.network, self.blind = network, settings.blind
+        described = as_network(network)
+        self.multiple, self.working_floats = described.multiple, described.working_floats
+        self.radius = described.radius - settings.shift + settings.blind
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x, blind=self.blind)
+
+
+def choose_neighbours(photos: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+    """For each pixel of (B, C, H, W) two different ones of its window: indices (B, H·W) into the flat photo.
+
+    H and W are at least 3. The window of a pixel at the border is that of the nearest pixel which has one.
+    """
+    b, _, h, w = photos.shape
+    device = photos.device
+    first = torch.randint(9, (b, h, w), generator=generator, device=device)
+    # One to eight places after the first, around the ring of nine: never the first itself.
+    second = (first + 1 + torch.randint(8, (b, h, w), generator=generator, device=device)) % 9
+    top = (torch.arange(h, device=device) - 1).clamp(0, h - 3).unsqueeze(1)  # (H, 1)
+    left = (torch.arange(w, device=device) - 1).clamp(0, w - 3)  # (W,)
+
+    def flat(place: Tensor) -> Tensor:
+        return ((top + place // 3) * w + left + place % 3).flatten(1)
+
+    return flat(first), flat(second)
+
+
+def replaced(photos: Tensor, indices: Tensor) -> Tensor:
+    """(B, C, H, W) with every pixel replaced by the one that (B, H·W) indices name, all channels alike."""
+    return photos.flatten(2).gather(2, indices.unsqueeze(1).expand(-1, photos.shape[1], -1)).view(photos.shape)

@@ -1,0 +1,70 @@
+"""RD, recharged distillation (APR-RD, AAAI 2025): a plain, fast network learns from what slow teachers make of photos.
+
+Examples
+    A noisy photo y and what the teachers make of it, T_k for k in 1 … K: one teacher with several blind shifts or
+    phases, the same photo turned and flipped, several teachers. All serve alike.
+Loss
+    Σ_k |student(y) − T̃_k|, means. The pixels of each photo are split at random into K equal sets, the same for all
+    channels; T̃_k is T_k *recharged*: set k has the noisy photo's own pixels. Teachers that are blind lose detail. At
+    each pixel one target of K has the photo's own, detail and noise together, and K − 1 say what the teachers saw.
+Test time
+    One pass over the whole photo.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor, nn
+
+from nsp_cli.errors import UsageError
+from nsp_cli.methods.base import PlainPipeline, SelfSupervised
+from nsp_cli.networks import as_network
+from nsp_cli.ops.padding import cut_to_multiple
+from nsp_cli.spec import Task
+
+
+@dataclass(frozen=True)
+class RD(SelfSupervised):
+    """The settings of the method; `recharge` false leaves the teachers' outputs as they are."""
+
+    recharge: bool = True
+
+    smallest_patch = 32
+    wants_teachers = True
+
+    def loss(self, network: nn.Module, batch: Tensor, generator: Generator) -> Tensor:
+        """(B, C·(1 + K), P, P) in [0, 1], the noisy photo first, → scalar; C is 3.
+
+        Raises
+        ------
+        UsageError : one target alone is to be recharged: nothing of it would be left; or the network enlarges
+        """
+        if as_network(network).scale != 1:
+            raise UsageError("A student keeps the photo's size, and this network enlarges it; add --set scale=1.")
+        batch = cut_to_multiple(batch, as_network(network).multiple)
+        planes = batch.unflatten(1, (-1, 3))  # (B, 1 + K, 3, P, P)
+        noisy, targets = planes[:, 0], planes[:, 1:]
+        if self.recharge:
+            targets = recharged(noisy, targets, generator)
+        student = network(noisy.contiguous(memory_format=torch.channels_last))
+        return (student.unsqueeze(1) - targets).abs().mean((0, 2, 3, 4)).sum()
+
+    def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> PlainPipeline:
+        return PlainPipeline(network, task, channels)
+
+
+def recharged(noisy: Tensor, targets: Tensor, generator: Generator) -> Tensor:
+    """Put each pixel of (B, C, H, W) into one of the (B, K, C, H, W) targets, each target getting equally many.
+
+    Equally many up to one, where K does not divide H·W. Raises `UsageError` for K below 2.
+    """
+    b, count, _, h, w = targets.shape
+    if count < 2:
+        raise UsageError(
+            "Recharging needs two targets at least; give more --teacher-views or --teacher, or --set recharge=false."
+        )
+    order = torch.rand((b, h * w), generator=generator, device=noisy.device).argsort(1)
+    chosen = (order % count).view(b, 1, 1, h, w) == torch.arange(count, device=noisy.device).view(1, count, 1, 1, 1)
+    return torch.where(chosen, noisy.unsqueeze(1), targets)

@@ -1,0 +1,126 @@
+"""AT-BSN, a blind-spot network whose hole is as large as one asks for, with a pixel-shuffle tail for NSP.
+
+A U-Net that sees nothing below its own row runs on the photo turned by 0, 90, 180 and 270°. Its features are moved down
+by k rows, turned back and joined, so that each pixel sees the four half-planes that are k rows or columns away: all but
+a square of (2k − 1)×(2k − 1) around itself. k is chosen at each call: a network that learned with a large hole can work
+with a small one.
+
+Source: Chen et al., "Exploring asymmetric tunable blind-spots for self-supervised denoising" (AT-BSN, CVPR 2024), in
+the shape that APR-RD (AAAI 2025) publishes; the half-planes are those of Laine et al. (NeurIPS 2019). The tail for
+t > 1 is ours, after NSP's on DBSN.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_SLOPE = 0.1
+
+
+class _UpwardConv(nn.Conv2d):
+    """A 3×3 convolution of a row and the two above it, then LeakyReLU; (N, C, h, w) → (N, C', h, w)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 3, padding=(2, 1))
+
+    def forward(self, input: Tensor) -> Tensor:
+        # Two rows of zeros above and none below: the same as to pad one row at the top and crop one at the bottom.
+        return F.leaky_relu(super().forward(input)[..., :-2, :], _SLOPE, inplace=True)
+
+
+class _UpwardUNet(nn.Module):
+    """(N, C, h, w) → (N, 2·width, h, w), sides multiples of 2^levels; row r depends on rows up to r and none below."""
+
+    def __init__(self, channels: int, width: int, levels: int) -> None:
+        super().__init__()
+        self.intro = _UpwardConv(channels, width)
+        self.down = nn.ModuleList(_UpwardConv(width, width) for _ in range(levels))
+        self.bottom = _UpwardConv(width, width)
+        skips = [width] * (levels - 1) + [channels]
+        below = [width] + [2 * width] * (levels - 1)
+        self.up = nn.ModuleList(
+            nn.Sequential(_UpwardConv(a + b, 2 * width), _UpwardConv(2 * width, 2 * width))
+            for a, b in zip(below, skips, strict=True)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        skips = [x]
+        features = self.intro(x)
+        for stage in self.down:
+            # Row i of the pooled features comes from rows 2i − 1 and 2i, and grows into rows 2i and 2i + 1 again.
+            features = F.max_pool2d(_lowered(stage(features), 1), 2)
+            skips.append(features)
+        features = self.bottom(skips.pop())
+        for stage in self.up:
+            features = stage(torch.cat([F.interpolate(features, scale_factor=2), skips.pop()], 1))
+        return features
+
+
+class ATBSN(nn.Module):
+    """Blind-spot network (N, C, h, w) → (N, C, t·h, t·w), values around [0, 1]; sides multiples of 2^levels.
+
+    1,268,547 parameters by default. No output of the t×t block that an input pixel grows into depends on the pixels of
+    the (2k − 1)×(2k − 1) square around that pixel; with k = 0 it depends on the pixel itself.
+
+    Parameters
+    ----------
+    channels, width, levels : colour channels, feature channels on the way down (twice as many on the way up), poolings
+    scale : t, the factor from input to output
+    blind : k, where `forward` is not told another
+    """
+
+    def __init__(self, channels: int = 3, width: int = 48, levels: int = 5, scale: int = 1, blind: int = 1) -> None:
+        super().__init__()
+        self.scale, self.blind = scale, blind
+        self.multiple = 2**levels
+        # Upwards, the farthest. On the way down a level takes three of its rows (convolution two, shift one), on the
+        # way up five (each convolution two, and one since a row grows from the row above), intro and bottom two.
+        self.reach = 2 + 3 * (2**levels - 1) + 2 * 2**levels + 5 * (2**levels - 1)
+        self.radius = self.reach + blind
+        self.working_floats = 27 * width
+        self.unet = _UpwardUNet(channels, width, levels)
+        self.fuse = nn.Sequential(
+            nn.Conv2d(8 * width, 8 * width, 1),
+            nn.LeakyReLU(_SLOPE, inplace=True),
+            nn.Conv2d(8 * width, 2 * width * scale**2, 1),
+            nn.LeakyReLU(_SLOPE, inplace=True),
+            nn.PixelShuffle(scale),
+        )
+        self.last = nn.Conv2d(2 * width, channels, 1)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, _SLOPE)
+                nn.init.zeros_(layer.bias)  # pyright: ignore[reportArgumentType]
+
+    def forward(self, x: Tensor, blind: int | None = None) -> Tensor:
+        features = self.fuse(self._half_planes(x, self.blind if blind is None else blind))
+        with torch.autocast(x.device.type, enabled=False):
+            return self.last(features.float())
+
+    def _half_planes(self, x: Tensor, k: int) -> Tensor:
+        """What lies above, below, to the right and to the left of each pixel, k away: (N, 8·width, h, w)."""
+        # A photo and its half turn have one shape, the quarter turns another: two batches for photos of any shape.
+        above, below = _lowered(self.unet(torch.cat([x, _half_turn(x)])), k).chunk(2)
+        right, left = _lowered(self.unet(torch.cat([_left(x), _right(x)])), k).chunk(2)
+        return torch.cat([above, _half_turn(below), _right(right), _left(left)], 1)
+
+
+def _lowered(features: Tensor, rows: int) -> Tensor:
+    """Everything moved down by some rows, zeros above; (…, h, w) to the same."""
+    return F.pad(features, (0, 0, rows, 0))[..., : features.shape[-2], :]
+
+
+def _left(photo: Tensor) -> Tensor:
+    """A quarter turn to the left, (…, h, w) → (…, w, h); by transposing, which ONNX has for any size."""
+    return photo.transpose(-2, -1).flip(-2)
+
+
+def _right(photo: Tensor) -> Tensor:
+    """A quarter turn to the right, (…, h, w) → (…, w, h): the inverse of `_left`."""
+    return photo.transpose(-2, -1).flip(-1)
+
+
+def _half_turn(photo: Tensor) -> Tensor:
+    return photo.flip(-2, -1)

@@ -1,0 +1,129 @@
+"""Teachers: models whose answers a method learns from, each of them asked in several ways.
+
+A *view* is one way to ask: a setting of the teacher's method under which it answers differently (a blind shift, a
+phase), and one of the eight orientations of the photo. Each view's answer is a target. Source: the six blind shifts of
+recharged distillation (APR-RD, AAAI 2025); phases, turns and several teachers are ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nsp_cli import engine, models
+from nsp_cli.checkpoint import load_model
+from nsp_cli.errors import UsageError
+from nsp_cli.image import Frame
+from nsp_cli.image.frame import Pixels
+from nsp_cli.loading import load_backend
+from nsp_cli.methods import build_method
+from nsp_cli.training.outputs import OutputCache
+from nsp_cli.version import __version__
+
+_FEWEST = 4
+"""Views of a teacher whose method has fewer of its own: of a turned photo the same weights make something else."""
+
+_TURNS = 8
+
+
+@dataclass(frozen=True)
+class View:
+    """`settings` of the teacher's method; `turn` below 4 is quarter turns to the left, 4 to 7 the same and a mirror."""
+
+    settings: Mapping[str, Any]
+    turn: int
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A model's file, known by its content, and how it is asked."""
+
+    path: Path
+    sha256: str
+    views: tuple[View, ...]
+
+
+def find_teacher(model: str, views: int) -> Teacher:
+    """Look a model up by name or path. Raises `ModelError` where there is none, `UsageError` for too many views.
+
+    Parameters
+    ----------
+    views : how many: the method's own ones first, then these again for each further orientation of the photo; 0 for
+        the method's own, filled up to four
+    """
+    path = models.resolve(model)
+    own = _own_views(path)
+    count = views or max(len(own), _FEWEST)
+    if not 0 <= views <= len(own) * _TURNS:
+        raise UsageError(f"--teacher-views for {path.name} must be from 0 to {len(own) * _TURNS}, got {views}.")
+    return Teacher(path, models.sha256(path), tuple(View(own[i % len(own)], i // len(own)) for i in range(count)))
+
+
+def _own_views(path: Path) -> Sequence[Mapping[str, Any]]:
+    if path.suffix == ".onnx":  # whose settings are fixed
+        return ({},)
+    spec = load_model(path)[1]
+    return build_method(spec.method, spec.method_args).views
+
+
+def identities(teachers: Sequence[Teacher]) -> list[dict[str, Any]]:
+    """Who the teachers are, wherever their files lie: for the weights' own record and for a run that is resumed."""
+    return [{"file": teacher.path.name, "sha256": teacher.sha256, "views": len(teacher.views)} for teacher in teachers]
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """Opens a photo together with what all teachers make of it; each answer is computed once and kept.
+
+    Parameters
+    ----------
+    read : gives the (H, W, 1 or 3) pixels of a photo; they are what the teachers see, as sRGB
+    device : where the teachers run
+    """
+
+    teachers: Sequence[Teacher]
+    cache: OutputCache
+    read: Callable[[Path], Pixels]
+    device: str = "auto"
+
+    def __call__(self, path: Path) -> tuple[Pixels, ...]:
+        """The photo, then one layer for each view of each teacher, all of one size and depth. Raises `InputError`."""
+        photo = self.read(path)
+        digest = _digest(photo)
+        return photo, *(
+            self._answer(photo, digest, teacher, view) for teacher in self.teachers for view in teacher.views
+        )
+
+    def _answer(self, photo: Pixels, digest: str, teacher: Teacher, view: View) -> Pixels:
+        asked = [digest, teacher.sha256, dict(view.settings), view.turn, __version__]
+        key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+        return self.cache.get(key, photo.shape, photo.dtype, lambda: self._ask(photo, teacher, view))
+
+    def _ask(self, photo: Pixels, teacher: Teacher, view: View) -> Pixels:
+        # Opened for each answer and not kept: that takes a moment, and an answer takes seconds to minutes.
+        backend = load_backend(teacher.path, device=self.device, settings=view.settings)
+        answer = engine.process(Frame(np.ascontiguousarray(turned(photo, view.turn))), backend)
+        return np.ascontiguousarray(turned_back(answer.pixels, view.turn))
+
+
+def turned(photo: Pixels, turn: int) -> Pixels:
+    """(H, W, C) in one of its eight orientations, see `View`."""
+    rotated = np.rot90(photo, turn % 4)
+    return rotated[:, ::-1] if turn >= 4 else rotated
+
+
+def turned_back(photo: Pixels, turn: int) -> Pixels:
+    """The inverse of `turned`."""
+    return np.rot90(photo[:, ::-1] if turn >= 4 else photo, -(turn % 4))
+
+
+def _digest(photo: Pixels) -> str:
+    hashed = hashlib.sha256(f"{photo.shape} {photo.dtype}".encode())
+    hashed.update(np.ascontiguousarray(photo).data)
+    return hashed.hexdigest()

@@ -1,0 +1,106 @@
+"""AT-BSN is the published network, and its hole is what it says, for every k and at every phase of its poolings."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from nsp_cli.networks import build_network
+from nsp_cli.networks.atbsn import ATBSN
+
+LEVELS = 2
+CELL = 2**LEVELS
+WIDTH = 8
+
+
+def tiny(**arguments: int) -> ATBSN:
+    torch.manual_seed(0)
+    return ATBSN(**{"width": WIDTH, "levels": LEVELS, **arguments})
+
+
+def seen_from(network: ATBSN, y: int, x: int, sides: tuple[int, int], blind: int) -> Tensor:
+    """(h, w): whether the output block of the pixel at (y, x) depends on each pixel, by gradient."""
+    photo = torch.rand(1, 3, *sides, requires_grad=True)
+    t = network.scale
+    network(photo, blind=blind)[..., y * t : (y + 1) * t, x * t : (x + 1) * t].sum().backward()
+    assert photo.grad is not None
+    return photo.grad[0].abs().sum(0) > 0
+
+
+def test_the_published_parameter_count() -> None:
+    def size(**arguments: int) -> int:
+        return sum(p.numel() for p in build_network("atbsn", arguments).parameters())
+
+    assert size() == 1_268_547
+    assert size(scale=2) == 1_379_427  # the second 1×1 convolution gives t² times as many channels
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+@pytest.mark.parametrize("k", range(6))
+def test_the_hole_is_exact_at_every_phase(scale: int, k: int) -> None:
+    """Never a pixel in it, always the middle of its rim, and each pixel of its rim from one phase or another."""
+    network = tiny(scale=scale)
+    rims: list[Tensor] = []
+    for y in range(20, 20 + CELL):
+        for x in range(24, 24 + CELL):
+            seen = seen_from(network, y, x, (44, 52), k)
+            hole = seen[y - k + 1 : y + k, x - k + 1 : x + k]
+            assert not hole.any()
+            rim = seen[y - k : y + k + 1, x - k : x + k + 1]
+            near = slice(max(k - 2, 0), k + 3)  # as far as the two convolutions of full size reach
+            for edge in (rim[0], rim[-1], rim[:, 0], rim[:, -1]):
+                assert edge[near].all()
+            rims.append(rim)
+    everywhere = torch.stack(rims).any(0)
+    assert int(everywhere.sum()) == (2 * k + 1) ** 2 - (max(2 * k - 1, 0)) ** 2
+
+
+@pytest.mark.parametrize(("y", "x"), [(0, 0), (3, 43), (39, 0), (38, 42), (0, 17), (21, 43)])
+def test_the_hole_is_blind_at_the_border(y: int, x: int) -> None:
+    for k in (1, 2, 5):
+        seen = seen_from(tiny(), y, x, (40, 44), k)
+        assert not seen[max(y - k + 1, 0) : y + k, max(x - k + 1, 0) : x + k].any()
+        assert seen.any()
+
+
+def test_nothing_outside_the_stated_radius_is_seen() -> None:
+    for k in (0, 3):
+        network = tiny(blind=k)
+        assert network.radius == network.reach + k
+        side = -(-2 * (network.radius + CELL) // CELL) * CELL
+        reached = 0
+        for phase in range(CELL):
+            middle = side // 2 + phase - CELL // 2
+            seen = seen_from(network, middle, middle, (side, side), k).nonzero()
+            reached = max(reached, int((seen - middle).abs().max()))
+        assert reached == network.radius
+
+
+def test_k_is_an_argument_and_the_module_knows_a_default() -> None:
+    photo = torch.rand(1, 3, 16, 24)
+    network = tiny(blind=5)
+    assert torch.equal(network(photo), network(photo, blind=5))
+    assert not torch.equal(network(photo), network(photo, blind=0))
+    assert torch.equal(network(photo, blind=2), tiny()(photo, blind=2))  # k has no weights of its own
+
+
+def test_a_shift_beyond_a_small_photo_leaves_nothing_to_see() -> None:
+    network = tiny()
+    first, second = (network(torch.rand(1, 3, CELL, CELL), blind=CELL) for _ in range(2))
+    assert torch.equal(first, second)
+
+
+def test_the_four_turns_share_one_u_net_and_stay_in_their_order() -> None:
+    """Turning the photo turns the features: with a fusion that treats all four alike the output turns with it."""
+    network = tiny()
+    with torch.no_grad():
+        first = network.fuse[0]
+        quarter = first.weight[:, : 2 * WIDTH].clone()  # pyright: ignore[reportIndexIssue]
+        first.weight.copy_(quarter.repeat(1, 4, 1, 1))  # pyright: ignore[reportCallIssue]
+        photo = torch.rand(1, 3, 16, 24)
+        for k in (0, 2):
+            out = network(photo, blind=k)
+            for turns in (1, 2, 3):
+                turned = network(torch.rot90(photo, turns, (2, 3)), blind=k)
+                torch.testing.assert_close(turned, torch.rot90(out, turns, (2, 3)), rtol=0, atol=1e-5)
