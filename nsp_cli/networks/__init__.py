@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from nsp_cli.errors import ModelError
 from nsp_cli.networks.dbsn import DBSN
+from nsp_cli.networks.nafnet import NAFNet
 from nsp_cli.networks.unet import ResUNet, UNet
 
 __all__ = ["NETWORKS", "Network", "build_network"]
@@ -33,6 +34,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "dbsn": DBSN,
     "unet": UNet,
     "resunet": ResUNet,
+    "nafnet": NAFNet,
 }
 
 
