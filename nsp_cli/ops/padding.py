@@ -1,4 +1,4 @@
-"""Padding at the right and the bottom, so that a photo's sides become multiples of a stride."""
+"""Padding or cutting at the right and the bottom, so that a photo's sides become multiples of a stride."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ def pad_to_multiple(photo: Tensor, multiple: int, smallest: int = 1) -> Tensor:
     h, w = photo.shape[-2:]
     rows, columns = (_reflected(side, multiple, smallest, photo.device) for side in (h, w))
     return photo.index_select(-2, rows).index_select(-1, columns)
+
+
+def cut_to_multiple(photo: Tensor, multiple: int) -> Tensor:
+    """Leave out what is over at the right and the bottom: (N, C, H, W), both sides at least `multiple`."""
+    h, w = (side // multiple * multiple for side in photo.shape[-2:])
+    return photo[..., :h, :w]
 
 
 def _reflected(side: int, multiple: int, smallest: int, device: torch.device) -> Tensor:
