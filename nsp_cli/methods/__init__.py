@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nsp_cli.errors import ModelError
+from nsp_cli.methods.amsnet import AMSNet
+from nsp_cli.methods.apbsn import APBSN
 from nsp_cli.methods.base import Method, Pipeline
 from nsp_cli.methods.nsp import NSP, STRATEGIES
+from nsp_cli.methods.sdap import SDAP
 from nsp_cli.methods.simulated import Simulated
 
 __all__ = ["METHODS", "STRATEGIES", "Method", "Pipeline", "build_method"]
@@ -15,6 +18,9 @@ __all__ = ["METHODS", "STRATEGIES", "Method", "Pipeline", "build_method"]
 METHODS: dict[str, Callable[..., Method]] = {
     "nsp": NSP,
     "simulated": Simulated,
+    "apbsn": APBSN,
+    "sdap": SDAP,
+    "amsnet": AMSNet,
 }
 
 

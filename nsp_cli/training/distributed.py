@@ -6,11 +6,24 @@ import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+
+
+class _Shared(DistributedDataParallel):
+    """A network that still says of itself what it said alone: a loss may ask for its `scale` or `multiple`."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name == "module":  # not there yet
+                raise
+            return getattr(self.module, name)
 
 
 @dataclass(frozen=True)
@@ -27,7 +40,7 @@ class Team:
 
     def wrap(self, network: nn.Module) -> nn.Module:
         """The network, its gradients averaged over all processes."""
-        return DistributedDataParallel(network) if self.world > 1 else network
+        return _Shared(network) if self.world > 1 else network
 
     def agree(self, value: float, device: torch.device) -> float:
         """The first process's value: clocks differ, and all must stop at the same step."""

@@ -100,6 +100,39 @@ CASES = [
         network_args={"width": 6, "levels": 2},
         size=1_003_011,
     ),
+    Case(
+        method="apbsn",
+        method_args={"refine": 2},
+        network="dbsn",
+        network_args={"width": 8, "depth": 1, "variant": "apbsn", "residual": True},
+        hole=1,
+        size=3_656_131,
+        size_args={"scale": 1, "variant": "apbsn"},
+    ),
+    Case(
+        method="sdap",
+        method_args={"second_pass": True},
+        network="dbsn",
+        network_args={"width": 8, "depth": 1, "residual": True},
+        hole=1,
+        size=3_874_563,
+        size_args={"scale": 1},
+        lr=1e-2,
+    ),
+    Case(
+        method="amsnet",
+        method_args={"refine": 1, "smoothness": 0.01},
+        network="unet",
+        network_args={"width": 6, "levels": 3},  # sub-images of 12 pixels: the loss has to pad them
+        size=1_003_011,
+    ),
+    Case(
+        method="amsnet",
+        method_args={},
+        network="nafnet",
+        network_args={"widths": (8, 8), "depths": (1, 1)},
+        size=833_443,
+    ),
 ]
 
 every = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
