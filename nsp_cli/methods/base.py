@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import ModelError
-from nsp_cli.networks import as_network
+from nsp_cli.networks import as_network, grid_of, tile_of
 from nsp_cli.ops.padding import pad_to_multiple
 from nsp_cli.spec import PipelineSpec, Task
 
@@ -85,7 +85,8 @@ class PlainPipeline(nn.Module):
         refuse_to_enlarge(task)
         self.network = network
         described = as_network(network)
-        multiple = described.multiple
+        self.padding = described.multiple
+        multiple = grid_of(described)
         self.spec = PipelineSpec(
             task=str(task),
             scale=1,
@@ -93,11 +94,12 @@ class PlainPipeline(nn.Module):
             halo=-(-max(described.radius, SMALLEST) // multiple) * multiple,
             working_bytes=4 * described.working_floats,
             channels=channels,
+            tile=-(-tile_of(described) // multiple) * multiple,
         )
 
     def forward(self, photo: Tensor) -> Tensor:
         h, w = photo.shape[-2:]
-        return self.network(pad_to_multiple(photo, self.spec.multiple, SMALLEST))[..., :h, :w]
+        return self.network(pad_to_multiple(photo, self.padding, SMALLEST))[..., :h, :w]
 
 
 def refuse_to_enlarge(task: Task) -> None:

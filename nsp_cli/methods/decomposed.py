@@ -10,9 +10,9 @@ from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import ModelError
 from nsp_cli.methods.base import SMALLEST, refuse_to_enlarge
-from nsp_cli.networks import Network, as_network
+from nsp_cli.networks import Network, as_network, grid_of, tile_of
 from nsp_cli.ops.masks import PERIOD, draw_patterns
-from nsp_cli.ops.padding import cut_to_multiple, pad_to_multiple
+from nsp_cli.ops.padding import cut_to_multiple, cut_to_size, pad_to_multiple
 from nsp_cli.ops.pd import from_mosaic, pd_merge, pd_split, to_mosaic
 from nsp_cli.ops.refine import SHARE, refine
 from nsp_cli.spec import PipelineSpec, Task
@@ -68,7 +68,7 @@ class DecomposedPipeline(nn.Module):
         self.register_buffer("replaced", draw_patterns(passes, share) if passes else None, persistent=False)
         described = same_size(network)
         self.padding = stride * described.multiple
-        multiple = lcm(self.padding, stride * period, PERIOD if passes else 1)
+        multiple = lcm(stride * grid_of(described), stride * period, PERIOD if passes else 1)
         halo = max(described.radius * (stride + bool(passes)), SMALLEST * stride)
         self.spec = PipelineSpec(
             task=str(task),
@@ -77,6 +77,7 @@ class DecomposedPipeline(nn.Module):
             halo=-(-halo // multiple) * multiple,
             working_bytes=4 * described.working_floats,
             channels=channels,
+            tile=-(-tile_of(described) * stride // multiple) * multiple,
         )
 
     def forward(self, photo: Tensor) -> Tensor:
@@ -86,7 +87,7 @@ class DecomposedPipeline(nn.Module):
         result = pd_merge(self._on_subs(pd_split(padded, self.stride)), self.stride)
         if self.passes:
             result = refine(self.network, padded, result, self.replaced)
-        return result[..., :h, :w]
+        return cut_to_size(result, h, w)
 
     def _on_subs(self, subs: Tensor) -> Tensor:
         """(N, s², C, h, w) → the same."""

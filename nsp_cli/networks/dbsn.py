@@ -5,15 +5,14 @@ Sources: Wu et al., "Unpaired learning of deep image denoising" (ECCV 2020); AP-
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import StrEnum
-from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nsp_cli.errors import ModelError
+from nsp_cli.networks.tail import Activation, mixers, next_scale_tail
 
 
 class Variant(StrEnum):
@@ -25,14 +24,11 @@ class Variant(StrEnum):
     """2w → w → w/2 → w/2 → C, with ReLU, for t = 1 alone; 3,656,131 parameters."""
 
 
-Activation = Callable[[], nn.Module]
-
-
 class CentralMaskedConv2d(nn.Conv2d):
     """A convolution that cannot see the pixel it sits on: the centre is multiplied by zero in the forward pass."""
 
-    def __init__(self, channels: int, kernel_size: int) -> None:
-        super().__init__(channels, channels, kernel_size, padding=kernel_size // 2)
+    def __init__(self, inputs: int, outputs: int, kernel_size: int, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, kernel_size, padding=kernel_size // 2, bias=bias)
         mask = torch.ones(1, 1, kernel_size, kernel_size)
         mask[..., kernel_size // 2, kernel_size // 2] = 0
         self.register_buffer("mask", mask, persistent=False)
@@ -58,18 +54,13 @@ def _branch(width: int, depth: int, kernel_size: int, activation: Activation) ->
     # A dilation of half the masked kernel's side plus one never lands on the centre again, so the branch stays blind.
     dilation = kernel_size // 2 + 1
     return nn.Sequential(
-        CentralMaskedConv2d(width, kernel_size),
+        CentralMaskedConv2d(width, width, kernel_size),
         activation(),
         *(layer for _ in range(2) for layer in (nn.Conv2d(width, width, 1), activation())),
         *(_Module(width, dilation, activation) for _ in range(depth)),
         nn.Conv2d(width, width, 1),
         activation(),
     )
-
-
-def _mixers(widths: tuple[int, ...], activation: Activation) -> list[nn.Module]:
-    """1×1 convolutions from each width to the next, an activation after each."""
-    return [layer for a, b in pairwise(widths) for layer in (nn.Conv2d(a, b, 1), activation())]
 
 
 class DBSN(nn.Module):
@@ -113,13 +104,10 @@ class DBSN(nn.Module):
         self.head = nn.Sequential(nn.Conv2d(channels, width, 1), activation())
         self.branches = nn.ModuleList([_branch(width, depth, kernel, activation) for kernel in (3, 5)])
         if variant == Variant.NSP:
-            fine = max(2 * width // scale**2, 1)
-            coarse = _mixers((2 * width, 2 * width, fine * scale**2), activation)
-            layers = [*coarse, nn.PixelShuffle(scale), *_mixers((fine, fine, fine), activation)]
+            self.tail, fine = next_scale_tail(2 * width, scale, activation)
         else:
-            fine = width // 2
-            layers = _mixers((2 * width, width, fine, fine), activation)
-        self.tail = nn.Sequential(*layers)
+            fine = max(width // 2, 1)
+            self.tail = nn.Sequential(*mixers((2 * width, width, fine, fine), activation))
         self.last = nn.Conv2d(fine, channels, 1)
         _initialise(self)
         if residual:

@@ -23,6 +23,15 @@ def cut_to_multiple(photo: Tensor, multiple: int) -> Tensor:
     return photo[..., :h, :w]
 
 
+def cut_to_size(photo: Tensor, h: int, w: int) -> Tensor:
+    """The first h rows and w columns of a photo (N, C, H, W) that is at least as large: what padding added goes."""
+    if not torch.compiler.is_exporting():
+        return photo[..., :h, :w]
+    # A slice would have the exporter prove that the photo is as large, which it cannot for every network.
+    rows, columns = (torch.arange(side, device=photo.device) for side in (h, w))
+    return photo.index_select(-2, rows).index_select(-1, columns)
+
+
 def _reflected(side: int, multiple: int, smallest: int, device: torch.device) -> Tensor:
     # Only positive numbers are divided: ONNX rounds towards zero where Python rounds down.
     padded = (torch.sym_max(side, smallest) + multiple - 1) // multiple * multiple

@@ -63,6 +63,17 @@ PRESETS: dict[str, dict[str, Preset]] = {
             ),
             "NSP as published: DBSN of 3.75 M parameters, 750 epochs of 400 steps; for a GPU",
         ),
+        "paper-tbsn": Preset(
+            replace(
+                _NSP_SCHEDULE,
+                method_args={"strategy": "consecutive", "stride": 5, "targets": 1, "inputs": 1},
+                network="tbsn",
+                batch=4,
+                patch=640,
+                lr=3e-4,
+            ),
+            "NSP with TBSN of 12.8 M parameters as released, but on values of 0 to 1 and not 0 to 255; for a large GPU",
+        ),
     },
     "simulated": {
         PHOTOGRAPHER: Preset(

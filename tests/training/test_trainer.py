@@ -143,6 +143,13 @@ def test_the_paper_s_preset_is_the_paper_s_recipe() -> None:
     assert paper.method_args == {"strategy": "consecutive", "stride": 5, "targets": 1, "inputs": 0}
 
 
+def test_nsp_on_tbsn_is_the_released_recipe() -> None:
+    paper = PRESETS["nsp"]["paper-tbsn"].settings
+    assert (paper.network, paper.patch, paper.batch, paper.lr) == ("tbsn", 640, 4, 3e-4)
+    assert (paper.optimizer, paper.schedule, paper.ema, paper.clip) == ("adam", "constant", 0.0, 0.0)
+    assert paper.method_args == {"strategy": "consecutive", "stride": 5, "targets": 1, "inputs": 1}
+
+
 def test_the_other_papers_presets_are_their_recipes() -> None:
     apbsn, sdap, amsnet = (PRESETS[method]["paper"].settings for method in ("apbsn", "sdap", "amsnet"))
     assert apbsn.method_args == {"stride": 5, "test_stride": 2, "inputs": 0, "refine": 8}
