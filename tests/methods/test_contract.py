@@ -36,6 +36,7 @@ class Case:
         0 where the method claims no blindness
     size, size_args : the published network's parameters, and the arguments that give it
     patch : training patch in pixels; lr : for the few steps in which the loss must fall
+    exported : False where the network is exported in another row, and the pipeline in a third: TBSN's takes a minute
     seam : where the network is global, and tiles can only resemble the whole photo: their mean difference at most
     """
 
@@ -48,6 +49,7 @@ class Case:
     size_args: Mapping[str, Any] = field(default_factory=dict)
     patch: int = 64
     lr: float = 3e-3
+    exported: bool = True
     seam: float = 0.0
 
     @property
@@ -77,7 +79,7 @@ class Case:
         return TrainSettings(**{**small, **own, **changes})
 
 
-TINY_TBSN = {"dim": 8, "blocks": (1, 1, 1), "refinement": 1}
+TINY_TBSN = {"dim": 8, "blocks": (1, 1, 1), "refinement": 0}
 
 CASES = [
     Case(
@@ -155,6 +157,7 @@ CASES = [
         hole=1,
         size=12_783_644,
         size_args={"scale": 1},
+        exported=False,
         seam=0.01,
     ),
 ]
@@ -264,6 +267,8 @@ def test_bf16_is_close_to_float32(case: Case) -> None:
 @every
 def test_onnx_equals_torch(case: Case, tmp_path: Path) -> None:
     """`export` checks several sizes itself and raises where they differ."""
+    if not case.exported:
+        pytest.skip("exported in other rows")
     method, network = case.build()
     pipeline: Pipeline = method.pipeline(network, Task.DENOISE)
     spec = ModelSpec(case.network, case.network_args, case.method, case.method_args)
