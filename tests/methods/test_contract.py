@@ -151,7 +151,7 @@ CASES = [
     ),
     Case(
         method="apbsn",
-        method_args={"inputs": 1, "refine": 1},
+        method_args={"inputs": 1, "refine": 0},
         network="tbsn",
         network_args=TINY_TBSN,
         hole=1,
