@@ -18,7 +18,8 @@ from nsp_cli.errors import MemoryLimitError, UsageError
 from nsp_cli.image.colour import SRGB_LIMITS, ColourSpace, colour_space
 from nsp_cli.image.frame import Frame, Pixels, from_unit, to_unit
 from nsp_cli.ops.blend import Looks, scale_change
-from nsp_cli.ops.tiling import Region, choose_tile, round_tile, smallest_tile
+from nsp_cli.ops.tiling import Region, choose_tile, fade, round_tile, smallest_tile
+from nsp_cli.spec import PipelineSpec
 
 
 def process(
@@ -39,7 +40,7 @@ def process(
     ----------
     looks : how much of the change, see `Looks`; strength 0 gives the input back bit for bit (by bicubic interpolation
         where the pipeline enlarges), and so do luma 0 and chroma 0 together
-    tile : side of a tile in pixels, 0 to choose from the free memory
+    tile : side of a tile in pixels, 0 to choose from the free memory, or what the pipeline itself prescribes
     report : called with the share of the photo that is done, 0 … 1
 
     Raises
@@ -57,6 +58,25 @@ def process(
     frame = replace(frame, warnings=(*frame.warnings, *unused))
     out = np.empty((height * scale, width * scale, frame.pixels.shape[2]), frame.pixels.dtype)
     side = round_tile(tile, backend.spec) if tile else choose_tile(backend.spec, backend.free_bytes())
+
+    def run(region: Region, outer: Region) -> NDArray[np.float32]:
+        return _run_region(frame, backend, region, outer, looks, space)
+
+    fill = _fill_faded if backend.spec.tile else _fill
+    fill(out, run, frame.size, side, backend.spec, report)
+    alpha = None if frame.alpha is None or scale == 1 else _enlarge(frame.alpha, scale)
+    return frame.with_pixels(out, alpha)
+
+
+_Run = Callable[[Region, Region], NDArray[np.float32]]
+"""The result for a region, when the network sees a larger one around it."""
+
+
+def _fill(
+    out: Pixels, run: _Run, size: tuple[int, int], side: int, spec: PipelineSpec, report: Callable[[float], None]
+) -> None:
+    """Tile by tile, smaller ones when the memory runs out."""
+    height, width = size
     waiting = deque(Region(0, 0, height, width).split(side))
     done = 0
     while waiting:
@@ -65,31 +85,55 @@ def process(
             waiting.extendleft(reversed(list(region.split(side))))
             continue
         try:
-            result = _run_region(frame, backend, region, looks, space)
+            result = run(region, region.with_halo(spec.halo, height, width))
         except MemoryLimitError:
-            side = _halved(side, region, backend)
+            side = _halved(side, region, spec)
             waiting.appendleft(region)
             continue
-        out[region.scaled(scale).slices] = from_unit(result, out.dtype)
+        out[region.scaled(spec.scale).slices] = from_unit(result, out.dtype)
         done += (region.bottom - region.top) * (region.right - region.left)
         report(done / (height * width))
-    alpha = None if frame.alpha is None or scale == 1 else _enlarge(frame.alpha, scale)
-    return frame.with_pixels(out, alpha)
 
 
-def _halved(side: int, region: Region, backend: Backend) -> int:
-    side = round_tile(min(side, max(region.bottom - region.top, region.right - region.left)) // 2, backend.spec)
-    if side < smallest_tile(backend.spec):
+def _fill_faded(
+    out: Pixels, run: _Run, size: tuple[int, int], side: int, spec: PipelineSpec, report: Callable[[float], None]
+) -> None:
+    """Row by row of tiles that depend on what else is in them: faded into each other, they leave no seam.
+
+    They overlap by half of the halo on each side. Another size would be another result, so a tile that does not fit
+    into the memory stays a `MemoryLimitError`.
+    """
+    (height, width), scale = size, spec.scale
+    overlap = min(spec.halo, side) // 2
+    left_over = np.zeros((0, width * scale, out.shape[2]), np.float32)
+    for row in Region(0, 0, height, 1).split(side):
+        rows = row.with_halo(overlap, height, 1)
+        band = np.zeros(((rows.bottom - rows.top) * scale, *left_over.shape[1:]), np.float32)
+        band[: len(left_over)] = left_over
+        down = fade(row.top * scale, row.bottom * scale, height * scale, overlap * scale)
+        for tile in Region(row.top, 0, row.bottom, width).split(side):
+            wide = tile.with_halo(overlap, height, width)
+            across = fade(tile.left * scale, tile.right * scale, width * scale, overlap * scale)
+            shares = (down[:, None] * across)[..., None]
+            band[:, wide.scaled(scale).slices[1]] += shares * run(wide, tile.with_halo(spec.halo, height, width))
+            report((tile.top * width + (tile.bottom - tile.top) * tile.right) / (height * width))
+        done = row.bottom if row.bottom == height else row.bottom - overlap
+        out[rows.top * scale : done * scale] = from_unit(band[: (done - rows.top) * scale], out.dtype)
+        left_over = band[(done - rows.top) * scale :]
+
+
+def _halved(side: int, region: Region, spec: PipelineSpec) -> int:
+    side = round_tile(min(side, max(region.bottom - region.top, region.right - region.left)) // 2, spec)
+    if side < smallest_tile(spec):
         raise MemoryLimitError("There is not enough free memory for even the smallest tile; close other programs.")
     return side
 
 
 def _run_region(
-    frame: Frame, backend: Backend, region: Region, looks: Looks, space: ColourSpace | None
+    frame: Frame, backend: Backend, region: Region, outer: Region, looks: Looks, space: ColourSpace | None
 ) -> NDArray[np.float32]:
     """The result for one region, (h·scale, w·scale, C) float32."""
     spec = backend.spec
-    outer = region.with_halo(spec.halo, *frame.size)
     photo = to_unit(frame.pixels[outer.slices])
     working = photo if space is None else space.to_srgb(photo)
     inner = region.inside(outer).scaled(spec.scale).slices

@@ -88,6 +88,8 @@ class PipelineSpec(_Record):
     halo : photo pixels around a tile on which its result depends; a multiple of `multiple`
     working_bytes : float32 activation memory for one input pixel, the largest moment of a forward pass
     channels : colour channels in and out
+    tile : side of a tile where the result depends on all of it, as with attention over the whole picture: every photo
+        is cut into the same tiles whatever the memory, and they are faded into each other; 0 where any tile will do
     """
 
     task: str
@@ -96,3 +98,4 @@ class PipelineSpec(_Record):
     halo: int
     working_bytes: int
     channels: int = 3
+    tile: int = 0

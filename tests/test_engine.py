@@ -2,7 +2,7 @@
 
 import tracemalloc
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -153,9 +153,56 @@ def test_no_memory_at_all_is_an_error_and_not_a_loop() -> None:
         process(photo(300, 280), Fake(limit=10))
 
 
-def test_progress_reaches_one() -> None:
+GLOBAL = replace(SPEC, tile=16)
+
+
+@pytest.mark.parametrize(("h", "w"), [(50, 43), (16, 17), (5, 3), (64, 1)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_faded_tiles_of_a_pipeline_that_changes_nothing_are_the_photo(h: int, w: int, dtype: type) -> None:
+    frame = photo(h, w, dtype=dtype)
+    assert np.abs(process(frame, Fake(spec=GLOBAL)).pixels - frame.pixels.astype(np.float64)).max() < 1e-6
+
+
+def test_faded_tiles_are_enlarged_each_in_its_place() -> None:
+    frame = photo(50, 43, dtype=np.float32)
+    backend = Fake(lambda tile: tile.repeat(2, 2).repeat(2, 3), replace(GLOBAL, scale=2))
+    expected = frame.pixels.repeat(2, 0).repeat(2, 1)
+    np.testing.assert_allclose(process(frame, backend).pixels, expected, atol=1e-6)
+
+
+def test_what_tiles_disagree_about_leaves_no_seam() -> None:
+    """A backend that answers with its tile's mean: neighbours would differ by a jump."""
+    frame = Frame(np.linspace(0, 1, 64, dtype=np.float32)[None, :, None].repeat(48, 0).repeat(3, 2))
+    mean = Fake(lambda tile: np.full_like(tile, tile.mean()), GLOBAL)
+    faded = process(frame, mean).pixels
+    hard = process(frame, replace(mean, spec=SPEC), tile=16).pixels
+    assert np.abs(np.diff(hard, axis=1)).max() > 0.2
+    assert np.abs(np.diff(faded, axis=1)).max() < 0.07  # a quarter of the jump, over the four pixels of the overlap
+    assert np.abs(np.diff(faded, axis=0)).max() < 1e-6
+
+
+def test_a_prescribed_tile_stays_what_it_is() -> None:
+    backend = Fake(spec=GLOBAL)
+    process(photo(40, 40), backend)
+    assert set(backend.sizes) == {
+        (20, 20),
+        (20, 24),
+        (24, 20),
+        (24, 24),
+        (20, 12),
+        (12, 20),
+        (24, 12),
+        (12, 24),
+        (12, 12),
+    }
+    with pytest.raises(MemoryLimitError):
+        process(photo(40, 40), Fake(spec=GLOBAL, limit=100))
+
+
+@pytest.mark.parametrize("spec", [SPEC, GLOBAL])
+def test_progress_reaches_one(spec: PipelineSpec) -> None:
     shares: list[float] = []
-    process(photo(50, 40), Fake(), tile=16, report=shares.append)
+    process(photo(50, 40), Fake(spec=spec), tile=16, report=shares.append)
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
 

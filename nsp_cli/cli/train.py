@@ -34,7 +34,8 @@ class TrainFlags:
         str | None,
         typer.Option(
             "--method",
-            help="nsp; apr; rd: from --teacher models; simulated: from clean photos. Default: nsp, or that of --from.",
+            help="nsp, apr, apbsn, sdap, amsnet; rd: from --teacher models; simulated: from clean photos. "
+            "Default: nsp, or that of --from.",
         ),
     ] = None
     preset: Annotated[str, typer.Option("--preset", help="photographer, or paper: the method as published.")] = (
@@ -61,7 +62,7 @@ class TrainFlags:
     targets: Annotated[int | None, typer.Option("--targets", help="n, targets in a cell.")] = None
     inputs: Annotated[int | None, typer.Option("--inputs", help="Inputs used for each target; 0: all.")] = None
     scale: Annotated[int | None, typer.Option("--scale", help="t, the factor from input to target.")] = None
-    network: Annotated[str | None, typer.Option("--network", help="dbsn, atbsn, unet or resunet.")] = None
+    network: Annotated[str | None, typer.Option("--network", help="dbsn, tbsn, atbsn, unet, resunet or nafnet.")] = None
     width: Annotated[int | None, typer.Option("--width", help="Feature channels.")] = None
     depth: Annotated[int | None, typer.Option("--depth", help="Residual modules in a branch.")] = None
     residual: Annotated[bool | None, typer.Option("--residual/--no-residual", help="Blind residual.")] = None

@@ -7,10 +7,13 @@ from inspect import signature
 from typing import Any
 
 from nsp_cli.errors import ModelError
+from nsp_cli.methods.amsnet import AMSNet
+from nsp_cli.methods.apbsn import APBSN
 from nsp_cli.methods.apr import APR
 from nsp_cli.methods.base import Method, Pipeline
 from nsp_cli.methods.nsp import NSP, STRATEGIES
 from nsp_cli.methods.rd import RD
+from nsp_cli.methods.sdap import SDAP
 from nsp_cli.methods.simulated import Simulated
 
 __all__ = ["METHODS", "STRATEGIES", "Method", "Pipeline", "build_method", "settings_of"]
@@ -20,6 +23,9 @@ METHODS: dict[str, Callable[..., Method]] = {
     "apr": APR,
     "rd": RD,
     "simulated": Simulated,
+    "apbsn": APBSN,
+    "sdap": SDAP,
+    "amsnet": AMSNet,
 }
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import ModelError
-from nsp_cli.networks import as_network
+from nsp_cli.networks import as_network, grid_of, tile_of
 from nsp_cli.ops.padding import pad_to_multiple
 from nsp_cli.spec import PipelineSpec, Task
 
@@ -106,11 +106,12 @@ class PlainPipeline(nn.Module):
     def __init__(self, network: nn.Module, task: Task, channels: int) -> None:
         super().__init__()
         described = as_network(network)
-        if task is not Task.DENOISE and (described.scale == 1 or task is not Task.DIRECT):
-            raise ModelError(f"This model has no '{task}'; `nsp models` names one that enlarges.")
+        if described.scale == 1 or task is not Task.DIRECT:
+            refuse_to_enlarge(task)
         self.network = network
         self.shrink = described.scale if task is Task.DENOISE else 1
-        multiple = described.multiple
+        self.padding = described.multiple
+        multiple = grid_of(described)
         self.spec = PipelineSpec(
             task=str(task),
             scale=described.scale // self.shrink,
@@ -118,11 +119,18 @@ class PlainPipeline(nn.Module):
             halo=-(-max(described.radius, SMALLEST) // multiple) * multiple,
             working_bytes=4 * described.working_floats,
             channels=channels,
+            tile=-(-tile_of(described) // multiple) * multiple,
         )
 
     def forward(self, photo: Tensor) -> Tensor:
         h, w = photo.shape[-2:]
-        out = self.network(pad_to_multiple(photo, self.spec.multiple, SMALLEST))
+        out = self.network(pad_to_multiple(photo, self.padding, SMALLEST))
         if self.shrink > 1:
             out = F.avg_pool2d(out, self.shrink)
         return out[..., : self.spec.scale * h, : self.spec.scale * w]
+
+
+def refuse_to_enlarge(task: Task) -> None:
+    """Raise `ModelError` for any task but denoising."""
+    if task is not Task.DENOISE:
+        raise ModelError(f"This model has no '{task}'; `nsp models` names one that enlarges.")

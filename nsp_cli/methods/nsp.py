@@ -23,9 +23,9 @@ from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import ModelError, UsageError
 from nsp_cli.methods.base import SMALLEST, SelfSupervised
-from nsp_cli.networks import Network, as_network
+from nsp_cli.networks import Network, as_network, grid_of, tile_of
 from nsp_cli.ops.cells import Strategy, gather_cells, partition
-from nsp_cli.ops.padding import cut_to_multiple, pad_to_multiple
+from nsp_cli.ops.padding import cut_to_multiple, cut_to_size, pad_to_multiple
 from nsp_cli.ops.pd import pd_merge, pd_split
 from nsp_cli.spec import PipelineSpec, Task
 
@@ -147,17 +147,18 @@ class NSPPipeline(nn.Module):
         described = as_network(network)
         if described.scale != settings.scale:
             raise ModelError(f"NSP with t = {settings.scale} needs a network of that scale, got {described.scale}.")
-        self.spec = self._describe(described, channels)
+        self.padding = self.stride * described.multiple
         self.smallest = SMALLEST * self.stride
+        self.spec = self._describe(described, channels)
 
     def _describe(self, network: Network, channels: int) -> PipelineSpec:
         t = self.stride
-        split = {Task.DENOISE: t, Task.DIRECT: 1, Task.SHUFFLE: t, Task.SHUFFLE_DENOISE: t}[self.task]
-        multiple = max(split, t) * network.multiple
+        split = 1 if self.task is Task.DIRECT else t
+        multiple = t * grid_of(network)
         reach = network.radius * split
         if self.task is Task.SHUFFLE_DENOISE:  # the second pass reaches as far, in pixels of half the size
             reach += network.radius
-        halo = max(reach + t, SMALLEST * t)
+        halo = max(reach + t, self.smallest)
         passes = {Task.DIRECT: t * t, Task.SHUFFLE_DENOISE: t * t}.get(self.task, 1)
         return PipelineSpec(
             task=str(self.task),
@@ -166,12 +167,13 @@ class NSPPipeline(nn.Module):
             halo=-(-halo // multiple) * multiple,
             working_bytes=4 * network.working_floats * passes,
             channels=channels,
+            tile=-(-tile_of(network) * split // multiple) * multiple,
         )
 
     def forward(self, photo: Tensor) -> Tensor:
         h, w = photo.shape[-2:]
-        out = self._run(pad_to_multiple(photo, self.spec.multiple, self.smallest))
-        return out[..., : self.spec.scale * h, : self.spec.scale * w]
+        out = self._run(pad_to_multiple(photo, self.padding, self.smallest))
+        return cut_to_size(out, self.spec.scale * h, self.spec.scale * w)
 
     def _run(self, photo: Tensor) -> Tensor:
         if self.phase is not None:

@@ -1,7 +1,8 @@
 """The networks: `torch.nn.Module`s that map (N, C, h, w) to (N, C, t·h, t·w), all in one table.
 
 Every network says of itself what tiling needs: `scale` (t), `radius` (of its receptive field, in its own input pixels),
-`multiple` (its own downsampling) and `working_floats` (activations alive at once for one input pixel).
+`multiple` (its own downsampling) and `working_floats` (activations alive at once for one input pixel). Two things only
+some have to say: `grid`, see `grid_of`, and `tile`, see `tile_of`.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from torch import Tensor, nn
 from nsp_cli.errors import ModelError
 from nsp_cli.networks.atbsn import ATBSN
 from nsp_cli.networks.dbsn import DBSN
+from nsp_cli.networks.nafnet import NAFNet
+from nsp_cli.networks.tbsn import TBSN
 from nsp_cli.networks.unet import ResUNet, UNet
 
-__all__ = ["NETWORKS", "Network", "arguments_of", "build_network"]
+__all__ = ["NETWORKS", "Network", "arguments_of", "build_network", "grid_of", "tile_of"]
 
 
 class Network(Protocol):
@@ -36,6 +39,8 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "atbsn": ATBSN,
     "unet": UNet,
     "resunet": ResUNet,
+    "nafnet": NAFNet,
+    "tbsn": TBSN,
 }
 
 
@@ -57,6 +62,16 @@ def build_network(name: str, arguments: Mapping[str, Any]) -> nn.Module:
 def _check(name: str) -> None:
     if name not in NETWORKS:
         raise ModelError(f"There is no network '{name}'; nsp has {', '.join(NETWORKS)}.")
+
+
+def grid_of(network: Network) -> int:
+    """Of what its tiles' origins must be multiples: `multiple`, but for a network that pads what it is given itself."""
+    return getattr(network, "grid", network.multiple)
+
+
+def tile_of(network: Network) -> int:
+    """The side of a tile for a network with global statistics, whose output depends on its tile; 0 for all others."""
+    return getattr(network, "tile", 0)
 
 
 def as_network(module: nn.Module) -> Network:

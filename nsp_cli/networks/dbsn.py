@@ -1,20 +1,34 @@
-"""DBSN, the dilated blind-spot network, with NSP's pixel-shuffle tail.
+"""DBSN, the dilated blind-spot network, with NSP's pixel-shuffle tail or AP-BSN's plain one.
 
 Sources: Wu et al., "Unpaired learning of deep image denoising" (ECCV 2020); AP-BSN (CVPR 2022); NSP (CVPR 2026).
 """
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from nsp_cli.errors import ModelError
+from nsp_cli.networks.tail import Activation, mixers, next_scale_tail
+
+
+class Variant(StrEnum):
+    """Whose DBSN: they differ in the 1×1 convolutions of the tail and in the activation everywhere."""
+
+    NSP = "nsp"
+    """2w → 2w → 2w, pixel-shuffle t, → 2w/t² → 2w/t² → C, with GELU; 3,750,723 parameters with t = 2."""
+    APBSN = "apbsn"
+    """2w → w → w/2 → w/2 → C, with ReLU, for t = 1 alone; 3,656,131 parameters."""
 
 
 class CentralMaskedConv2d(nn.Conv2d):
     """A convolution that cannot see the pixel it sits on: the centre is multiplied by zero in the forward pass."""
 
-    def __init__(self, channels: int, kernel_size: int) -> None:
-        super().__init__(channels, channels, kernel_size, padding=kernel_size // 2)
+    def __init__(self, inputs: int, outputs: int, kernel_size: int, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, kernel_size, padding=kernel_size // 2, bias=bias)
         mask = torch.ones(1, 1, kernel_size, kernel_size)
         mask[..., kernel_size // 2, kernel_size // 2] = 0
         self.register_buffer("mask", mask, persistent=False)
@@ -24,28 +38,28 @@ class CentralMaskedConv2d(nn.Conv2d):
 
 
 class _Module(nn.Module):
-    """Residual block: x + 1×1(GELU(3×3 dilated(x)))."""
+    """Residual block: x + 1×1(activation(3×3 dilated(x)))."""
 
-    def __init__(self, width: int, dilation: int) -> None:
+    def __init__(self, width: int, dilation: int, activation: Activation) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation), nn.GELU(), nn.Conv2d(width, width, 1)
+            nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation), activation(), nn.Conv2d(width, width, 1)
         )
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.body(x)
 
 
-def _branch(width: int, depth: int, kernel_size: int) -> nn.Sequential:
+def _branch(width: int, depth: int, kernel_size: int, activation: Activation) -> nn.Sequential:
     # A dilation of half the masked kernel's side plus one never lands on the centre again, so the branch stays blind.
     dilation = kernel_size // 2 + 1
     return nn.Sequential(
-        CentralMaskedConv2d(width, kernel_size),
-        nn.GELU(),
-        *(layer for _ in range(2) for layer in (nn.Conv2d(width, width, 1), nn.GELU())),
-        *(_Module(width, dilation) for _ in range(depth)),
+        CentralMaskedConv2d(width, width, kernel_size),
+        activation(),
+        *(layer for _ in range(2) for layer in (nn.Conv2d(width, width, 1), activation())),
+        *(_Module(width, dilation, activation) for _ in range(depth)),
         nn.Conv2d(width, width, 1),
-        nn.GELU(),
+        activation(),
     )
 
 
@@ -60,34 +74,41 @@ class DBSN(nn.Module):
     scale : t, the factor from input to output
     residual : predict the difference from a fixed blind average of the eight neighbours (`blind_average`) instead of
         the photo itself; the last convolution starts at zero, so training starts from a blurred photo
+    variant : a `Variant`
+
+    Raises
+    ------
+    ModelError : no such variant, or AP-BSN's with t above 1
     """
 
     multiple = 1
     """The network's own downsampling."""
 
     def __init__(
-        self, channels: int = 3, width: int = 128, depth: int = 9, scale: int = 2, residual: bool = False
+        self,
+        channels: int = 3,
+        width: int = 128,
+        depth: int = 9,
+        scale: int = 2,
+        residual: bool = False,
+        variant: str = Variant.NSP,
     ) -> None:
         super().__init__()
+        if variant not in tuple(Variant) or (variant == Variant.APBSN and scale != 1):
+            raise ModelError(f"DBSN is of variant nsp, or apbsn with scale 1; got {variant} with scale {scale}.")
         self.scale = scale
         self.residual = residual
         self.radius = max(1 + 2 * depth, 2 + 3 * depth)
         self.working_floats = 9 * width
-        self.head = nn.Sequential(nn.Conv2d(channels, width, 1), nn.GELU())
-        self.branches = nn.ModuleList([_branch(width, depth, 3), _branch(width, depth, 5)])
-        shuffled = max(2 * width // scale**2, 1)
-        self.tail = nn.Sequential(
-            nn.Conv2d(2 * width, 2 * width, 1),
-            nn.GELU(),
-            nn.Conv2d(2 * width, shuffled * scale**2, 1),
-            nn.GELU(),
-            nn.PixelShuffle(scale),
-            nn.Conv2d(shuffled, shuffled, 1),
-            nn.GELU(),
-            nn.Conv2d(shuffled, shuffled, 1),
-            nn.GELU(),
-        )
-        self.last = nn.Conv2d(shuffled, channels, 1)
+        activation = nn.GELU if variant == Variant.NSP else nn.ReLU
+        self.head = nn.Sequential(nn.Conv2d(channels, width, 1), activation())
+        self.branches = nn.ModuleList([_branch(width, depth, kernel, activation) for kernel in (3, 5)])
+        if variant == Variant.NSP:
+            self.tail, fine = next_scale_tail(2 * width, scale, activation)
+        else:
+            fine = max(width // 2, 1)
+            self.tail = nn.Sequential(*mixers((2 * width, width, fine, fine), activation))
+        self.last = nn.Conv2d(fine, channels, 1)
         _initialise(self)
         if residual:
             nn.init.zeros_(self.last.weight)

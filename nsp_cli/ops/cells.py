@@ -1,6 +1,7 @@
-"""NSP's partition of a photo into s×s cells: which pixels are targets, which are inputs.
+"""A photo cut into s×s cells, whose pixels are dealt out at random: NSP's targets and inputs, SDAP's sub-images.
 
-Every function works on all cells of a batch at once, on the photo's own device. Source: NSP (CVPR 2026), Fig. 3.
+Every function works on all cells of a batch at once, on the photo's own device. Sources: NSP (CVPR 2026), Fig. 3; SDAP
+(ICCV 2023).
 A cell's pixels are numbered in row-major order, 0 … s² − 1.
 """
 
@@ -68,7 +69,7 @@ def partition(
     for side in cells:
         count *= side
     if strategy in (Strategy.RANDOM, Strategy.SORTED):
-        order = torch.rand(count, s * s, generator=generator, device=device).argsort(1)
+        order = shuffle((count,), s, generator)
         targets, inputs = order[:, : n * t * t].reshape(count, n, t * t), order[:, n * t * t :]
         if strategy is Strategy.SORTED:
             targets = targets.sort(2).values
@@ -78,6 +79,15 @@ def partition(
         noise.scatter_(1, targets.flatten(1), 2.0)  # after every free pixel, whose noise is below one
         inputs = noise.argsort(1)[:, : s * s - n * t * t]
     return targets.reshape(*cells, n, t * t), inputs.reshape(*cells, -1)
+
+
+def shuffle(cells: tuple[int, ...], s: int, generator: Generator | None = None) -> Tensor:
+    """Draw, in each cell independently, an order of its pixels: (*cells, s²) int64 pixel numbers.
+
+    `generator` is as in `partition`.
+    """
+    device = generator.device if generator is not None else torch.device("cpu")
+    return torch.rand(*cells, s * s, generator=generator, device=device).argsort(-1)
 
 
 def gather_cells(photo: Tensor, s: int, pixels: Tensor) -> Tensor:

@@ -19,13 +19,13 @@ def pad_to_multiple(photo: Tensor, multiple: int, smallest: int = 1) -> Tensor:
     return photo.index_select(-2, rows).index_select(-1, columns)
 
 
-def _reflected(side: int, multiple: int, smallest: int, device: torch.device) -> Tensor:
-    # Only positive numbers are divided: ONNX rounds towards zero where Python rounds down.
-    padded = (torch.sym_max(side, smallest) + multiple - 1) // multiple * multiple
-    # Tensors and not integers, because the ONNX exporter cannot take a remainder by a symbolic size.
-    period = torch.full((1,), torch.sym_max(2 * (side - 1), 1), dtype=torch.long, device=device)
-    index = torch.arange(padded, device=device) % period
-    return torch.minimum(index, period - index)
+def cut_to_size(photo: Tensor, h: int, w: int) -> Tensor:
+    """The first h rows and w columns of a photo (N, C, H, W) that is at least as large: what padding added goes."""
+    if not torch.compiler.is_exporting():
+        return photo[..., :h, :w]
+    # A slice would have the exporter prove that the photo is as large, which it cannot for every network.
+    rows, columns = (torch.arange(side, device=photo.device) for side in (h, w))
+    return photo.index_select(-2, rows).index_select(-1, columns)
 
 
 def cut_to_multiple(photo: Tensor, multiple: int) -> Tensor:
@@ -43,3 +43,12 @@ def cut_to_multiple(photo: Tensor, multiple: int) -> Tensor:
             f"{height}x{width}; use a larger --patch."
         )
     return photo[..., :h, :w]
+
+
+def _reflected(side: int, multiple: int, smallest: int, device: torch.device) -> Tensor:
+    # Only positive numbers are divided: ONNX rounds towards zero where Python rounds down.
+    padded = (torch.sym_max(side, smallest) + multiple - 1) // multiple * multiple
+    # Tensors and not integers, because the ONNX exporter cannot take a remainder by a symbolic size.
+    period = torch.full((1,), torch.sym_max(2 * (side - 1), 1), dtype=torch.long, device=device)
+    index = torch.arange(padded, device=device) % period
+    return torch.minimum(index, period - index)

@@ -31,6 +31,18 @@ def pd_merge(subs: Tensor, stride: int) -> Tensor:
     return F.pixel_shuffle(subs.transpose(1, 2).reshape(n, c * stride * stride, h, w), stride)
 
 
+def to_mosaic(subs: Tensor, stride: int) -> Tensor:
+    """Lay (N, s², C, h, w) sub-images side by side, s in a row: one picture (N, C, s·h, s·w)."""
+    return subs.unflatten(1, (stride, stride)).permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
+
+
+def from_mosaic(picture: Tensor, stride: int) -> Tensor:
+    """Cut a picture (N, C, s·h, s·w) into its s² sub-images, (N, s², C, h, w): the inverse of `to_mosaic`."""
+    n, c, h, w = picture.shape
+    blocks = picture.reshape(n, c, stride, h // stride, stride, w // stride)
+    return blocks.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
+
+
 def check_divisible(photo: Tensor, stride: int) -> None:
     """Raise `UsageError` unless the last two sides of `photo` are multiples of `stride`."""
     h, w = photo.shape[-2:]

@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nsp_cli.spec import PipelineSpec
 
 Slices = tuple[slice, slice]
@@ -68,9 +71,25 @@ def round_tile(side: int, spec: PipelineSpec) -> int:
 def choose_tile(spec: PipelineSpec, free_bytes: int, largest: int = 1024) -> int:
     """The side of the largest tile that, with its halo, uses a third of the free memory, or `MOST_BYTES`.
 
-    Larger tiles waste less on the halo; above `largest` the gain is below the noise of a measurement
-    (`benchmarks/inference.py`) and memory only grows.
+    A pipeline whose result depends on its tile has one of its own. For the others, larger tiles waste less on the halo;
+    above `largest` the gain is below the noise of a measurement (`benchmarks/inference.py`) and memory only grows.
     """
+    if spec.tile:
+        return spec.tile
     budget = min(free_bytes / 3, MOST_BYTES)
     side = int((budget / spec.working_bytes) ** 0.5) - 2 * spec.halo
     return round_tile(max(min(side, largest), smallest_tile(spec)), spec)
+
+
+def fade(start: int, stop: int, length: int, width: int) -> NDArray[np.float32]:
+    """How much each pixel takes from the tile [start, stop) of a side of `length` pixels, where tiles overlap.
+
+    For the pixels from start − width up to stop + width, as far as the side reaches: rising to 1 over 2·width pixels
+    around `start` and falling around `stop`, but not at the side's ends. The tiles of a side, at least 2·width long
+    each but for the last, add up to 1.
+    """
+    first, last = max(start - width, 0), min(stop + width, length)
+    at = np.arange(first, last, dtype=np.float32) + 0.5
+    rise = np.ones_like(at) if start == 0 else np.clip((at - start + width) / (2 * width), 0, 1)
+    fall = np.ones_like(at) if stop == length else np.clip((stop + width - at) / (2 * width), 0, 1)
+    return np.minimum(rise, fall)

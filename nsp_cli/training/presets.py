@@ -39,6 +39,23 @@ _AS_APR_RD = TrainSettings(
 """What APR and RD have in common as published (AAAI 2025)."""
 
 
+_NSP_SCHEDULE = TrainSettings(
+    method="nsp",
+    network="dbsn",
+    steps=750 * 400,
+    batch=16,
+    patch=160,
+    lr=1e-4,
+    optimizer="adam",
+    weight_decay=0.0,
+    warmup=0,
+    schedule="constant",
+    ema=0.0,
+    clip=0.0,
+    save_every=400,
+)
+"""As the NSP paper trains. It stands in where a paper's own schedule is not known to us: the rows can be compared."""
+
 PRESETS: dict[str, dict[str, Preset]] = {
     "nsp": {
         PHOTOGRAPHER: Preset(
@@ -53,24 +70,23 @@ PRESETS: dict[str, dict[str, Preset]] = {
             "a small network with a blind residual on canonical pairs: 30 photos, no GPU, half an hour",
         ),
         "paper": Preset(
-            TrainSettings(
-                method="nsp",
+            replace(
+                _NSP_SCHEDULE,
                 method_args={"strategy": "consecutive", "stride": 5, "targets": 1, "inputs": 0},
-                network="dbsn",
                 network_args={"width": 128, "depth": 9, "residual": False},
-                steps=750 * 400,
-                batch=16,
-                patch=160,
-                lr=1e-4,
-                optimizer="adam",
-                weight_decay=0.0,
-                warmup=0,
-                schedule="constant",
-                ema=0.0,
-                clip=0.0,
-                save_every=400,
             ),
             "NSP as published: DBSN of 3.75 M parameters, 750 epochs of 400 steps; for a GPU",
+        ),
+        "paper-tbsn": Preset(
+            replace(
+                _NSP_SCHEDULE,
+                method_args={"strategy": "consecutive", "stride": 5, "targets": 1, "inputs": 1},
+                network="tbsn",
+                batch=4,
+                patch=640,
+                lr=3e-4,
+            ),
+            "NSP with TBSN of 12.8 M parameters as released, but on values of 0 to 1 and not 0 to 255; for a large GPU",
         ),
     },
     "apr": {
@@ -103,6 +119,74 @@ PRESETS: dict[str, dict[str, Preset]] = {
                 ema=0.999,
             ),
             "the recipe of the weights `fast`: clean photos, no GPU, an hour and a half",
+        ),
+    },
+    "apbsn": {
+        PHOTOGRAPHER: Preset(
+            TrainSettings(
+                method="apbsn",
+                method_args={"inputs": 2},
+                network="dbsn",
+                network_args={"width": 64, "depth": 5, "residual": True, "variant": "apbsn"},
+                minutes=30.0,
+                patch=160,
+            ),
+            "a small AP-BSN with a blind residual, two of 25 sub-images a step: 30 photos, no GPU, half an hour",
+        ),
+        "paper": Preset(
+            replace(
+                _NSP_SCHEDULE,
+                method="apbsn",
+                method_args={"stride": 5, "test_stride": 2, "inputs": 0, "refine": 8},
+                network_args={"width": 128, "depth": 9, "residual": False, "variant": "apbsn"},
+            ),
+            "AP-BSN's network (3.66 M), PD 5 to 2 and R3 as published; patch, batch and schedule are NSP's; for a GPU",
+        ),
+    },
+    "sdap": {
+        PHOTOGRAPHER: Preset(
+            TrainSettings(
+                method="sdap",
+                method_args={"inputs": 2},
+                network="dbsn",
+                network_args={"width": 64, "depth": 5, "residual": True},
+                minutes=30.0,
+                patch=160,
+            ),
+            "a small SDAP with a blind residual, two of 25 pairs a step: 30 photos, no GPU, half an hour",
+        ),
+        "paper": Preset(
+            replace(
+                _NSP_SCHEDULE,
+                method="sdap",
+                method_args={"stride": 5, "test_stride": 2, "inputs": 0},
+                network_args={"width": 128, "depth": 9, "residual": False},
+            ),
+            "SDAP's 25 pairs as published; network (DBSN with t = 1), patch, batch and schedule are NSP's; for a GPU",
+        ),
+    },
+    "amsnet": {
+        PHOTOGRAPHER: Preset(
+            TrainSettings(
+                method="amsnet",
+                method_args={"inputs": 4},
+                network="resunet",
+                minutes=30.0,
+                patch=160,
+            ),
+            "a fast plain network, four of 25 sub-images a step: 30 photos, no GPU, half an hour",
+        ),
+        "paper": Preset(
+            replace(
+                _NSP_SCHEDULE,
+                method="amsnet",
+                method_args={"stride": 5, "test_stride": 2, "inputs": 0},
+                network="unet",
+                batch=4,
+                optimizer="adamw",
+                weight_decay=1e-4,
+            ),
+            "AMSNet's masks, AdamW 1e-4, patch and batch as published; steps and U-Net (1.0 M) are ours; for a GPU",
         ),
     },
 }

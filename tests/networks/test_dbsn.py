@@ -14,6 +14,22 @@ def test_the_published_parameter_count() -> None:
     assert sum(p.numel() for p in build_network("dbsn", {}).parameters()) == 3_750_723
 
 
+def test_ap_bsn_s_own_tail_and_activation() -> None:
+    network = build_network("dbsn", {"scale": 1, "variant": "apbsn"})
+    assert [layer.out_channels for layer in network.tail if isinstance(layer, nn.Conv2d)] == [128, 64, 64]
+    assert not any(isinstance(module, nn.GELU) for module in network.modules())
+    for wrong in ({"scale": 2, "variant": "apbsn"}, {"variant": "n2v"}):
+        with pytest.raises(ModelError, match="of variant nsp"):
+            build_network("dbsn", wrong)
+
+
+def test_the_names_of_the_weights_stay_those_of_the_files_that_there_are() -> None:
+    names = {name.removesuffix(".weight") for name in tiny_network().state_dict() if name.endswith(".weight")}
+    branch = ["0", "2", "4", "6.body.0", "6.body.2", "7"]
+    branches = {f"branches.{k}.{layer}" for k in range(2) for layer in branch}
+    assert names == {"head.0", *branches, "tail.0", "tail.2", "tail.5", "tail.7", "last"}
+
+
 @pytest.mark.parametrize("scale", [1, 2, 3, 4])
 @pytest.mark.parametrize("residual", [False, True])
 def test_no_output_depends_on_the_pixel_that_it_sits_on(scale: int, residual: bool) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from nsp_cli.errors import UsageError
-from nsp_cli.ops.cells import Strategy, gather_cells, most_targets, partition
+from nsp_cli.ops.cells import Strategy, gather_cells, most_targets, partition, shuffle
 
 CELLS = (4, 16, 16)
 CASES = [
@@ -98,3 +98,10 @@ def test_the_same_seed_draws_the_same_cells() -> None:
 def test_an_impossible_partition_is_refused(s: int, t: int, n: int) -> None:
     with pytest.raises(UsageError):
         draw(s, t, n, Strategy.CONSECUTIVE)
+
+
+def test_a_shuffle_puts_every_pixel_at_every_place() -> None:
+    order = shuffle((40, 50), 3, Generator().manual_seed(0))
+    assert (order.sort(-1).values == torch.arange(9)).all()
+    shares = torch.stack([(order == pixel).float().mean((0, 1)) for pixel in range(9)])
+    assert (shares - 1 / 9).abs().max() < 0.03  # four standard deviations of 2,000 draws

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from nsp_cli.ops.padding import pad_to_multiple
+from nsp_cli.ops.padding import cut_to_multiple, pad_to_multiple
 
 
 @pytest.mark.parametrize(("h", "w"), [(1, 1), (1, 7), (2, 3), (5, 4), (9, 16), (31, 17)])
@@ -21,3 +21,8 @@ def test_equals_reflection(h: int, w: int, multiple: int, smallest: int) -> None
 def test_a_fitting_photo_stays_as_it_is() -> None:
     photo = torch.rand(1, 3, 8, 12)
     assert torch.equal(pad_to_multiple(photo, 4), photo)
+
+
+def test_cutting_leaves_out_the_right_and_the_bottom() -> None:
+    photo = torch.rand(1, 3, 11, 12)
+    assert torch.equal(cut_to_multiple(photo, 4), photo[..., :8, :12])

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from nsp_cli.errors import UsageError
-from nsp_cli.ops.pd import pd_merge, pd_split
+from nsp_cli.ops.pd import from_mosaic, pd_merge, pd_split, to_mosaic
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3, 5])
@@ -21,6 +21,14 @@ def test_sub_image_k_is_the_phase_a_b() -> None:
     for a in range(5):
         for b in range(5):
             assert torch.equal(subs[:, 5 * a + b], photo[..., a::5, b::5])
+
+
+def test_a_mosaic_has_the_sub_images_side_by_side_and_comes_apart_again() -> None:
+    subs = pd_split(torch.rand(2, 3, 8, 12), 2)
+    picture = to_mosaic(subs, 2)
+    rows = [torch.cat([subs[:, 0], subs[:, 1]], -1), torch.cat([subs[:, 2], subs[:, 3]], -1)]
+    assert torch.equal(picture, torch.cat(rows, -2))
+    assert torch.equal(from_mosaic(picture, 2), subs)
 
 
 def test_a_side_that_does_not_divide_is_refused() -> None:

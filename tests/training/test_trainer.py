@@ -12,7 +12,11 @@ import torch
 
 from nsp_cli.checkpoint import load_model, load_tensors
 from nsp_cli.errors import ModelError, NspError, UsageError
+from nsp_cli.methods import build_method
+from nsp_cli.networks import build_network
+from nsp_cli.spec import Task
 from nsp_cli.training import PRESETS, Job, Progress, TrainSettings, saved_settings, train
+from nsp_cli.training.distributed import Team
 from nsp_cli.training.state import learning_rate
 
 TINY = TrainSettings(
@@ -150,6 +154,33 @@ def test_the_presets_of_apr_rd_are_the_paper_s_recipes(method: str, network: str
     assert (paper.warmup, paper.ema, paper.clip) == (0, 0.0, 0.0)
 
 
+def test_nsp_on_tbsn_is_the_released_recipe() -> None:
+    paper = PRESETS["nsp"]["paper-tbsn"].settings
+    assert (paper.network, paper.patch, paper.batch, paper.lr) == ("tbsn", 640, 4, 3e-4)
+    assert (paper.optimizer, paper.schedule, paper.ema, paper.clip) == ("adam", "constant", 0.0, 0.0)
+    assert paper.method_args == {"strategy": "consecutive", "stride": 5, "targets": 1, "inputs": 1}
+
+
+def test_the_other_papers_presets_are_their_recipes() -> None:
+    apbsn, sdap, amsnet = (PRESETS[method]["paper"].settings for method in ("apbsn", "sdap", "amsnet"))
+    assert apbsn.method_args == {"stride": 5, "test_stride": 2, "inputs": 0, "refine": 8}
+    assert apbsn.network_args == {"width": 128, "depth": 9, "residual": False, "variant": "apbsn"}
+    assert sdap.method_args == {"stride": 5, "test_stride": 2, "inputs": 0}
+    assert amsnet.method_args == {"stride": 5, "test_stride": 2, "inputs": 0}
+    assert (amsnet.patch, amsnet.batch, amsnet.lr, amsnet.optimizer) == (160, 4, 1e-4, "adamw")
+
+
+def test_every_preset_builds() -> None:
+    for presets in PRESETS.values():
+        for preset in presets.values():
+            settings = preset.settings
+            method = build_method(settings.method, settings.method_args)
+            assert settings.patch >= method.smallest_patch
+            with torch.device("meta"):
+                network = build_network(settings.network, {**settings.network_args, **method.network_args})
+                method.pipeline(network, Task.DENOISE)
+
+
 def test_a_loss_that_is_no_number_ends_the_run(noisy_photos: Path, tmp_path: Path) -> None:
     for steps in (3, 25):  # before a loss is looked at, and after
         with pytest.raises(NspError, match="no longer a number"):
@@ -243,6 +274,17 @@ def test_two_processes_train_one_network(noisy_photos: Path, tmp_path: Path) -> 
     assert same(tmp_path / "rank0.safetensors", tmp_path / "rank1.safetensors")
     train(settings, job(noisy_photos, tmp_path / "one.safetensors"))
     assert not same(tmp_path / "one.safetensors", tmp_path / "two.safetensors")
+
+
+def test_a_network_that_is_shared_still_says_what_it_is() -> None:
+    """A loss may ask it, as AMSNet's does for `multiple`."""
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    try:
+        shared = Team(rank=0, world=2).wrap(build_network("unet", {"width": 4, "levels": 3}))
+        assert shared.multiple == 8
+        assert not hasattr(shared, "colour")
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 def test_torchrun_runs_the_command_line(noisy_photos: Path, tmp_path: Path) -> None:

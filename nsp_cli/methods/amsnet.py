@@ -1,0 +1,103 @@
+"""AMSNet, asymmetric masks (ECCV 2024): fill in masked pixels with a network that need not be blind.
+
+Pairs
+    PD by s = 5; in each sub-image about half of the pixels, drawn at random for each step, are set to 0 in all colours.
+    With one mask and no PD it would be Noise2Void's idea.
+Loss
+    L1 on the masked pixels alone, plus `smoothness` times the total variation of the output (0.01 in the paper's
+    fine-tune, 0 before it).
+Test time
+    PD by 2, two complementary masks: a pixel of the result comes from the branch that did not see it. Then optionally
+    R3 (`ops.refine`).
+
+The masks of the test are fixed random patterns (`ops.masks`), so that tiles agree with the whole photo. They are random
+and no checkerboard, since that is what the network was trained on. R3 runs the network on masks too, both of them, and
+not on whole pictures, which it has never seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor, nn
+
+from nsp_cli.errors import UsageError
+from nsp_cli.methods.base import SelfSupervised
+from nsp_cli.methods.decomposed import DecomposedPipeline, draw_subs, same_size
+from nsp_cli.ops.masks import PERIOD, draw_patterns, repeat_pattern
+from nsp_cli.ops.padding import pad_to_multiple
+from nsp_cli.spec import Task
+
+
+@dataclass(frozen=True)
+class AMSNet(SelfSupervised):
+    """The settings of the method.
+
+    Attributes
+    ----------
+    stride, test_stride : of the PD in training and at test time
+    inputs : how many of a photo's s² sub-images a step uses, drawn at random; 0 for all
+    smoothness : weight of the total variation in the loss
+    refine : passes of R3 at test time, 0 for none; each takes as long as the network without it
+    """
+
+    stride: int = 5
+    test_stride: int = 2
+    inputs: int = 0
+    smoothness: float = 0.0
+    refine: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.stride, self.test_stride) < 1 or min(self.inputs, self.refine, self.smoothness) < 0:
+            raise UsageError("AMSNet needs stride and test_stride of at least 1, and no other setting below 0.")
+
+    @property
+    def smallest_patch(self) -> int:
+        """The side of the smallest training patch in pixels: sub-images of eight pixels."""
+        return 8 * self.stride
+
+    def loss(self, network: nn.Module, batch: Tensor, generator: Generator) -> Tensor:
+        """The loss of a batch of noisy photos (B, C, P, P) in [0, 1], a scalar."""
+        subs = draw_subs(batch, self.stride, self.inputs, generator)
+        h, w = subs.shape[-2:]
+        masked = torch.rand(len(subs), 1, h, w, generator=generator, device=subs.device) < 0.5
+        # What is masked stays unseen in the padding too, since that is made of the masked picture.
+        seen = pad_to_multiple(subs.masked_fill(masked, 0), same_size(network).multiple)
+        output = network(seen)[..., :h, :w]
+        errors = ((output - subs).abs() * masked).sum() / (masked.sum() * subs.shape[1]).clamp(min=1)
+        return errors + self.smoothness * total_variation(output) if self.smoothness else errors
+
+    def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> DecomposedPipeline:
+        return DecomposedPipeline(
+            FilledIn(network), self.test_stride, task, channels, passes=self.refine, period=PERIOD
+        )
+
+
+class FilledIn(nn.Module):
+    """Each pixel from the branch whose input lacks it: (N, C, h, w) → the same, sides multiples of `multiple`.
+
+    Parameters
+    ----------
+    network : a plain network with t = 1, trained on masked pictures
+    """
+
+    pattern: Tensor
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        described = same_size(network)
+        self.network = network
+        self.scale, self.radius, self.multiple = described.scale, described.radius, described.multiple
+        self.working_floats = 2 * described.working_floats
+        self.register_buffer("pattern", draw_patterns(1, 0.5), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mask = repeat_pattern(self.pattern, x)
+        first, second = self.network(torch.cat([x.masked_fill(mask, 0), x.masked_fill(~mask, 0)])).chunk(2)
+        return torch.where(mask, first, second)
+
+
+def total_variation(pictures: Tensor) -> Tensor:
+    """The mean absolute difference between neighbours, down plus across, of (N, C, H, W); a scalar."""
+    return pictures.diff(dim=-2).abs().mean() + pictures.diff(dim=-1).abs().mean()

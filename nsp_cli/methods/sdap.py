@@ -1,0 +1,78 @@
+"""SDAP, random sub-samples that predict each other (ICCV 2023).
+
+Pairs
+    In each 5×5 cell the 25 pixels are dealt out at random to 25 sub-images. Each of them predicts the next, the last
+    one the first: a pair never shares a pixel, and where in its cell each comes from differs from cell to cell.
+Loss
+    L1 between the network's output for a sub-image and the next one, mean over all.
+Test time
+    PD by 2, the sub-images one by one (stacked), merged. With `second_pass` the network runs once more on that result,
+    without PD: what is left of the noise is hardly correlated, and the phases, which PD denoised apart, are brought
+    together. methods.md only says that there is a second pass; this reading of it is ours, R3 that puts nothing back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor, nn
+
+from nsp_cli.errors import UsageError
+from nsp_cli.methods.base import SelfSupervised
+from nsp_cli.methods.decomposed import DecomposedPipeline, same_size
+from nsp_cli.ops.cells import gather_cells, shuffle
+from nsp_cli.ops.padding import cut_to_multiple
+from nsp_cli.spec import Task
+
+
+@dataclass(frozen=True)
+class SDAP(SelfSupervised):
+    """The settings of the method.
+
+    Attributes
+    ----------
+    stride, test_stride : the cell's side in training, the stride of the PD at test time
+    inputs : how many of the s² sub-images a step uses as inputs, 0 for all
+    second_pass : run the network once more at test time, on the result
+    """
+
+    stride: int = 5
+    test_stride: int = 2
+    inputs: int = 0
+    second_pass: bool = False
+
+    def __post_init__(self) -> None:
+        if self.stride < 2 or self.test_stride < 1 or self.inputs < 0:
+            raise UsageError("SDAP needs a stride of at least 2, test_stride of at least 1, and inputs of at least 0.")
+
+    @property
+    def network_args(self) -> dict[str, int]:
+        return {"scale": 1}
+
+    @property
+    def smallest_patch(self) -> int:
+        """The side of the smallest training patch in pixels: sub-images of eight pixels."""
+        return 8 * self.stride
+
+    def pairs(self, photos: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Make training pairs of noisy photos.
+
+        (B, C, P, P) in [0, 1] gives inputs and targets, (B, m, C, P/s, P/s) each: input k belongs to target k.
+        """
+        s = self.stride
+        photos = cut_to_multiple(photos, s)
+        cells = photos.shape[0], photos.shape[2] // s, photos.shape[3] // s
+        order = shuffle(cells, s, generator)
+        used = self.inputs or s * s
+        inputs, targets = (gather_cells(photos, s, dealt[..., :used]) for dealt in (order, order.roll(-1, -1)))
+        return inputs, targets
+
+    def loss(self, network: nn.Module, batch: Tensor, generator: Generator) -> Tensor:
+        """The mean L1 of a batch of noisy photos (B, C, P, P) in [0, 1], a scalar."""
+        same_size(network)
+        inputs, targets = (subs.flatten(0, 1) for subs in self.pairs(batch, generator))
+        return (network(inputs.contiguous(memory_format=torch.channels_last)) - targets).abs().mean()
+
+    def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> DecomposedPipeline:
+        return DecomposedPipeline(network, self.test_stride, task, channels, passes=int(self.second_pass), share=0.0)

@@ -1,0 +1,40 @@
+"""AP-BSN's loss and settings; its way at test time is in test_decomposed."""
+
+import pytest
+import torch
+from torch import Generator, Tensor, nn
+
+from nsp_cli.errors import ModelError, UsageError
+from nsp_cli.methods.apbsn import APBSN
+from nsp_cli.methods.decomposed import Layout
+from nsp_cli.ops.pd import pd_split
+from nsp_cli.spec import Task
+from tests.conftest import tiny_network
+
+
+class Darker(nn.Module):
+    scale, radius, multiple, working_floats = 1, 1, 1, 8
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x - 0.25 * x.square()
+
+
+def test_the_loss_compares_every_sub_image_with_what_becomes_of_it() -> None:
+    photos = torch.rand(2, 3, 40, 43)
+    subs = pd_split(photos[..., :40], 5)
+    assert torch.allclose(APBSN().loss(Darker(), photos, Generator()), 0.25 * subs.square().mean())
+
+
+def test_settings_reach_the_pipeline() -> None:
+    network = tiny_network(scale=1)
+    pipeline = APBSN(test_stride=3, layout="mosaic", refine=4).pipeline(network, Task.DENOISE)
+    assert (pipeline.stride, pipeline.layout, pipeline.passes) == (3, Layout.MOSAIC, 4)
+    assert APBSN().pipeline(network, Task.DENOISE).passes == 8
+
+
+def test_wrong_settings_are_refused() -> None:
+    for wrong in ({"stride": 0}, {"test_stride": 0}, {"refine": -1}, {"inputs": -1}, {"layout": "row"}):
+        with pytest.raises(UsageError):
+            APBSN(**wrong)
+    with pytest.raises(ModelError, match="scale 1"):
+        APBSN().loss(tiny_network(scale=2), torch.rand(1, 3, 40, 40), Generator())
