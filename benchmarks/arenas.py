@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from nsp_cli.evaluation import to_uint8
 from nsp_cli.image import Frame, from_unit, is_photo, read, to_unit, write
 from nsp_cli.sample import sample_picture
 from nsp_cli.simulation import Camera, Picture, simulate, white_noise
+
+Choice = TypeVar("Choice")
 
 Noise = Callable[[Picture, np.random.Generator], tuple[Picture, Picture]]
 """A clean picture (H, W, 3) in [0, 1] to a noisy one and its clean answer."""
@@ -21,6 +24,8 @@ _CAMERA = Camera(shot_gain=8e-3, read_noise=1.5e-2, saturation=1.4, chroma_smoot
 _PAINTED = 16
 _PAINTED_SIDE = 384
 _TEST_SIDE = 256
+_LEARNT_SIDE = 384
+_LEARNT = 24
 _EVERY = 8
 
 
@@ -62,30 +67,45 @@ def photos_in(folder: Path) -> list[Path]:
 def simulated_arena(name: str, folder: Path, photos: Path | None, seed: int) -> Arena:
     """Noise of `NOISES`, added to `photos`/clean or to painted pictures; what is in `folder` already is kept.
 
-    Every eighth photo is for testing, its middle of 256×256, the others are to learn from.
+    Every eighth photo is for testing, its middle of 256×256; of the others 24 are to learn from, the middle of 384×384.
     """
     noisy, clean, tests = (folder / part for part in ("noisy", "clean", "tests"))
     finished = folder / "finished"
     if not finished.exists():
         for part in (noisy, clean, tests):
             part.mkdir(parents=True, exist_ok=True)
-        for i, picture in enumerate(_pictures(photos, seed)):
-            rng = np.random.default_rng((seed, i))
-            if i % _EVERY == 0:
-                shot, answer = NOISES[name](_middle(picture), rng)
-                _save(shot, tests / f"{i:03d}_noisy.png")
-                _save(answer, tests / f"{i:03d}_clean.png")
-            else:
-                _save(NOISES[name](picture, rng)[0], noisy / f"{i:03d}.png")
-                _save(picture, clean / f"{i:03d}.png")
+        pictures = _pictures(photos, seed)
+        for i in range(0, len(pictures), _EVERY):
+            shot, answer = NOISES[name](_middle(pictures[i], _TEST_SIDE), np.random.default_rng((seed, i)))
+            _save(shot, tests / f"{i:03d}_noisy.png")
+            _save(answer, tests / f"{i:03d}_clean.png")
+        for i in _spread([i for i in range(len(pictures)) if i % _EVERY]):
+            picture = _middle(pictures[i], _LEARNT_SIDE)
+            _save(NOISES[name](picture, np.random.default_rng((seed, i)))[0], noisy / f"{i:03d}.png")
+            _save(picture, clean / f"{i:03d}.png")
         finished.touch()
     return Arena(name, photos_in(noisy), photos_in(clean), {name: tests}, NOISES[name])
 
 
-def real_arena(photos: Path) -> Arena:
-    """Real noise: `photos`/train, `photos`/clean, and the folders in `photos`/pairs."""
-    tests = {folder.name: folder for folder in sorted((photos / "pairs").iterdir()) if folder.is_dir()}
-    return Arena("real", photos_in(photos / "train"), photos_in(photos / "clean"), tests)
+def real_arena(folder: Path, photos: Path) -> Arena:
+    """Real noise: `photos`/train, `photos`/clean, and the folders in `photos`/pairs.
+
+    Of noisy ones 24 are to learn from, the middle of 384×384, which `folder` keeps: a teacher has to see all of it.
+    """
+    noisy, finished = folder / "noisy", folder / "finished"
+    if not finished.exists():
+        noisy.mkdir(parents=True, exist_ok=True)
+        for i, path in enumerate(_spread(photos_in(photos / "train"))):
+            _save(_middle(to_unit(to_uint8(read(path).pixels)), _LEARNT_SIDE), noisy / f"{i:03d}.png")
+        finished.touch()
+    tests = {found.name: found for found in sorted((photos / "pairs").iterdir()) if found.is_dir()}
+    return Arena("real", photos_in(noisy), photos_in(photos / "clean"), tests)
+
+
+def _spread(choices: Sequence[Choice]) -> list[Choice]:
+    """24 of them, evenly spread; all where there are fewer."""
+    count = min(_LEARNT, len(choices))
+    return [choices[i * len(choices) // count] for i in range(count)]
 
 
 def _pictures(photos: Path | None, seed: int) -> list[Picture]:
@@ -95,9 +115,9 @@ def _pictures(photos: Path | None, seed: int) -> list[Picture]:
     return [sample_picture(_PAINTED_SIDE, _PAINTED_SIDE, rng) for rng in rngs]
 
 
-def _middle(picture: Picture) -> Picture:
-    y, x = (max(side - _TEST_SIDE, 0) // 2 for side in picture.shape[:2])
-    return picture[y : y + _TEST_SIDE, x : x + _TEST_SIDE]
+def _middle(picture: Picture, length: int) -> Picture:
+    y, x = (max(side - length, 0) // 2 for side in picture.shape[:2])
+    return picture[y : y + length, x : x + length]
 
 
 def _save(picture: Picture, path: Path) -> None:

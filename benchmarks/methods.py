@@ -6,7 +6,8 @@ Each method learns three times, with its `photographer` preset and one seed: on 
 noise that is correlated like a camera's, and (with --photos) on the real ones of PHOTOS/train. It is measured on other
 photos with the same noise, and on the pairs of PHOTOS/pairs. Without --photos pictures are painted, and real noise is
 left out. A method that wants clean photos gets those that the noisy ones were made of (PHOTOS/clean for real noise);
-one that wants teachers gets a method of the table that learned here just before, so it had twice the time.
+one that wants teachers gets a method of the table that learned here just before, and what that one says of all photos,
+before its own time begins.
 
 The first row is the noisy photo, the last one a network that saw the clean answers: what lies outside is an error.
 Run it again after a stop: what OUT holds is not done again, and a run in the middle of training goes on.
@@ -16,6 +17,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -39,6 +42,9 @@ from nsp_cli.spec import Task
 from nsp_cli.training import PHOTOGRAPHER, Job, TrainSettings, find_preset, has_run, train
 
 BOUND = "supervised"
+_STEPS_A_PHOTO = 8
+"""Enough for the trainer to have taken a crop of every photo."""
+
 BEGIN, END = "<!-- benchmarks/methods.py writes from here -->", "<!-- to here -->"
 
 
@@ -107,6 +113,15 @@ def learn(settings: TrainSettings, arena: Arena, target: Path, device: str) -> N
     train(settings, Job(photos, target, folder, device=device, resume=has_run(folder)))
 
 
+def ask_teachers(settings: TrainSettings, arena: Arena, target: Path, device: str) -> None:
+    """Fill the cache of what teachers say: a run of the smallest steps, whose weights nobody needs."""
+    small = replace(settings, minutes=None, steps=_STEPS_A_PHOTO * len(arena.noisy), batch=1)
+    asking = target.with_name("asking.safetensors")
+    learn(small, arena, asking, device)
+    asking.unlink()
+    shutil.rmtree(asking.with_suffix(".run"))
+
+
 def measure(arena: Arena, weights: Path | None, device: str) -> Result:
     """PSNR of the results, or of the noisy photos themselves where there are no weights."""
     backend = None if weights is None else load_backend(weights, device=device)
@@ -141,9 +156,11 @@ def run(name: str | None, arena: Arena, done: Sequence[str], args: argparse.Name
         teacher = teacher_of(name, done) if taught else None
         print(f"{arena.name}: {name}", flush=True)
         more: dict[str, Any] = (
-            {} if teacher is None else {"teachers": (str(target.with_name(f"{teacher}.safetensors")),)}
+            {} if teacher is None else {"teachers": (str(target.with_name(f"{teacher}.safetensors").resolve()),)}
         )
         settings = replace(settings_of(name, arena, args.minutes, args.seed), **more)
+        if teacher is not None and not has_run(target.with_suffix(".run")):
+            ask_teachers(settings, arena, target, args.device)
         learn(settings, arena, target, args.device)
         result = replace(measure(arena, target, args.device), teacher=teacher)
     record.write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
@@ -184,13 +201,13 @@ def main() -> None:
     flags.add_argument("--into", type=Path, help="a document to write the table into, between its marks")
     args = flags.parse_args()
     use_threads(args.threads)
+    os.environ["NSP_HOME"] = str(args.out / "home")  # what teachers say is kept there
     chosen = [name for name in METHODS if args.only is None or name in args.only]
     METHODS[BOUND] = Supervised
     remember(args)
     arenas = [simulated_arena(name, args.out / name, args.photos, args.seed) for name in NOISES]
     if args.photos is not None:
-        (args.out / "real").mkdir(exist_ok=True)
-        arenas.append(real_arena(args.photos))
+        arenas.append(real_arena(args.out / "real", args.photos))
     results: dict[str, dict[str, Result]] = {}
     for arena in arenas:
         results.setdefault("noisy", {})[arena.name] = run(None, arena, (), args)
