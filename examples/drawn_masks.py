@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import torch
 from drawn_pairs import numbered
 from svg import BLUE, ORANGE, PALE, SET, arrow, document, frame, grid, words
 from torch import Generator
 
+from nsp_cli.methods.apr import choose_neighbours
+from nsp_cli.methods.rd import recharged
+from nsp_cli.ops.cells import shuffle
+from nsp_cli.ops.masks import draw_patterns
+from nsp_cli.ops.refine import PASSES, SHARE
+
 
 def sdap() -> str:
     """SDAP's sub-images on 2×2 cells: `ops.cells.shuffle`."""
-    order = import_module("nsp_cli.ops.cells").shuffle((2, 2), 5, Generator().manual_seed(2))
+    order = shuffle((2, 2), 5, Generator().manual_seed(2))
     cell = 24
 
     def number(r: int, c: int) -> int:
@@ -35,7 +39,7 @@ def sdap() -> str:
 
 def amsnet() -> str:
     """The complementary masks of AMSNet's test, and where each pixel of the result is from: `ops.masks`."""
-    pattern = import_module("nsp_cli.ops.masks").draw_patterns(1, 0.5)[0, 0]
+    pattern = draw_patterns(1, 0.5)[0, 0]
     cell = 11
 
     def side(masked: bool) -> str:
@@ -59,8 +63,7 @@ def amsnet() -> str:
 
 def r3() -> str:
     """Which pixels R3 puts back in each of its passes: `ops.masks`, with the share and the passes of `ops.refine`."""
-    refine = import_module("nsp_cli.ops.refine")
-    patterns = import_module("nsp_cli.ops.masks").draw_patterns(refine.PASSES, refine.SHARE)
+    patterns = draw_patterns(PASSES, SHARE)
     parts: list[str] = []
     for i, pattern in enumerate(patterns[:, 0]):
         x, y = 20 + 150 * (i % 4), 34 + 165 * (i // 4)
@@ -79,8 +82,7 @@ def r3() -> str:
 def apr() -> str:
     """The two neighbours of some pixels: `methods.apr.choose_neighbours`."""
     side, cell = 9, 34
-    choose = import_module("nsp_cli.methods.apr").choose_neighbours
-    first, second = (chosen[0] for chosen in choose(numbered(side), Generator().manual_seed(4)))
+    first, second = (chosen[0] for chosen in choose_neighbours(numbered(side), Generator().manual_seed(4)))
 
     def middle(pixel: int) -> tuple[float, float]:
         return 20 + cell * (pixel % side + 0.5), 34 + cell * (pixel // side + 0.5)
@@ -104,7 +106,7 @@ def rd() -> str:
     side, count, cell = 12, 6, 16
     noisy = torch.full((1, 3, side, side), -1.0)
     targets = torch.arange(count, dtype=torch.float32).view(1, count, 1, 1, 1).expand(1, count, 3, side, side)
-    out = import_module("nsp_cli.methods.rd").recharged(noisy, targets, Generator().manual_seed(1))[0, :, 0]
+    out = recharged(noisy, targets, Generator().manual_seed(1))[0, :, 0]
     parts: list[str] = []
     for k in range(count):
         x, y = 20 + 215 * (k % 3), 34 + 225 * (k // 3)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from nsp_cli.errors import InputError, NoInputError, UnavailableError, UsageError
 from nsp_cli.evaluation import find_pairs, to_uint8
-from nsp_cli.image import read
+from nsp_cli.image import read_srgb
 from nsp_cli.image.frame import Pixels
 
 _NO_LIBRARY = "nsp eval --dataset reads .mat files with SciPy and h5py; install them with: pip install 'nsp-cli[eval]'."
@@ -184,7 +184,7 @@ def _pairs(title: str) -> Callable[[Path], Dataset]:
 
         def each() -> Iterator[Block]:
             for i, (noisy, clean) in enumerate(pairs):
-                photo, truth = (to_uint8(read(side).pixels) for side in (noisy, clean))
+                photo, truth = (to_uint8(read_srgb(side)) for side in (noisy, clean))
                 yield Block(i, 0, noisy.name, photo, truth)
 
         return Dataset(title, len(pairs), each)
