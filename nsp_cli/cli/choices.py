@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nsp_cli.errors import UsageError
+from nsp_cli.spec import Task
 
 if TYPE_CHECKING:
     from nsp_cli.spec import ModelSpec
@@ -59,9 +60,12 @@ class Choices:
 
     def _starting_weights(self) -> Path | None:
         from nsp_cli import models
+        from nsp_cli.methods import settings_of
 
         if self.start == SCRATCH or (self.start is None and self._changes_the_network()):
             return None
+        if self.start is None and set(self.own) & set(settings_of("nsp")):
+            return models.resolve(None, Task.SHUFFLE)  # settings of NSP's pairs go on from NSP's weights
         return models.resolve(self.start)
 
     def _changes_the_network(self) -> bool:

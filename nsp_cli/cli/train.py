@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from nsp_cli.training import Job, Progress, TrainSettings
 
 
+CLEAN = "clean"
+"""In a run's folder: nearly clean copies of noisy photos, see `training.adapting`."""
+
+_MINUTES = 10.0
+"""Of fine-tuning by way of a study, unless something else was said."""
+
+
 @dataclass(frozen=True)
 class TrainFlags:
     """All flags of `nsp train`, in the order of its help; None leaves a choice to the preset."""
@@ -35,7 +42,7 @@ class TrainFlags:
         typer.Option(
             "--method",
             help="nsp, apr, apbsn, sdap, amsnet; rd: from --teacher models; simulated: from clean photos. "
-            "Default: nsp, or that of --from.",
+            "Default: that of the weights to start from.",
         ),
     ] = None
     preset: Annotated[str, typer.Option("--preset", help="photographer, or paper: the method as published.")] = (
@@ -136,13 +143,17 @@ def train(
     leads = os.environ.get("RANK", "0") == "0"
     folder = flags.output.with_suffix(".run")
     found = find_photos(photos or [])
+    quiet = flags.quiet or not leads
     if flags.resume:
         _refuse_settings(context)
         settings, begin = training.saved_settings(folder), None
+        found = training.copies_in(folder / CLEAN) or found
     else:
         if leads:
             _refuse_overwriting(flags.output, folder)
         settings, begin = flags.choices().settle()
+        if begin is not None and flags.method is None and training.wants_clean(settings):
+            settings, found = _studied(settings, found, begin, flags, quiet=quiet)
     job = training.Job(
         photos=found,
         target=flags.output,
@@ -153,7 +164,26 @@ def train(
         resume=flags.resume,
         stop=_stop_on_interrupt(),
     )
-    _run(settings, job, quiet=flags.quiet or not leads)
+    _run(settings, job, quiet=quiet)
+
+
+def _studied(
+    settings: TrainSettings, photos: list[Path], start: Path, flags: TrainFlags, *, quiet: bool
+) -> tuple[TrainSettings, list[Path]]:
+    """Weights that learn from clean photos learn from noisy ones by way of a study of their noise."""
+    from nsp_cli import training
+
+    if flags.minutes is None and flags.steps is None:
+        settings = replace(settings, minutes=_MINUTES)
+    own = flags.output.with_suffix(".run") / CLEAN
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        own /= os.environ["RANK"]  # each process makes the same copies, in a place of its own
+    with progress(1, "looking at the noise", quiet=quiet) as reporter:
+        settings, copies = training.adapt(settings, photos, start, own, device=flags.device, report=reporter.within)
+    if not quiet:
+        cameras = len(settings.method_args["cameras"])
+        err.print(f"{len(copies)} of {len(photos)} photos studied, {cameras} simulated cameras make their noise")
+    return settings, copies
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:

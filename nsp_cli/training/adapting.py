@@ -5,13 +5,15 @@
     noisy photo ── the weights to start from ──→ nearly clean ── reduced by half ──→ a clean photo to train on
          └── what noise has it? ──→ simulated cameras that give the nearly clean photo the same noise
 
-The cameras then photograph the clean photos (`methods.simulated`). Which cameras they are is found by trial, as
-approximate Bayesian computation does: draw one, set its noise to the photo's level, photograph, measure by the very
-estimator that measured the photo (`noise.estimate`, whose bias cancels), and keep those that come closest.
+The cameras then photograph the clean photos (`methods.simulated`), beside random ones, so that nothing is forgotten.
+Which cameras they are is found by trial, as approximate Bayesian computation does: draw one, set its noise to the
+photo's level, photograph, measure by the very estimator that measured the photo (`noise.estimate`, whose bias cancels),
+and keep those that come closest.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
@@ -21,10 +23,16 @@ from numpy.typing import NDArray
 
 from nsp_cli import engine
 from nsp_cli.backends.base import Backend
+from nsp_cli.backends.device import choose_device
+from nsp_cli.backends.torch_backend import TorchBackend
+from nsp_cli.checkpoint import load_model
 from nsp_cli.errors import InputError, NoInputError
-from nsp_cli.image import Frame, from_unit, read, to_unit, write
+from nsp_cli.image import Frame, from_unit, read_srgb, to_unit, write
+from nsp_cli.methods import build_method
 from nsp_cli.noise import NoiseEstimate, estimate
 from nsp_cli.simulation import Camera, Picture, random_camera, simulate
+from nsp_cli.spec import Precision, Task
+from nsp_cli.training.settings import TrainSettings
 
 _PHOTOS = 48
 _WINDOW = 1024
@@ -46,6 +54,41 @@ class Study:
     def method_args(self) -> dict[str, object]:
         """The settings of `methods.simulated` that make use of it."""
         return {"cameras": [asdict(camera) for camera in self.cameras]}
+
+
+def adapt(
+    settings: TrainSettings,
+    photos: Sequence[Path],
+    start: Path,
+    folder: Path,
+    *,
+    device: str = "auto",
+    report: Callable[[float], None] = lambda _: None,
+) -> tuple[TrainSettings, list[Path]]:
+    """Study noisy photos with the weights `start`, whose method wants clean ones.
+
+    Returns the settings of a run that goes on from `start`, and the clean photos for it, which are in `folder`. The
+    time that the study took is taken off a budget in minutes, at most the half of it.
+
+    Raises
+    ------
+    NoInputError : no photo can be read; ModelError : `start` cannot be used
+    """
+    began = time.monotonic()
+    network, spec = load_model(start)
+    pipeline = build_method(spec.method, spec.method_args).pipeline(network, Task.DENOISE, spec.channels)
+    backend = TorchBackend(pipeline, choose_device(device), Precision(settings.precision))  # pyright: ignore
+    found = study(photos, backend, folder, smallest=settings.patch, seed=settings.seed, report=report)
+    settings = replace(settings, method_args={**settings.method_args, **found.method_args()})
+    if settings.minutes is not None:
+        left = settings.minutes - (time.monotonic() - began) / 60
+        settings = replace(settings, minutes=max(left, settings.minutes / 2))
+    return settings, found.clean
+
+
+def copies_in(folder: Path) -> list[Path]:
+    """The clean photos that `adapt` left in a run's folder, for the run to go on with."""
+    return sorted(folder.glob("*.png"))
 
 
 def study(
@@ -75,7 +118,7 @@ def study(
     for index, path in enumerate(chosen):
         rng = np.random.default_rng((seed, index))
         try:
-            noisy = _window(read(path).pixels, _WINDOW, rng)
+            noisy = _window(read_srgb(path), _WINDOW, rng)
         except InputError:
             continue
         denoised = np.clip(np.asarray(engine.process(Frame(noisy), backend).pixels, np.float32), 0, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from nsp_cli.errors import UsageError
+from nsp_cli.methods import build_method
 from nsp_cli.training.settings import TrainSettings
 
 PHOTOGRAPHER = "photographer"
@@ -190,6 +191,11 @@ PRESETS: dict[str, dict[str, Preset]] = {
         ),
     },
 }
+
+
+def wants_clean(settings: TrainSettings) -> bool:
+    """Whether the method learns from clean photos; noisy ones then need `training.adapt` first."""
+    return build_method(settings.method, settings.method_args).wants_clean
 
 
 def find_preset(method: str, name: str) -> Preset:
