@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 
 import torch
@@ -101,6 +102,23 @@ class ResUNet(nn.Module):
         self.up = nn.ModuleList(nn.Sequential(*map(_Block, [w] * n)) for w, n in inner)
         self.last = nn.Conv2d(widths[0], 4 * scale**2 * channels, 3, padding=1)
         nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)  # pyright: ignore[reportArgumentType]
+
+    def adopt(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Weights of a network that does not enlarge, made to fit this one: it starts by enlarging the other's answer.
+
+        What the other adds to a pixel, this one then adds to all t² pixels that it becomes. Other weights stay as they
+        are.
+        """
+        t, cells = self.scale, 2 * self.scale
+        rows = torch.arange(cells) // t
+        from_cell = 2 * rows[:, None] + rows  # pixel-shuffle's order
+        adopted = dict(state)
+        for name in ("last.weight", "last.bias"):
+            old = adopted[name]
+            if len(old) * t * t == len(self.last.weight):
+                adopted[name] = old.unflatten(0, (-1, 4))[:, from_cell.flatten()].flatten(0, 1)
+        return adopted
 
     def forward(self, x: Tensor) -> Tensor:
         features = self.head(F.pixel_unshuffle(x, 2))

@@ -244,8 +244,9 @@ def _named(photos: Sequence[Path]) -> str:
 
 def _start_from(path: Path, network: nn.Module) -> nn.Module:
     start, _ = load_model(path)
+    adopt = getattr(network, "adopt", dict[str, Tensor])
     try:
-        network.load_state_dict(start.state_dict())
+        network.load_state_dict(adopt(start.state_dict()))
     except RuntimeError as error:
         raise ModelError(f"The weights in {path} are of another network than the one to train.") from error
     return network

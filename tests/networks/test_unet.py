@@ -1,0 +1,52 @@
+"""The plain U-Nets: what they start as, and how far they see."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from nsp_cli.networks import as_network, build_network
+
+TINY = {"widths": (8, 8), "depths": (1, 1)}
+
+
+def lively(**arguments: object) -> nn.Module:
+    """A small ResUNet with no zeros to hide behind."""
+    torch.manual_seed(0)
+    network = build_network("resunet", {**TINY, **arguments})
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    return network.eval()
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_an_untrained_resunet_gives_back_the_photo(scale: int) -> None:
+    photo = torch.rand(1, 3, 16, 24)
+    expected = photo if scale == 1 else F.interpolate(photo, scale_factor=scale, mode="bicubic")
+    assert torch.allclose(build_network("resunet", {**TINY, "scale": scale})(photo), expected)
+
+
+def test_a_resunet_that_enlarges_adopts_one_that_does_not() -> None:
+    """It adds to each pixel's cell what the other added to the pixel."""
+    small, large = lively(), lively(scale=2)
+    large.load_state_dict(large.adopt(small.state_dict()))  # pyright: ignore
+    photo = torch.rand(1, 3, 16, 24)
+    with torch.no_grad():
+        added = small(photo) - photo
+        expected = F.interpolate(photo, scale_factor=2, mode="bicubic") + F.interpolate(added, scale_factor=2)
+        assert torch.allclose(large(photo), expected, atol=1e-5)
+    same = lively(scale=2)
+    assert all(torch.equal(v, same.state_dict()[k]) for k, v in same.adopt(same.state_dict()).items())  # pyright: ignore
+
+
+@pytest.mark.parametrize(("name", "arguments"), [("resunet", TINY), ("unet", {"width": 6, "levels": 2})])
+def test_nothing_beyond_the_radius_is_seen(name: str, arguments: dict[str, object]) -> None:
+    torch.manual_seed(0)
+    network = lively() if name == "resunet" else build_network(name, arguments).eval()
+    radius, multiple = as_network(network).radius, as_network(network).multiple
+    side = -(-(2 * radius + 9) // multiple) * multiple
+    photo = torch.rand(1, 3, side, side, requires_grad=True)
+    for middle in range(side // 2, side // 2 + multiple):
+        (seen,) = torch.autograd.grad(network(photo)[0, :, middle, middle].sum(), photo)
+        rows = seen.abs().sum((0, 1, 3)).nonzero().flatten()
+        assert middle - radius <= int(rows.min()) < middle < int(rows.max()) <= middle + radius
