@@ -1,8 +1,8 @@
 """Learning from clean photos with simulated camera noise, where the answer is known.
 
 Examples
-    A crop of a clean photo, sometimes reduced first so that its own noise and blur vanish, photographed by a camera
-    that is drawn at random (`simulation.random_camera`), or by one of the given `cameras`. One in twenty stays as it
+    A crop of a clean photo, reduced first so that its own grain vanishes (or the network learns to keep grain),
+    photographed by a camera that is drawn at random (`simulation.random_camera`), or by one of the given `cameras`. One in twenty stays as it
     is: what is clean must come out as it came. To learn to enlarge, the camera sees the crop reduced by t.
 Loss
     L1 between output and target, each example's divided by the square root of how noisy it is (its own L1 between
@@ -35,7 +35,7 @@ from nsp_cli.simulation import Camera, decode_srgb, encode_srgb, random_camera, 
 from nsp_cli.spec import Task
 
 _UNTOUCHED = 0.05
-_REDUCED = 0.5
+_REDUCTION = (1.3, 2.0)
 _FLOOR = 0.02
 
 
@@ -104,12 +104,12 @@ class Simulated:
 
 
 def _reduce(crop: Crop, rng: np.random.Generator, scale: int) -> Crop:
-    """Half the crop's side (a multiple of t): a part of it, or more of it made smaller."""
+    """Half the crop's side (a multiple of t): more than that, made smaller."""
     side = crop.shape[0] // 2 // scale * scale
-    cut = round(side * rng.uniform(1, 2)) if rng.random() < _REDUCED else side
+    cut = round(side * rng.uniform(*_REDUCTION))
     y, x = rng.integers(crop.shape[0] - cut + 1, size=2)
     part = crop[y : y + cut, x : x + cut]
-    return part if cut == side else _resize(part, side)
+    return _resize(part, side)
 
 
 def _shoot_small(clean: Crop, camera: Camera | None, scale: int, rng: np.random.Generator) -> tuple[Crop, Crop]:
