@@ -1,9 +1,10 @@
 """Learning from clean photos with simulated camera noise, where the answer is known.
 
 Examples
-    A crop of a clean photo, reduced first so that its own grain vanishes (or the network learns to keep grain),
-    photographed by a camera that is drawn at random (`simulation.random_camera`), or by one of the given `cameras`. One in twenty stays as it
-    is: what is clean must come out as it came. To learn to enlarge, the camera sees the crop reduced by t.
+    A crop of a clean photo, reduced first so that its own grain vanishes (or the network learns to keep grain), and
+    photographed by a camera that is drawn at random (`simulation.random_camera`), or by one of the given `cameras`. One
+    in twenty stays as it is: what is clean must come out as it came. To learn to enlarge, the camera sees the crop
+    reduced by t.
 Loss
     L1 between output and target, each example's divided by the square root of how noisy it is (its own L1 between
     input and target, plus `_FLOOR`): half-way between the plain mean, which the darkest shots decide, and a relative

@@ -56,6 +56,8 @@ def test_own_cameras_take_their_share(camera: object) -> None:
 
 def test_a_perfect_network_has_no_loss() -> None:
     class Answer(nn.Module):
+        multiple = 8
+
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return target.to(x.device)
 
