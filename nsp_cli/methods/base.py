@@ -18,6 +18,9 @@ from nsp_cli.spec import PipelineSpec, Task
 Crop = NDArray[np.float32]
 """(P, P, C), sRGB-encoded in [0, 1]."""
 
+TURNS = 8
+"""Ways to turn and flip a photo."""
+
 SMALLEST = 8
 """Pixels along a side of what a network is given: smaller photos are padded, so that it has neighbours to look at."""
 
@@ -128,6 +131,36 @@ class PlainPipeline(nn.Module):
         if self.shrink > 1:
             out = F.avg_pool2d(out, self.shrink)
         return out[..., : self.spec.scale * h, : self.spec.scale * w]
+
+
+class Turned(nn.Module):
+    """The mean of what a network says of a photo (N, C, h, w) turned and flipped in `turns` of the eight ways."""
+
+    def __init__(self, network: nn.Module, turns: int) -> None:
+        super().__init__()
+        self.network, self.turns = network, turns
+        described = as_network(network)
+        self.scale, self.multiple = described.scale, described.multiple
+        self.radius, self.working_floats = described.radius, described.working_floats
+
+    def forward(self, x: Tensor) -> Tensor:
+        total = self.network(x)
+        for turn in range(1, self.turns):
+            total = total + _turn_back(self.network(_turn(x, turn)), turn)
+        return total / self.turns
+
+
+def _turn(x: Tensor, turn: int) -> Tensor:
+    """Way 1 to 7: the bits say flip left and right, flip top and bottom, swap both sides."""
+    dims = [dim for dim, bit in ((-1, 1), (-2, 2)) if turn & bit]
+    x = x.flip(dims) if dims else x
+    return x.transpose(-2, -1) if turn & 4 else x
+
+
+def _turn_back(x: Tensor, turn: int) -> Tensor:
+    x = x.transpose(-2, -1) if turn & 4 else x
+    dims = [dim for dim, bit in ((-1, 1), (-2, 2)) if turn & bit]
+    return x.flip(dims) if dims else x
 
 
 def refuse_to_enlarge(task: Task) -> None:

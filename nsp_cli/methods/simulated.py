@@ -29,7 +29,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Generator, Tensor, nn
 
-from nsp_cli.methods.base import ONE_VIEW, Crop, PlainPipeline
+from nsp_cli.errors import UsageError
+from nsp_cli.methods.base import ONE_VIEW, TURNS, Crop, PlainPipeline, Turned
 from nsp_cli.networks import as_network
 from nsp_cli.ops.padding import cut_to_multiple
 from nsp_cli.simulation import Camera, decode_srgb, encode_srgb, random_camera, simulate
@@ -49,11 +50,17 @@ class Simulated:
     scale : t, the factor from input to target
     cameras : `simulation.Camera`s, or their fields, such as `training.adapting` finds for a photographer's own photos
     own : share of the examples that these cameras take; random ones take the rest, so that nothing is forgotten
+    turns : at test time, the mean over so many of the photo's eight turns and flips; each takes the time of one
     """
 
     scale: int = 1
     cameras: tuple[Camera | Mapping[str, Any], ...] = ()
     own: float = 0.7
+    turns: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.turns <= TURNS:
+            raise UsageError(f"The setting turns must be from 1 to {TURNS}, got {self.turns}.")
 
     wants_clean = True
     wants_teachers = False
@@ -61,7 +68,7 @@ class Simulated:
 
     @property
     def smallest_patch(self) -> int:
-        return 64 * self.scale
+        return 48 * self.scale
 
     @property
     def network_args(self) -> dict[str, object]:
@@ -101,7 +108,7 @@ class Simulated:
         return ((output - target).abs().mean((1, 2, 3)) / noise.sqrt()).mean()
 
     def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> PlainPipeline:
-        return PlainPipeline(network, task, channels)
+        return PlainPipeline(network if self.turns == 1 else Turned(network, self.turns), task, channels)
 
 
 def _reduce(crop: Crop, rng: np.random.Generator, scale: int) -> Crop:

@@ -128,6 +128,15 @@ CASES = [
     ),
     Case(
         method="simulated",
+        method_args={"scale": 2, "turns": 8},
+        network="resunet",
+        network_args={"widths": (8, 8), "depths": (1, 1)},
+        size=1_060_288,
+        size_args={"scale": 2},
+        patch=96,
+    ),
+    Case(
+        method="simulated",
         method_args={},
         network="unet",
         network_args={"width": 6, "levels": 2},

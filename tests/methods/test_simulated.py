@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nsp_cli.errors import ModelError
+from nsp_cli.errors import ModelError, UsageError
 from nsp_cli.methods.simulated import Simulated
 from nsp_cli.networks import build_network
 from nsp_cli.sample import sample_picture
@@ -83,3 +83,22 @@ def test_a_plain_denoiser_does_not_enlarge() -> None:
     for task in (Task.DIRECT, Task.SHUFFLE):
         with pytest.raises(ModelError, match="has no"):
             method.pipeline(network, task)
+
+
+def test_turns_are_the_mean_over_turned_photos() -> None:
+    network = build_network("resunet", {"widths": (8, 8), "depths": (1, 1)}).eval()
+    nn.init.normal_(network.last.weight, std=0.1)  # pyright: ignore
+    photo = torch.rand(1, 3, 24, 16)
+
+    def result(turns: int, x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            return Simulated(turns=turns).pipeline(network, Task.DENOISE)(x)
+
+    flipped = result(1, photo.flip(-1)).flip(-1)
+    assert torch.allclose(result(2, photo), (result(1, photo) + flipped) / 2, atol=1e-6)
+    # The mean over all eight turns with the photo.
+    turned = photo.transpose(-2, -1).flip(-1)
+    assert torch.allclose(result(8, turned), result(8, photo).transpose(-2, -1).flip(-1), atol=1e-5)
+    assert not torch.allclose(result(1, turned), result(1, photo).transpose(-2, -1).flip(-1), atol=1e-3)
+    with pytest.raises(UsageError, match="turns must be"):
+        Simulated(turns=9)
