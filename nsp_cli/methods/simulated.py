@@ -1,10 +1,10 @@
 """Learning from clean photos with simulated camera noise, where the answer is known.
 
 Examples
-    A crop of a clean photo, reduced first so that its own grain vanishes (or the network learns to keep grain), and
-    photographed by a camera that is drawn at random (`simulation.random_camera`), or by one of the given `cameras`. One
-    in twenty stays as it is: what is clean must come out as it came. To learn to enlarge, the camera sees the crop
-    reduced by t.
+    A crop of a clean photo, sometimes reduced a little first, photographed by a camera that is drawn at random
+    (`simulation.random_camera`), or by one of the given `cameras`. One in twenty stays as it is: what is clean must
+    come out as it came. To learn to enlarge, the camera sees the crop reduced by t. Reducing all photos by half would
+    rid them of their own grain, and makes the network timid: real photos are softer than that.
 Loss
     L1 between output and target, each example's divided by the square root of how noisy it is (its own L1 between
     input and target, plus `_FLOOR`): half-way between the plain mean, which the darkest shots decide, and a relative
@@ -37,7 +37,8 @@ from nsp_cli.simulation import Camera, decode_srgb, encode_srgb, random_camera, 
 from nsp_cli.spec import Task
 
 _UNTOUCHED = 0.05
-_REDUCTION = (1.3, 2.0)
+_REDUCED = 0.25
+_REDUCTION = (1.0, 2.0)
 _FLOOR = 0.02
 
 
@@ -112,12 +113,12 @@ class Simulated:
 
 
 def _reduce(crop: Crop, rng: np.random.Generator, scale: int) -> Crop:
-    """Half the crop's side (a multiple of t): more than that, made smaller."""
+    """Half the crop's side (a multiple of t): a part of it, or more of it made smaller."""
     side = crop.shape[0] // 2 // scale * scale
-    cut = round(side * rng.uniform(*_REDUCTION))
+    cut = round(side * rng.uniform(*_REDUCTION)) if rng.random() < _REDUCED else side
     y, x = rng.integers(crop.shape[0] - cut + 1, size=2)
     part = crop[y : y + cut, x : x + cut]
-    return _resize(part, side)
+    return part if cut == side else _resize(part, side)
 
 
 def _shoot_small(clean: Crop, camera: Camera | None, scale: int, rng: np.random.Generator) -> tuple[Crop, Crop]:
