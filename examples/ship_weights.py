@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from nsp_cli.checkpoint import load_model, save_model
 from nsp_cli.models import sha256
-from nsp_cli.spec import Task
+from nsp_cli.spec import ModelSpec, Task
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 
@@ -24,10 +25,13 @@ def main() -> None:
     parser.add_argument("name")
     for text in ("photos", "licence", "quality"):
         parser.add_argument(f"--{text}", required=True)
+    parser.add_argument("--turns", type=int, help="ship it with this setting of the method `simulated`")
     parser.add_argument("--default-for", nargs="*", default=[], choices=list(Task), help="tasks")
     arguments = parser.parse_args()
 
     network, spec = load_model(arguments.trained)
+    if arguments.turns is not None:
+        spec = replace(spec, method_args={**spec.method_args, "turns": arguments.turns})
     target = WEIGHTS / f"{arguments.name}.safetensors"
     save_model(network, spec, target, torch.float16)
     size = sum(p.numel() for p in network.parameters())
@@ -35,7 +39,7 @@ def main() -> None:
         "name": arguments.name,
         "file": target.name,
         "sha256": sha256(target),
-        "method": f"{spec.method} ({spec.method_args['strategy']})" if "strategy" in spec.method_args else spec.method,
+        "method": _method(spec),
         "network": f"{spec.network}, {size / 1e6:.2f} M",
         "photos": arguments.photos,
         "licence": arguments.licence,
@@ -50,6 +54,12 @@ def main() -> None:
     models.insert(0 if Task.DENOISE in arguments.default_for else len(models), entry)
     manifest.write_text(json.dumps({"models": models}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"{target}: {target.stat().st_size / 1e6:.2f} MB, {size} parameters")
+
+
+def _method(spec: ModelSpec) -> str:
+    notes = [str(spec.method_args["strategy"])] if "strategy" in spec.method_args else []
+    notes += [f"mean of {turns} turns" for turns in [spec.method_args.get("turns", 1)] if turns > 1]
+    return f"{spec.method} ({', '.join(notes)})" if notes else spec.method
 
 
 if __name__ == "__main__":
