@@ -86,14 +86,20 @@ def shift(result: Photo, clean: Photo) -> tuple[float, float]:
 def main() -> None:
     flags = parser(__doc__)
     flags.add_argument("folder", nargs="?", type=Path, metavar="CLEAN_FOLDER", help="clean photos (painted pictures)")
-    flags.add_argument("-m", "--model", help="a name of `nsp models` or a weights file (the default that ships)")
+    flags.add_argument("-m", "--model", help="enlarges: a name of `nsp models` or a weights file (each mode's default)")
+    flags.add_argument("--denoiser", help="what `denoise` runs (the default that ships)")
     flags.add_argument("--photos", type=int, default=6)
     flags.add_argument("--crop", type=int, default=192, help="side of a clean crop, a multiple of 2")
     flags.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16")
     args = flags.parse_args()
     use_threads(args.threads)
     backends = {
-        task: load_backend(args.model, task, device=args.device, precision=args.precision)
+        task: load_backend(
+            args.denoiser if task is Task.DENOISE else args.model,
+            task,
+            device=args.device,
+            precision=args.precision,
+        )
         for task in (Task.DENOISE, *_MODES)
     }
 

@@ -110,13 +110,13 @@ def random_camera(rng: np.random.Generator) -> Camera:
         red_gain=float(rng.uniform(1.3, 2.5)),
         blue_gain=float(rng.uniform(1.3, 2.5)),
         exposure=float(2 ** rng.uniform(-2.5, 0.25)),
-        demosaic=str(rng.choice([BILINEAR, GRADIENT, NO_MOSAIC], p=[0.65, 0.25, 0.1])),
+        demosaic=str(rng.choice([BILINEAR, GRADIENT, NO_MOSAIC], p=[0.25, 0.45, 0.3])),
         saturation=sometimes(0.7, 1.1, 1.9, 1.0),
-        luma_smoothing=sometimes(0.4, 0.3, 1.2),
-        chroma_smoothing=sometimes(0.65, 0.5, 3.0),
+        luma_smoothing=sometimes(0.4, 0.3, 1.0),
+        chroma_smoothing=sometimes(0.5, 0.5, 2.0),
         sharpening=sometimes(0.4, 0.2, 1.2),
-        resize=sometimes(0.4, 1.1, 1.8, 1.0),
-        jpeg_quality=int(rng.integers(75, 100)) if rng.random() < 0.4 else None,
+        resize=sometimes(0.3, 1.25, 2.0, 1.0),
+        jpeg_quality=int(rng.integers(75, 100)) if rng.random() < 0.5 else None,
     )
 
 

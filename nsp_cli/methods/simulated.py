@@ -1,10 +1,9 @@
 """Learning from clean photos with simulated camera noise, where the answer is known.
 
 Examples
-    A crop of a clean photo, sometimes reduced a little first, photographed by a camera that is drawn at random
+    A crop of a clean photo, half of the time made of a larger one, photographed by a camera that is drawn at random
     (`simulation.random_camera`), or by one of the given `cameras`. One in twenty stays as it is: what is clean must
-    come out as it came. To learn to enlarge, the camera sees the crop reduced by t. Reducing all photos by half would
-    rid them of their own grain, and makes the network timid: real photos are softer than that.
+    come out as it came. To learn to enlarge, the camera sees the crop reduced by t.
 Loss
     L1 between output and target, each example's divided by the square root of how noisy it is (its own L1 between
     input and target, plus `_FLOOR`): half-way between the plain mean, which the darkest shots decide, and a relative
@@ -37,7 +36,7 @@ from nsp_cli.simulation import Camera, decode_srgb, encode_srgb, random_camera, 
 from nsp_cli.spec import Task
 
 _UNTOUCHED = 0.05
-_REDUCED = 0.25
+_REDUCED = 0.5
 _REDUCTION = (1.0, 2.0)
 _FLOOR = 0.02
 
