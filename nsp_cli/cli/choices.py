@@ -60,13 +60,11 @@ class Choices:
 
     def _starting_weights(self) -> Path | None:
         from nsp_cli import models
-        from nsp_cli.methods import settings_of
 
         if self.start == SCRATCH or (self.start is None and self._changes_the_network()):
             return None
-        if self.start is None and set(self.own) & set(settings_of("nsp")):
-            return models.resolve(None, Task.SHUFFLE)  # settings of NSP's pairs go on from NSP's weights
-        return models.resolve(self.start)
+        # NSP's weights by default, which learn from noisy photos directly; shuffling is what no others do.
+        return models.resolve(self.start, Task.SHUFFLE)
 
     def _changes_the_network(self) -> bool:
         from nsp_cli.networks import arguments_of
