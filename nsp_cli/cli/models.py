@@ -23,11 +23,11 @@ def list_models(as_json: options.Json = False, verbose: options.Verbose = False)
         rows = [{**dataclasses.asdict(info), "path": str(info.path), "megabytes": info.megabytes} for info in infos]
         out.print_json(json.dumps(rows))
         return
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table(
-        "model", "default of", "method", "network", "photos", "licence", "MB", "quality", box=None, pad_edge=False
-    )
+    names = ("model", "default of", "method", "network", "photos", "licence", "MB", "quality")
+    columns = (Column(name, no_wrap=name in names[:2], overflow="fold") for name in names)
+    table = Table(*columns, box=None, pad_edge=False)
     for info in infos:
         table.add_row(
             info.name,
