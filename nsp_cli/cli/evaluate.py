@@ -75,12 +75,13 @@ def evaluate(
     from nsp_cli.api import load_backend
 
     looks = options.wanted_looks(strength, luma, chroma)
+    chosen = options.wanted_settings(blind)
+    opened = partial(load_backend, model, device=device, precision=precision, backend=backend, settings=chosen)
     if dataset is not None:
         from nsp_cli.cli.evaluate_dataset import evaluate_dataset
 
         if clean is not None:
             raise UsageError(f"--dataset {dataset} needs one folder, got {noisy} and {clean}.")
-        opened = partial(load_backend, model, device=device, precision=precision, backend=backend)
         evaluate_dataset(dataset, noisy, submission, opened, looks, tile=tile, quiet=quiet, as_json=as_json)
         return
     if clean is None:
@@ -88,8 +89,12 @@ def evaluate(
     if submission is not None:
         raise UsageError("--submission goes with --dataset.")
     pairs = evaluation.find_pairs(noisy, clean)
-    chosen = options.wanted_settings(blind)
-    ready = load_backend(model, device=device, precision=precision, backend=backend, settings=chosen)
+    _evaluate_pairs(pairs, opened(), looks, tile, quiet=quiet, as_json=as_json)
+
+
+def _evaluate_pairs(
+    pairs: list[tuple[Path, Path]], ready: Backend, looks: Wanted, tile: int, *, quiet: bool, as_json: bool
+) -> None:
     rows: dict[str, _Figures] = {}
     failures: list[str] = []
     with progress(len(pairs), "pairs", quiet=quiet or as_json) as reporter:

@@ -147,7 +147,7 @@ def train(
     if flags.resume:
         _refuse_settings(context)
         settings, begin = training.saved_settings(folder), None
-        found = training.copies_in(folder / CLEAN) or found
+        found = training.copies_in(_copies(folder)) or found
     else:
         if leads:
             _refuse_overwriting(flags.output, folder)
@@ -175,15 +175,19 @@ def _studied(
 
     if flags.minutes is None and flags.steps is None:
         settings = replace(settings, minutes=_MINUTES)
-    own = flags.output.with_suffix(".run") / CLEAN
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        own /= os.environ["RANK"]  # each process makes the same copies, in a place of its own
+    own = _copies(flags.output.with_suffix(".run"))
     with progress(1, "looking at the noise", quiet=quiet) as reporter:
         settings, copies = training.adapt(settings, photos, start, own, device=flags.device, report=reporter.within)
     if not quiet:
         cameras = len(settings.method_args["cameras"])
         err.print(f"{len(copies)} of {len(photos)} photos studied, {cameras} simulated cameras make their noise")
     return settings, copies
+
+
+def _copies(folder: Path) -> Path:
+    """Where a run keeps its clean copies; each of several processes makes the same ones, in a place of its own."""
+    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
+    return folder / CLEAN if alone else folder / CLEAN / os.environ["RANK"]
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:

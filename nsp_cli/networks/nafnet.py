@@ -10,8 +10,9 @@ from __future__ import annotations
 from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from nsp_cli.networks.levels import through_levels
 
 
 class ChannelNorm(nn.Module):
@@ -92,15 +93,7 @@ class NAFNet(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
-        features = self.head(x)
-        skips: list[Tensor] = []
-        for stage, shrink in zip(self.down, self.shrink, strict=True):
-            features = stage(features)
-            skips.append(features)
-            features = shrink(features)
-        features = self.bottom(features)
-        for stage, grow in zip(reversed(self.up), reversed(self.grow), strict=True):
-            features = stage(F.pixel_shuffle(grow(features), 2) + skips.pop())
+        features = through_levels(self, self.head(x))
         with torch.autocast(x.device.type, enabled=False):
             return x + self.last(features.float())
 

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nsp_cli.networks.levels import through_levels
+
 
 def _conv(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), nn.LeakyReLU(0.1))
@@ -121,15 +123,7 @@ class ResUNet(nn.Module):
         return adopted
 
     def forward(self, x: Tensor) -> Tensor:
-        features = self.head(F.pixel_unshuffle(x, 2))
-        skips: list[Tensor] = []
-        for stage, shrink in zip(self.down, self.shrink, strict=True):
-            features = stage(features)
-            skips.append(features)
-            features = shrink(features)
-        features = self.bottom(features)
-        for stage, grow in zip(reversed(self.up), reversed(self.grow), strict=True):
-            features = stage(F.pixel_shuffle(grow(features), 2) + skips.pop())
+        features = through_levels(self, self.head(F.pixel_unshuffle(x, 2)))
         with torch.autocast(x.device.type, enabled=False):
             base = x if self.scale == 1 else F.interpolate(x.float(), scale_factor=self.scale, mode="bicubic")
             return base + F.pixel_shuffle(self.last(features.float()), 2 * self.scale)

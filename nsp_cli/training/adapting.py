@@ -23,15 +23,11 @@ from numpy.typing import NDArray
 
 from nsp_cli import engine
 from nsp_cli.backends.base import Backend
-from nsp_cli.backends.device import choose_device
-from nsp_cli.backends.torch_backend import TorchBackend
-from nsp_cli.checkpoint import load_model
 from nsp_cli.errors import InputError, NoInputError
 from nsp_cli.image import Frame, from_unit, read_srgb, to_unit, write
-from nsp_cli.methods import build_method
+from nsp_cli.loading import load_backend
 from nsp_cli.noise import NoiseEstimate, estimate
 from nsp_cli.simulation import Camera, Picture, random_camera, simulate
-from nsp_cli.spec import Precision, Task
 from nsp_cli.training.settings import TrainSettings
 
 _PHOTOS = 48
@@ -75,9 +71,7 @@ def adapt(
     NoInputError : no photo can be read; ModelError : `start` cannot be used
     """
     began = time.monotonic()
-    network, spec = load_model(start)
-    pipeline = build_method(spec.method, spec.method_args).pipeline(network, Task.DENOISE, spec.channels)
-    backend = TorchBackend(pipeline, choose_device(device), Precision(settings.precision))  # pyright: ignore
+    backend = load_backend(start, device=device, precision=settings.precision)
     found = study(photos, backend, folder, smallest=settings.patch, seed=settings.seed, report=report)
     settings = replace(settings, method_args={**settings.method_args, **found.method_args()})
     if settings.minutes is not None:

@@ -26,33 +26,21 @@ class Preset:
         return replace(self.settings, steps=steps, minutes=minutes)
 
 
-_AS_APR_RD = TrainSettings(
-    steps=1,
-    batch=8,
-    lr=3e-4,
-    optimizer="adam",
-    weight_decay=0.0,
-    warmup=0,
-    schedule="cosine",
-    ema=0.0,
-    clip=0.0,
-)
+_PUBLISHED = TrainSettings(steps=1, optimizer="adam", weight_decay=0.0, warmup=0, ema=0.0, clip=0.0)
+"""What the papers have in common: nothing but Adam."""
+
+_AS_APR_RD = replace(_PUBLISHED, batch=8, lr=3e-4, schedule="cosine")
 """What APR and RD have in common as published (AAAI 2025)."""
 
-
-_NSP_SCHEDULE = TrainSettings(
+_NSP_SCHEDULE = replace(
+    _PUBLISHED,
     method="nsp",
     network="dbsn",
     steps=750 * 400,
     batch=16,
     patch=160,
     lr=1e-4,
-    optimizer="adam",
-    weight_decay=0.0,
-    warmup=0,
     schedule="constant",
-    ema=0.0,
-    clip=0.0,
     save_every=400,
 )
 """As the NSP paper trains. It stands in where a paper's own schedule is not known to us: the rows can be compared."""
@@ -119,7 +107,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
                 patch=256,
                 ema=0.999,
             ),
-            "the recipe of the weights `fast`: clean photos, no GPU, an hour and a half",
+            "clean photos, no GPU, an hour and a half; the weights `fast` had one hour",
         ),
     },
     "apbsn": {

@@ -115,3 +115,12 @@ def test_wrong_flags_are_one_sentence_and_exit_code_two(sidd: Path) -> None:
     for arguments, sentence in cases:
         code, said = run("eval", *arguments)
         assert (code, sentence in said) == (2, True), (arguments, said)
+
+
+def test_a_blind_spot_is_chosen_for_a_data_set_too(noisy_photos: Path, tmp_path: Path, weights: Weights) -> None:
+    """These weights have none to choose, and say so, as they do for two folders."""
+    for name in ("a_real.png", "a_mean.png"):
+        (tmp_path / name).write_bytes((noisy_photos / "0.png").read_bytes())
+    code, said = run("eval", tmp_path, "--dataset", "cc", "-m", weights(), "--blind", 1)
+    assert code == 2
+    assert "no blind spot to choose" in said
