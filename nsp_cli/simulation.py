@@ -2,7 +2,7 @@
 
 ::
 
-    clean sRGB → linear light → sensor exposure → RGGB mosaic → shot and read noise → demosaicing
+    clean sRGB → lens → linear light → sensor exposure → RGGB mosaic → shot and read noise → demosaicing
                → white balance, colour matrix, sRGB → luma and chroma smoothing of the noise → sharpening
                → enlargement → JPEG → noisy sRGB
 
@@ -55,9 +55,10 @@ class Camera:
     read_noise : standard deviation of a raw value in the dark, as a fraction of raw white. 0 = none
     red_gain, blue_gain : white-balance gains relative to green; red and blue noise grow with them
     exposure : factor on linear light before the sensor; less than 1 gives a darker picture with relatively more noise
-    demosaic : of a Bayer sensor by `BILINEAR`, which blurs picture and noise; or by `GRADIENT`, whose finer noise is
-        taken and whose zippers at edges are not, since a camera's demosaicing looks where edges are; or `NO_MOSAIC`,
-        three colours at every pixel
+    lens : radius (standard deviation) in sensor pixels of the lens's blur, 0 = none. Noise stays as fine as it is
+    demosaic : of a Bayer sensor by `BILINEAR`, which blurs picture and noise, or by `GRADIENT`, whose noise is finer;
+        or `NO_MOSAIC`, three colours at every pixel. Zippers and false colours at edges are left out: a camera's
+        demosaicing looks where edges are
     saturation : what the colour matrix from sensor to sRGB does to R − Y, G − Y and B − Y, and to their noise; 1 = none
     luma_smoothing, chroma_smoothing : radius (standard deviation) in sensor pixels of the camera's own noise filters,
         0 = none. They act on the noise alone, as edge-aware filters do, so the target stays sharp
@@ -72,6 +73,7 @@ class Camera:
     red_gain: float = 2.0
     blue_gain: float = 1.6
     exposure: float = 1.0
+    lens: float = 0.0
     demosaic: str = BILINEAR
     saturation: float = 1.0
     luma_smoothing: float = 0.0
@@ -81,7 +83,7 @@ class Camera:
     jpeg_quality: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("shot_gain", "read_noise", "luma_smoothing", "chroma_smoothing", "sharpening"):
+        for name in ("shot_gain", "read_noise", "lens", "luma_smoothing", "chroma_smoothing", "sharpening"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
         for name in ("red_gain", "blue_gain", "saturation", "resize"):
@@ -96,9 +98,9 @@ class Camera:
 def random_camera(rng: np.random.Generator) -> Camera:
     """Draw a camera: from a phone in the dark (photos at 17 dB, as in SIDD) to a large sensor by day (45 dB).
 
-    Shot and read noise are log-uniform over three decades, and one shot in five is from the noisiest of them.
+    Shot and read noise are log-uniform over three decades, and one shot in four is from the noisiest of them.
     """
-    night = rng.random() < 0.2
+    night = rng.random() < 0.25
 
     def sometimes(share: float, low: float, high: float, otherwise: float = 0.0) -> float:
         value = float(rng.uniform(low, high))
@@ -110,13 +112,14 @@ def random_camera(rng: np.random.Generator) -> Camera:
         red_gain=float(rng.uniform(1.3, 2.5)),
         blue_gain=float(rng.uniform(1.3, 2.5)),
         exposure=float(2 ** rng.uniform(-2.5, 0.25)),
-        demosaic=str(rng.choice([BILINEAR, GRADIENT, NO_MOSAIC], p=[0.25, 0.45, 0.3])),
+        lens=sometimes(0.5, 0.3, 1.1),
+        demosaic=str(rng.choice([BILINEAR, GRADIENT, NO_MOSAIC], p=[0.35, 0.4, 0.25])),
         saturation=sometimes(0.7, 1.1, 1.9, 1.0),
-        luma_smoothing=sometimes(0.4, 0.3, 1.0),
-        chroma_smoothing=sometimes(0.5, 0.5, 2.0),
+        luma_smoothing=sometimes(0.5, 0.3, 1.0),
+        chroma_smoothing=sometimes(0.6, 0.5, 2.0),
         sharpening=sometimes(0.4, 0.2, 1.2),
         resize=sometimes(0.3, 1.25, 2.0, 1.0),
-        jpeg_quality=int(rng.integers(75, 100)) if rng.random() < 0.5 else None,
+        jpeg_quality=int(rng.integers(75, 100)) if rng.random() < 0.6 else None,
     )
 
 
@@ -131,7 +134,9 @@ def simulate(clean: Picture, camera: Camera, rng: np.random.Generator) -> tuple[
     if min(height, width) < 2 or clean.shape[2:] != (3,):
         raise ValueError(f"clean must be (H, W, 3) with H and W 2 or more, got {clean.shape}")
     scene = clean if sensor == (width, height) else _resize(clean, sensor, cv2.INTER_AREA)
-    colours = _sense(scene, camera)
+    if camera.lens > 0:
+        scene = cv2.GaussianBlur(scene, (0, 0), camera.lens)
+    colours = _sense(np.asarray(scene, np.float32), camera)
     linear, shift = _photograph(colours, camera, rng)
     target, noisy = _develop(linear, camera), _develop(linear + shift, camera)
     noisy = np.asarray(np.clip(target + _smooth_noise(noisy - target, camera), 0, 1), np.float32)
@@ -192,9 +197,8 @@ def _photograph(colours: Picture, camera: Camera, rng: np.random.Generator) -> t
     if camera.demosaic == NO_MOSAIC:
         return colours, _expose(colours, camera, rng) - colours
     raw = _mosaic(colours)
-    interpolate = _bilinear if camera.demosaic == BILINEAR else _gradient
-    shift = interpolate(_expose(raw, camera, rng) - raw)  # both are linear
-    return interpolate(raw) if camera.demosaic == BILINEAR else colours, shift
+    noise = np.asarray(_expose(raw, camera, rng) - raw, np.float32)
+    return (_soften(colours), _bilinear(noise)) if camera.demosaic == BILINEAR else (colours, _gradient(noise))
 
 
 def _develop(raw: Picture, camera: Camera) -> Picture:
@@ -239,8 +243,18 @@ def _bilinear(raw: Picture) -> Picture:
     return planes
 
 
+def _soften(colours: Picture) -> Picture:
+    """The blur of bilinear interpolation, its mean over the mosaic's phases: without the chequerboards at edges."""
+    kernels = (_RED_BLUE / 4, _GREEN / 2, _RED_BLUE / 4)
+    planes = [
+        cv2.filter2D(colours[..., channel], -1, kernel, borderType=cv2.BORDER_REFLECT_101)
+        for channel, kernel in enumerate(kernels)
+    ]
+    return np.asarray(np.dstack(planes), np.float32)
+
+
 def _gradient(raw: Picture) -> Picture:
-    """The same by gradient-corrected linear interpolation."""
+    """(H, W) RGGB to (H, W, 3) by gradient-corrected linear interpolation."""
     green, row, column, across = (
         cv2.filter2D(raw, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
         for kernel in (_TO_GREEN, _IN_ROW, _IN_COLUMN, _ACROSS)
@@ -261,15 +275,19 @@ def _gradient(raw: Picture) -> Picture:
 
 
 def _smooth_noise(noise: Picture, camera: Camera) -> Picture:
-    """Blur luma by one Gaussian, and R − Y, G − Y and B − Y by two, which gives chroma noise its long tail."""
+    """Blur luma, and R − Y, G − Y and B − Y, each by a narrow and a wide Gaussian: noise that has a long tail."""
     luma = luma_of(noise)[..., None]
-    chroma = noise - luma
+    chroma = np.asarray(noise - luma, np.float32)
     if camera.luma_smoothing > 0:
-        luma = cv2.GaussianBlur(luma, (0, 0), camera.luma_smoothing)[..., None]
+        luma = _blur(luma, camera.luma_smoothing, 0.25)[..., None]
     if camera.chroma_smoothing > 0:
-        narrow, wide = (cv2.GaussianBlur(chroma, (0, 0), camera.chroma_smoothing * reach) for reach in (1, 3))
-        chroma = (narrow + wide) / 2
+        chroma = _blur(chroma, camera.chroma_smoothing, 0.5)
     return np.asarray(luma + chroma, np.float32)
+
+
+def _blur(noise: Picture, radius: float, tail: float) -> Picture:
+    narrow, wide = (cv2.GaussianBlur(noise, (0, 0), radius * reach) for reach in (1, 3))
+    return np.asarray((1 - tail) * narrow + tail * wide, np.float32)
 
 
 def _sharpen(picture: Picture, amount: float) -> Picture:

@@ -9,7 +9,7 @@ import pytest
 
 from nsp_cli import simulation
 from nsp_cli.sample import sample_picture
-from nsp_cli.simulation import Camera, noise_correlation, simulate, white_noise
+from nsp_cli.simulation import BILINEAR, GRADIENT, NO_MOSAIC, Camera, noise_correlation, simulate, white_noise
 
 SILENT = Camera(shot_gain=0.0, read_noise=0.0)
 GREY = np.full((256, 256, 3), 0.5, np.float32)
@@ -97,6 +97,23 @@ def test_camera_noise_reaches_its_neighbours_and_chroma_further(smoothing: float
     if smoothing == 1.5:  # the real photos that we measured: 0.4 to 0.7 at 3 pixels, up to 0.4 at 8
         assert 0.4 < chroma[3] < 0.7
         assert 0.03 < chroma[8] < 0.4
+
+
+def test_a_lens_blurs_the_picture_and_not_the_noise() -> None:
+    stripes = np.full((256, 256, 3), 0.4, np.float32)
+    stripes[:, ::4] = 0.6
+    noisy, target = simulate(stripes, Camera(demosaic=NO_MOSAIC, lens=1.0), random())
+    assert np.ptp(target[64]) < 0.5 * np.ptp(stripes[64])
+    assert abs(noise_correlation(noisy - target, 1).luma[1]) < 0.05
+
+
+def test_no_demosaicing_leaves_a_chequerboard_in_the_target() -> None:
+    """What alternates from pixel to pixel in a target is what a network learns to leave in a photo."""
+    stripes = np.zeros((32, 32, 3), np.float32)
+    stripes[:, ::2] = 0.6
+    for demosaic in (BILINEAR, GRADIENT, NO_MOSAIC):
+        target = simulate(stripes, Camera(demosaic=demosaic), random())[1]
+        assert np.abs(np.diff(target, axis=0)).max() < 1e-6
 
 
 def test_enlargement_widens_the_correlation() -> None:

@@ -1,13 +1,15 @@
 """Learning from clean photos with simulated camera noise, where the answer is known.
 
 Examples
-    A crop of a clean photo, half of the time made of a larger one, photographed by a camera that is drawn at random
-    (`simulation.random_camera`), or by one of the given `cameras`. One in twenty stays as it is: what is clean must
-    come out as it came. To learn to enlarge, the camera sees the crop reduced by t.
+    A crop of a clean photo, photographed by a camera that is drawn at random (`simulation.random_camera`), or by one
+    of the given `cameras`. Most crops are made smaller first: film grain and a sensor's noise that a "clean" photo
+    still has would else be what the network learns to leave. One in sixteen stays as it is, at full size half of the
+    time: what is clean must come out as it came. To learn to enlarge, the camera sees the crop reduced by t.
 Loss
-    L1 between output and target, each example's divided by the square root of how noisy it is (its own L1 between
-    input and target, plus `_FLOOR`): half-way between the plain mean, which the darkest shots decide, and a relative
-    error, which the cleanest ones do.
+    L1 between output and target, and between both averaged over squares of `_BLOCKS` pixels, where a wrong colour is
+    all that is left. Each example's is divided by the square root of how noisy it is (its own L1 between input and
+    target, plus `_FLOOR`): half-way between the plain mean, which the darkest shots decide, and a relative error,
+    which the cleanest ones do.
 Test time
     One pass over the whole photo.
 
@@ -35,10 +37,12 @@ from nsp_cli.ops.padding import cut_to_multiple
 from nsp_cli.simulation import Camera, decode_srgb, encode_srgb, random_camera, simulate
 from nsp_cli.spec import Task
 
-_UNTOUCHED = 0.05
-_REDUCED = 0.5
-_REDUCTION = (1.0, 2.0)
+_UNTOUCHED = 1 / 16
+_REDUCED = 0.85
+_REDUCTION = (1.3, 2.0)
 _FLOOR = 0.02
+_BLOCKS = (4, 16)
+_BLOCK_WEIGHT = 0.5
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,8 @@ class Simulated:
 
     def shoot(self, crop: Crop, rng: np.random.Generator) -> Crop:
         """(P, P, 3) → (p, p, 3 + 3·t²) with p = P / 2 / t: noisy, then the clean t×t cells of each of its pixels."""
-        clean = _reduce(crop, rng, self.scale)
         camera = None if rng.random() < _UNTOUCHED else self._camera(rng)
+        clean = _reduce(crop, rng, self.scale, _REDUCED if camera else 0.5)
         if self.scale > 1:
             noisy, target = _shoot_small(clean, camera, self.scale, rng)
         else:
@@ -105,16 +109,25 @@ class Simulated:
         output = network(noisy.contiguous(memory_format=torch.channels_last))
         base = F.interpolate(noisy, scale_factor=self.scale) if self.scale > 1 else noisy
         noise = (base - target).abs().mean((1, 2, 3)) + _FLOOR
-        return ((output - target).abs().mean((1, 2, 3)) / noise.sqrt()).mean()
+        return (_distance(output - target) / noise.sqrt()).mean()
 
     def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> PlainPipeline:
         return PlainPipeline(network if self.turns == 1 else Turned(network, self.turns), task, channels)
 
 
-def _reduce(crop: Crop, rng: np.random.Generator, scale: int) -> Crop:
-    """Half the crop's side (a multiple of t): a part of it, or more of it made smaller."""
+def _distance(error: Tensor) -> Tensor:
+    """(B, C, h, w) → (B,): mean absolute error of pixels and of blocks; sides smaller than a block are passed over."""
+    distance = error.abs().mean((1, 2, 3))
+    for side in _BLOCKS:
+        if min(error.shape[-2:]) >= side:
+            distance = distance + _BLOCK_WEIGHT * F.avg_pool2d(error, side).abs().mean((1, 2, 3))
+    return distance
+
+
+def _reduce(crop: Crop, rng: np.random.Generator, scale: int, share: float) -> Crop:
+    """Half the crop's side (a multiple of t): a part of it, or (a `share` of the times) more of it made smaller."""
     side = crop.shape[0] // 2 // scale * scale
-    cut = round(side * rng.uniform(*_REDUCTION)) if rng.random() < _REDUCED else side
+    cut = round(side * rng.uniform(*_REDUCTION)) if rng.random() < share else side
     y, x = rng.integers(crop.shape[0] - cut + 1, size=2)
     part = crop[y : y + cut, x : x + cut]
     return part if cut == side else _resize(part, side)
@@ -126,7 +139,7 @@ def _shoot_small(clean: Crop, camera: Camera | None, scale: int, rng: np.random.
         return _bicubic(clean, clean.shape[0] // scale), clean
     target = encode_srgb(decode_srgb(clean) * np.float32(camera.exposure))
     small = _bicubic(target, clean.shape[0] // scale)
-    return simulate(small, replace(camera, exposure=1.0), rng)[0], target
+    return simulate(small, replace(camera, exposure=1.0, lens=0.0), rng)[0], target
 
 
 def _bicubic(picture: Crop, side: int) -> Crop:
