@@ -88,18 +88,24 @@ def simulated_arena(name: str, folder: Path, photos: Path | None, seed: int) -> 
 
 
 def real_arena(folder: Path, photos: Path) -> Arena:
-    """Real noise: `photos`/train, `photos`/clean, and the folders in `photos`/pairs.
+    """Real noise: of `photos`/train 24 to learn from, `photos`/clean, and all pairs of the folders in `photos`/pairs.
 
-    Of noisy ones 24 are to learn from, the middle of 384×384, which `folder` keeps: a teacher has to see all of it.
+    Of a noisy photo the middle of 384×384 is kept in `folder`, since a teacher has to see all of it; of a pair the middle
+    of 256×256, since some methods take minutes for a megapixel.
     """
-    noisy, finished = folder / "noisy", folder / "finished"
+    noisy, tests, finished = (folder / part for part in ("noisy", "tests", "finished"))
+    sets = [found for found in sorted((photos / "pairs").iterdir()) if found.is_dir()]
     if not finished.exists():
         noisy.mkdir(parents=True, exist_ok=True)
         for i, path in enumerate(_spread(photos_in(photos / "train"))):
-            _save(_middle(to_unit(to_uint8(read(path).pixels)), _LEARNT_SIDE), noisy / f"{i:03d}.png")
+            _save(_middle(_read(path), _LEARNT_SIDE), noisy / f"{i:03d}.png")
+        for found in sets:
+            (tests / found.name).mkdir(parents=True, exist_ok=True)
+            for path in photos_in(found):
+                _save(_middle(_read(path), _TEST_SIDE), tests / found.name / path.name)
         finished.touch()
-    tests = {found.name: found for found in sorted((photos / "pairs").iterdir()) if found.is_dir()}
-    return Arena("real", photos_in(noisy), photos_in(photos / "clean"), tests)
+    tests_by_name = {found.name: tests / found.name for found in sets}
+    return Arena("real", photos_in(noisy), photos_in(photos / "clean"), tests_by_name)
 
 
 def _spread(choices: Sequence[Choice]) -> list[Choice]:
@@ -110,9 +116,13 @@ def _spread(choices: Sequence[Choice]) -> list[Choice]:
 
 def _pictures(photos: Path | None, seed: int) -> list[Picture]:
     if photos is not None:
-        return [to_unit(to_uint8(read(path).pixels)) for path in photos_in(photos / "clean")]
+        return [_read(path) for path in photos_in(photos / "clean")]
     rngs = [np.random.default_rng((seed, i, 1)) for i in range(_PAINTED)]
     return [sample_picture(_PAINTED_SIDE, _PAINTED_SIDE, rng) for rng in rngs]
+
+
+def _read(path: Path) -> Picture:
+    return to_unit(to_uint8(read(path).pixels))
 
 
 def _middle(picture: Picture, length: int) -> Picture:
