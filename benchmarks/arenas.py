@@ -90,8 +90,8 @@ def simulated_arena(name: str, folder: Path, photos: Path | None, seed: int) -> 
 def real_arena(folder: Path, photos: Path) -> Arena:
     """Real noise: of `photos`/train 24 to learn from, `photos`/clean, and all pairs of the folders in `photos`/pairs.
 
-    Of a noisy photo the middle of 384×384 is kept in `folder`, since a teacher has to see all of it; of a pair the middle
-    of 256×256, since some methods take minutes for a megapixel.
+    Of a noisy photo the middle of 384×384 is kept in `folder`, since a teacher has to see all of it; of a pair the
+    middle of 256×256, since some methods take minutes for a megapixel.
     """
     noisy, tests, finished = (folder / part for part in ("noisy", "tests", "finished"))
     sets = [found for found in sorted((photos / "pairs").iterdir()) if found.is_dir()]
