@@ -3,8 +3,8 @@
 ::
 
     clean sRGB → lens → linear light → sensor exposure → RGGB mosaic → shot and read noise → demosaicing
-               → white balance, colour matrix, sRGB → luma and chroma smoothing of the noise → sharpening
-               → enlargement → JPEG → noisy sRGB
+               → white balance, colour matrix, sRGB, tone curve → luma and chroma smoothing of the noise
+               → sharpening → enlargement → JPEG → noisy sRGB
 
 The target takes the same road without the noise and without JPEG. Noise made this way is correlated like a camera's:
 over one or two pixels in luma, over several in chroma. Pictures are (H, W, 3) float32, sRGB-encoded, in [0, 1].
@@ -60,6 +60,8 @@ class Camera:
         or `NO_MOSAIC`, three colours at every pixel. Zippers and false colours at edges are left out: a camera's
         demosaicing looks where edges are
     saturation : what the colour matrix from sensor to sRGB does to R − Y, G − Y and B − Y, and to their noise; 1 = none
+    contrast : of the tone curve, whose middle is 1 + contrast / 2 times as steep and whose ends are 1 − contrast times;
+        above −1 and below 1, 0 = none. Noise grows and shrinks with it
     luma_smoothing, chroma_smoothing : radius (standard deviation) in sensor pixels of the camera's own noise filters,
         0 = none. They act on the noise alone, as edge-aware filters do, so the target stays sharp
     sharpening : amount of the camera's unsharp mask (radius one pixel), on photo and target alike; 0 = none
@@ -76,6 +78,7 @@ class Camera:
     lens: float = 0.0
     demosaic: str = BILINEAR
     saturation: float = 1.0
+    contrast: float = 0.0
     luma_smoothing: float = 0.0
     chroma_smoothing: float = 0.0
     sharpening: float = 0.0
@@ -91,6 +94,8 @@ class Camera:
                 raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
         if self.demosaic not in (BILINEAR, GRADIENT, NO_MOSAIC):
             raise ValueError(f"demosaic must be {BILINEAR}, {GRADIENT} or {NO_MOSAIC}, got {self.demosaic}")
+        if not -1 < self.contrast < 1:
+            raise ValueError(f"contrast must be above -1 and below 1, got {self.contrast}")
         if self.exposure <= 0:
             raise ValueError(f"exposure must be above 0, got {self.exposure}")
 
@@ -111,10 +116,11 @@ def random_camera(rng: np.random.Generator) -> Camera:
         read_noise=float(10 ** (rng.uniform(-2.0, -1.0) if night else rng.uniform(-4.2, -1.8))),
         red_gain=float(rng.uniform(1.3, 2.5)),
         blue_gain=float(rng.uniform(1.3, 2.5)),
-        exposure=float(2 ** rng.uniform(-2.5, 0.25)),
+        exposure=float(2 ** rng.uniform(-2.0, 0.6)),
         lens=sometimes(0.5, 0.3, 1.1),
         demosaic=str(rng.choice([BILINEAR, GRADIENT, NO_MOSAIC], p=[0.35, 0.4, 0.25])),
         saturation=sometimes(0.7, 1.1, 1.9, 1.0),
+        contrast=sometimes(0.6, -0.4, 0.7),
         luma_smoothing=sometimes(0.5, 0.3, 1.0),
         chroma_smoothing=sometimes(0.6, 0.5, 2.0),
         sharpening=sometimes(0.4, 0.2, 1.2),
@@ -188,7 +194,8 @@ def _autocorrelation(plane: NDArray[np.floating], max_lag: int) -> NDArray[np.fl
 
 def _sense(scene: Picture, camera: Camera) -> Picture:
     """sRGB-encoded to the light on the sensor without noise and mosaic, (H, W, 3), raw white = 1."""
-    linear = _saturate(decode_srgb(scene) * np.float32(camera.exposure), 1 / camera.saturation)
+    encoded = scene if camera.contrast == 0 else _through(scene, *_tone_curve(camera.contrast)[::-1])
+    linear = _saturate(decode_srgb(encoded) * np.float32(camera.exposure), 1 / camera.saturation)
     return np.clip(linear / _gains(camera), 0, 1).astype(np.float32)
 
 
@@ -203,7 +210,19 @@ def _photograph(colours: Picture, camera: Camera, rng: np.random.Generator) -> t
 
 def _develop(raw: Picture, camera: Camera) -> Picture:
     """Demosaiced raw values to sRGB-encoded, (H, W, 3)."""
-    return encode_srgb(_saturate(raw * _gains(camera), camera.saturation))
+    encoded = encode_srgb(_saturate(raw * _gains(camera), camera.saturation))
+    return encoded if camera.contrast == 0 else _through(encoded, *_tone_curve(camera.contrast))
+
+
+def _tone_curve(contrast: float) -> tuple[Picture, Picture]:
+    """Points of a curve between the straight line and the smooth step: (inputs, outputs), both rising from 0 to 1."""
+    inputs = np.linspace(0, 1, 513, dtype=np.float32)
+    step = inputs * inputs * (3 - 2 * inputs)
+    return inputs, np.asarray(inputs + contrast * (step - inputs), np.float32)
+
+
+def _through(picture: Picture, inputs: Picture, outputs: Picture) -> Picture:
+    return np.interp(picture, inputs, outputs).astype(np.float32)
 
 
 def _gains(camera: Camera) -> Picture:

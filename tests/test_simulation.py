@@ -107,6 +107,16 @@ def test_a_lens_blurs_the_picture_and_not_the_noise() -> None:
     assert abs(noise_correlation(noisy - target, 1).luma[1]) < 0.05
 
 
+@pytest.mark.parametrize("contrast", [-0.4, 0.7])
+def test_a_tone_curve_moves_the_noise_and_not_the_picture(contrast: float) -> None:
+    silent = simulate(smooth_picture(), replace(SILENT, demosaic=NO_MOSAIC, contrast=contrast), random())[1]
+    np.testing.assert_allclose(silent, smooth_picture(), atol=1e-3)
+    flat, curved = (
+        np.std(np.subtract(*simulate(GREY, Camera(demosaic=NO_MOSAIC, contrast=c), random()))) for c in (0.0, contrast)
+    )
+    assert curved / flat == pytest.approx(1 + contrast / 2, rel=0.1)
+
+
 def test_no_demosaicing_leaves_a_chequerboard_in_the_target() -> None:
     """What alternates from pixel to pixel in a target is what a network learns to leave in a photo."""
     stripes = np.zeros((32, 32, 3), np.float32)
@@ -148,7 +158,9 @@ def test_cameras_span_sidd_to_daylight() -> None:
     assert max(quality) > 38
 
 
-@pytest.mark.parametrize(("setting", "value"), [("read_noise", -1.0), ("exposure", 0.0), ("resize", 0.5)])
+@pytest.mark.parametrize(
+    ("setting", "value"), [("read_noise", -1.0), ("exposure", 0.0), ("resize", 0.5), ("contrast", 1.0)]
+)
 def test_impossible_cameras_are_refused(setting: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"{setting}.* must be|and {setting} above"):
         replace(Camera(), **{setting: value})

@@ -2,9 +2,10 @@
 
 Examples
     A crop of a clean photo, photographed by a camera that is drawn at random (`simulation.random_camera`), or by one
-    of the given `cameras`. Most crops are made smaller first: film grain and a sensor's noise that a "clean" photo
-    still has would else be what the network learns to leave. One in sixteen stays as it is, at full size half of the
-    time: what is clean must come out as it came. To learn to enlarge, the camera sees the crop reduced by t.
+    of the given `cameras`. Most crops are made smaller first, and what is fainter than `_GRAIN` in them is smoothed:
+    film grain and a sensor's noise that a "clean" photo still has would else be what the network learns to leave. One
+    in sixteen stays as it is, at full size half of the time: what is clean must come out as it came. To learn to
+    enlarge, the camera sees the crop reduced by t.
 Loss
     L1 between output and target, and between both averaged over squares of `_BLOCKS` pixels, where a wrong colour is
     all that is left. Each example's is divided by the square root of how noisy it is (its own L1 between input and
@@ -40,6 +41,7 @@ from nsp_cli.spec import Task
 _UNTOUCHED = 1 / 16
 _REDUCED = 0.85
 _REDUCTION = (1.3, 2.0)
+_GRAIN = 6 / 255
 _FLOOR = 0.02
 _BLOCKS = (4, 16)
 _BLOCK_WEIGHT = 0.5
@@ -82,6 +84,8 @@ class Simulated:
         """(P, P, 3) → (p, p, 3 + 3·t²) with p = P / 2 / t: noisy, then the clean t×t cells of each of its pixels."""
         camera = None if rng.random() < _UNTOUCHED else self._camera(rng)
         clean = _reduce(crop, rng, self.scale, _REDUCED if camera else 0.5)
+        if camera is not None:
+            clean = cv2.bilateralFilter(np.ascontiguousarray(clean), 7, _GRAIN, 2.5).astype(np.float32)
         if self.scale > 1:
             noisy, target = _shoot_small(clean, camera, self.scale, rng)
         else:
