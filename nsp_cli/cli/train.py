@@ -98,6 +98,10 @@ class TrainFlags:
     batch: Annotated[int | None, typer.Option("--batch", help="Photos in a step, over all processes.")] = None
     patch: Annotated[int | None, typer.Option("--patch", help="Side of a crop in pixels.")] = None
     lr: Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")] = None
+    keep: Annotated[
+        float | None,
+        typer.Option("--keep", help="Share of the weights to start from in those that are written, 0 to 1."),
+    ] = None
     seed: Annotated[int | None, typer.Option("--seed")] = None
     save_every: Annotated[int | None, typer.Option("--save-every", help="Steps between saved states.")] = None
     cache_megabytes: Annotated[int | None, typer.Option("--cache", help="Decoded photos kept, in megabytes.")] = None
@@ -112,7 +116,7 @@ class TrainFlags:
         run = {
             name: getattr(self, name)
             for name in (
-                "batch", "patch", "lr", "seed", "save_every", "compile",
+                "batch", "patch", "lr", "keep", "seed", "save_every", "compile",
                 "cache_megabytes", "teacher_views", "teacher_cache_megabytes",
             )
         }  # fmt: skip

@@ -97,10 +97,11 @@ class Simulated:
             return random_camera(rng)
         chosen = self.cameras[int(rng.integers(len(self.cameras)))]
         camera = chosen if isinstance(chosen, Camera) else Camera(**chosen)
-        # No two shots are alike: half a stop of light, and a little more or less noise.
+        # No two shots are alike: another focus, half a stop of light, and a little more or less noise.
         gain = float(rng.uniform(0.85, 1.2))
         return replace(
             camera,
+            lens=random_camera(rng).lens,
             exposure=camera.exposure * float(2 ** rng.uniform(-0.5, 0.2)),
             shot_gain=camera.shot_gain * gain**2,
             read_noise=camera.read_noise * gain,

@@ -22,6 +22,7 @@ class TrainSettings:
     lr, optimizer, weight_decay, warmup : peak learning rate, "adam" or "adamw", its decay, steps of linear warm-up
     schedule : "cosine" (to zero) or "constant"
     ema : decay of the weights' moving average, 0 for none; clip : largest gradient norm, 0 for none
+    keep : share of the weights that the run starts from in what it writes; None for none, or for half when adapting
     precision : see `backends.device.Precision`
     compile : torch.compile the network; None where it helps, which is on CUDA (`benchmarks/training_step.py`)
     seed : decides crops, pairs and initial weights
@@ -46,6 +47,7 @@ class TrainSettings:
     schedule: str = "cosine"
     ema: float = 0.998
     clip: float = 1.0
+    keep: float | None = None
     precision: str = "auto"
     compile: bool | None = None
     seed: int = 0
@@ -63,6 +65,8 @@ class TrainSettings:
             raise UsageError("The training budget must be above zero.")
         if self.batch < 1 or self.patch < 1 or self.lr <= 0 or not 0 <= self.ema < 1 or self.save_every < 1:
             raise UsageError("Training needs batch, patch, lr and save-every above zero, and 0 <= ema < 1.")
+        if self.keep is not None and not 0 <= self.keep < 1:
+            raise UsageError(f"--keep must be 0 or more and less than 1, got {self.keep:g}.")
         if not 0 <= self.seed < 10**6:
             raise UsageError(f"--seed must be between 0 and 999999, got {self.seed}.")
         if self.precision == "fp16":

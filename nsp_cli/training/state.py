@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,10 @@ def learning_rate(settings: TrainSettings, step: int, progress: float) -> float:
 
 @dataclass
 class State:
-    """Where a run is: `step` done steps, `seconds` of training, which photos and teachers, and what steps change."""
+    """Where a run is: `step` done steps, `seconds` of training, which photos and teachers, and what steps change.
+
+    `start` is the weights that the run began with, if `settings.keep` wants a share of them.
+    """
 
     settings: TrainSettings
     network: nn.Module
@@ -46,6 +50,7 @@ class State:
     seconds: float = 0.0
     photos: str = ""
     teachers: str = "[]"
+    start: dict[str, Tensor] | None = None
 
     @property
     def progress(self) -> float:
@@ -56,13 +61,21 @@ class State:
 
     @property
     def weights(self) -> nn.Module:
-        """The network to keep: the moving average, or the last weights where there is none."""
-        return self.ema.module if self.settings.ema else self.network
+        """The network to keep: the moving average (or the last weights), mixed with the start where that is wanted."""
+        learned: nn.Module = self.ema.module if self.settings.ema else self.network
+        if self.start is None:
+            return learned
+        share = self.settings.keep or 0.0
+        blended = copy.deepcopy(learned)
+        start = {name: weight.to(blended.state_dict()[name]) for name, weight in self.start.items()}
+        blended.load_state_dict({name: w.lerp(start[name], share) for name, w in learned.state_dict().items()})
+        return blended
 
     def save(self, folder: Path) -> None:
         """Write the state over the last one. Raises `OutputError`."""
         tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
         tensors |= {f"ema.{k}": v for k, v in self.ema.state_dict().items()}
+        tensors |= {f"start.{k}": v for k, v in (self.start or {}).items()}
         for index, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in moments.items()}
         metadata = {
@@ -81,6 +94,7 @@ class State:
         try:
             self.network.load_state_dict(_under("network.", tensors))
             self.ema.load_state_dict(_under("ema.", tensors))
+            self.start = _under("start.", tensors) or None
             groups = self.optimizer.state_dict()["param_groups"]
             moments: dict[int, dict[str, Tensor]] = {}
             for name, value in _under("optimizer.", tensors).items():

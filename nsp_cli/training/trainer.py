@@ -117,6 +117,8 @@ class _Run:
 
     def _start(self) -> State:
         settings, job, taught_by = self.settings, self.job, json.dumps(identities(self.teachers))
+        if settings.keep and job.start is None and not job.resume:
+            raise UsageError("--keep takes a share of the weights to start from, and there are none; leave it out.")
         torch.manual_seed(settings.seed)
         network = build_network(settings.network, {**settings.network_args, **self.method.network_args})
         if job.start is not None and not job.resume:
@@ -124,7 +126,8 @@ class _Run:
         network.to(device=self.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
         optimizer = kind(network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
-        state = State(settings, network, ema_of(network, settings.ema), optimizer)
+        begin = {name: weight.clone() for name, weight in network.state_dict().items()} if settings.keep else None
+        state = State(settings, network, ema_of(network, settings.ema), optimizer, start=begin)
         if job.resume:
             state.load(job.folder)
             if state.photos != _named(job.photos):

@@ -113,6 +113,26 @@ def test_fine_tuning_starts_from_the_weights_it_is_given(noisy_photos: Path, tmp
         train(wide, job(noisy_photos, tmp_path / "wide.safetensors", start=first))
 
 
+def test_a_share_of_the_start_is_kept(noisy_photos: Path, tmp_path: Path) -> None:
+    """And a run that was stopped knows it still."""
+    start, pure, kept, broken = (tmp_path / f"{name}.safetensors" for name in ("start", "pure", "kept", "broken"))
+    train(TINY, job(noisy_photos, start))
+    settings = replace(TINY, lr=1e-2, seed=1)
+    train(settings, job(noisy_photos, pure, start=start))
+    train(replace(settings, keep=0.25), job(noisy_photos, kept, start=start))
+    first, learned, mixed = (load_tensors(path)[0] for path in (start, pure, kept))
+    for name, weight in mixed.items():
+        torch.testing.assert_close(weight, 0.25 * first[name] + 0.75 * learned[name])
+    calls = iter([False, False, False, False, True])
+    train(replace(settings, keep=0.25), job(noisy_photos, broken, start=start, stop=lambda: next(calls)))
+    train(saved_settings(tmp_path / "broken.run"), job(noisy_photos, broken, resume=True))
+    assert same(kept, broken)
+    with pytest.raises(UsageError, match="weights to start from, and there are none"):
+        train(replace(TINY, keep=0.5), job(noisy_photos, tmp_path / "new.safetensors"))
+    with pytest.raises(UsageError, match="--keep must be"):
+        replace(TINY, keep=1.0)
+
+
 def test_a_preview_and_the_psnr_of_pairs_are_written(noisy_photos: Path, tmp_path: Path) -> None:
     photos = sorted(noisy_photos.iterdir())
     pairs = [(photos[0], photos[0])]
