@@ -3,9 +3,9 @@
 Examples
     A crop of a clean photo, photographed by a camera that is drawn at random (`simulation.random_camera`), or by one
     of the given `cameras`. Most crops are made smaller first, and what is fainter than `_GRAIN` in them is smoothed:
-    film grain and a sensor's noise that a "clean" photo still has would else be what the network learns to leave. One
-    in sixteen stays as it is, at full size half of the time: what is clean must come out as it came. To learn to
-    enlarge, the camera sees the crop reduced by t.
+    film grain and a sensor's noise that a "clean" photo still has would else be what the network learns to leave. Half
+    of them get other colours. One in sixteen stays as it is, at full size half of the time: what is clean must come
+    out as it came. To learn to enlarge, the camera sees the crop reduced by t.
 Loss
     L1 between output and target, and between both averaged over squares of `_BLOCKS` pixels, where a wrong colour is
     all that is left. Each example's is divided by the square root of how noisy it is (its own L1 between input and
@@ -32,6 +32,7 @@ from PIL import Image
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import UsageError
+from nsp_cli.luma import luma as luma_of
 from nsp_cli.methods.base import ONE_VIEW, TURNS, Crop, PlainPipeline, Turned
 from nsp_cli.networks import as_network
 from nsp_cli.ops.padding import cut_to_multiple
@@ -43,6 +44,8 @@ _REDUCED = 0.85
 _REDUCTION = (1.3, 2.0)
 _GRAIN = 6 / 255
 _FLOOR = 0.02
+_RECOLOURED = 0.5
+_SATURATION = (0.5, 2.0)
 _BLOCKS = (4, 16)
 _BLOCK_WEIGHT = 0.5
 
@@ -86,6 +89,7 @@ class Simulated:
         clean = _reduce(crop, rng, self.scale, _REDUCED if camera else 0.5)
         if camera is not None:
             clean = cv2.bilateralFilter(np.ascontiguousarray(clean), 7, _GRAIN, 2.5).astype(np.float32)
+            clean = _recoloured(clean, rng) if rng.random() < _RECOLOURED else clean
         if self.scale > 1:
             noisy, target = _shoot_small(clean, camera, self.scale, rng)
         else:
@@ -136,6 +140,13 @@ def _reduce(crop: Crop, rng: np.random.Generator, scale: int, share: float) -> C
     y, x = rng.integers(crop.shape[0] - cut + 1, size=2)
     part = crop[y : y + cut, x : x + cut]
     return part if cut == side else _resize(part, side)
+
+
+def _recoloured(clean: Crop, rng: np.random.Generator) -> Crop:
+    """Its channels in any order, more or less saturated: noise depends on colour, and few photos have all colours."""
+    colours = clean[..., rng.permutation(3)]
+    grey = luma_of(colours)[..., None]
+    return np.clip(grey + (colours - grey) * np.float32(rng.uniform(*_SATURATION)), 0, 1).astype(np.float32)
 
 
 def _shoot_small(clean: Crop, camera: Camera | None, scale: int, rng: np.random.Generator) -> tuple[Crop, Crop]:
