@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
+
+from nsp_cli.processes import place
 
 T = TypeVar("T")
 
@@ -43,22 +44,21 @@ class Team:
 @contextmanager
 def join() -> Generator[Team]:
     """Join the processes that torchrun started."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1:
+    if place().alone:
         yield Team()
         return
     import torch.distributed as dist
 
     dist.init_process_group("gloo", timeout=_LONGEST_BATCH)
     try:
-        yield Team(dist.get_rank(), world)
+        yield Team(dist.get_rank(), dist.get_world_size())
     finally:
         dist.destroy_process_group()
 
 
 def own_device(device: str, model: str | None = None) -> str:
     """This process's GPU where torchrun started several processes and the user named none."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or device not in ("auto", "cuda"):
+    if place().alone or device not in ("auto", "cuda"):
         return device
     if device == "auto" and model is not None and model.endswith(".onnx"):
         import onnxruntime as ort
@@ -68,4 +68,4 @@ def own_device(device: str, model: str | None = None) -> str:
     import torch
 
     devices = torch.cuda.device_count()
-    return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % devices}" if devices else device
+    return f"cuda:{place().local_rank % devices}" if devices else device

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from nsp_cli.cli.choices import Choices, parse_set
 from nsp_cli.cli.console import err, progress
 from nsp_cli.cli.flags import takes
 from nsp_cli.errors import NoInputError, UsageError
+from nsp_cli.processes import place
 from nsp_cli.spec import Precision
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def train(
     from nsp_cli.evaluation import find_pairs
 
     # torchrun starts this command several times: one of them speaks, and looks after the files.
-    leads = os.environ.get("RANK", "0") == "0"
+    leads = place().leads
     folder = flags.output.with_suffix(".run")
     found = find_photos(photos or [])
     quiet = flags.quiet or not leads
@@ -190,8 +190,8 @@ def _studied(
 
 def _copies(folder: Path) -> Path:
     """Where a run keeps its clean copies; each of several processes makes the same ones, in a place of its own."""
-    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
-    return folder / CLEAN if alone else folder / CLEAN / os.environ["RANK"]
+    here = place()
+    return folder / CLEAN if here.alone else folder / CLEAN / str(here.rank)
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+
+from nsp_cli.processes import place
 
 
 class _Shared(DistributedDataParallel):
@@ -54,15 +55,15 @@ class Team:
 @contextmanager
 def team(device: torch.device) -> Generator[tuple[Team, torch.device]]:
     """Join the processes that `torchrun` started, each with a device of its own, and part from them at the end."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1:
+    here = place()
+    if here.alone:
         yield Team(), device
         return
     if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        device = torch.device("cuda", here.local_rank)
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        yield Team(dist.get_rank(), world), device
+        yield Team(dist.get_rank(), dist.get_world_size()), device
     finally:
         dist.destroy_process_group()
