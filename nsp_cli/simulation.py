@@ -6,7 +6,9 @@
                → white balance, colour matrix, sRGB, tone curve → luma and chroma smoothing of the noise
                → sharpening → enlargement → JPEG → noisy sRGB
 
-The target takes the same road without the noise and without JPEG. Noise made this way is correlated like a camera's:
+The target takes the same road without the noise and without JPEG. A sensor cuts noise off at black and at white, so
+the mean of many shots is lighter in the dark than the scene. That mean is the target: it is what the photo recorded,
+and what "clean" is where it was made of a hundred shots, as in SIDD. Noise made this way is correlated like a camera's:
 over one or two pixels in luma, over several in chroma. Pictures are (H, W, 3) float32, sRGB-encoded, in [0, 1].
 
 After Brooks et al., "Unprocessing Images for Learned Raw Denoising" (CVPR 2019), simplified, and Malvar et al.,
@@ -16,6 +18,7 @@ After Brooks et al., "Unprocessing Images for Learned Raw Denoising" (CVPR 2019)
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import erfc, exp, pi, sqrt
 from typing import NamedTuple
 
 import cv2
@@ -43,6 +46,10 @@ _TO_GREEN, _IN_ROW, _IN_COLUMN, _ACROSS = (
         [[0, 0, -3, 0, 0], [0, 4, 0, 4, 0], [-3, 0, 12, 0, -3], [0, 4, 0, 4, 0], [0, 0, -3, 0, 0]],
     )
 )
+
+# How much a unit Gaussian's mean rises where it is cut off, by the distance of the cut from its middle.
+_ROOM = np.linspace(0, 6, 601)
+_CUT_OFF = np.array([exp(-u * u / 2) / sqrt(2 * pi) - u * erfc(u / sqrt(2)) / 2 for u in _ROOM])
 
 
 @dataclass(frozen=True)
@@ -200,12 +207,12 @@ def _sense(scene: Picture, camera: Camera) -> Picture:
 
 
 def _photograph(colours: Picture, camera: Camera, rng: np.random.Generator) -> tuple[Picture, Picture]:
-    """What demosaicing makes of the light, and what the noise adds to that; both (H, W, 3), raw white = 1."""
+    """What demosaicing makes of the mean shot, and what the noise of one adds; both (H, W, 3), raw white = 1."""
+    mean = _mean_shot(colours, camera)
     if camera.demosaic == NO_MOSAIC:
-        return colours, _expose(colours, camera, rng) - colours
-    raw = _mosaic(colours)
-    noise = np.asarray(_expose(raw, camera, rng) - raw, np.float32)
-    return (_soften(colours), _bilinear(noise)) if camera.demosaic == BILINEAR else (colours, _gradient(noise))
+        return mean, _expose(colours, camera, rng) - mean
+    noise = np.asarray(_expose(_mosaic(colours), camera, rng) - _mosaic(mean), np.float32)
+    return (_soften(mean), _bilinear(noise)) if camera.demosaic == BILINEAR else (mean, _gradient(noise))
 
 
 def _develop(raw: Picture, camera: Camera) -> Picture:
@@ -245,9 +252,20 @@ def _mosaic(linear: Picture) -> Picture:
 
 
 def _expose(raw: Picture, camera: Camera, rng: np.random.Generator) -> Picture:
-    """Poisson shot noise, Gaussian read noise and the sensor's saturation; values below black stay negative."""
+    """Poisson shot noise and Gaussian read noise, cut off at the sensor's black and white."""
     shot = rng.poisson(raw / camera.shot_gain) * camera.shot_gain if camera.shot_gain > 0 else raw
-    return np.minimum(shot + camera.read_noise * rng.standard_normal(raw.shape), 1.0).astype(np.float32)
+    return np.clip(shot + camera.read_noise * rng.standard_normal(raw.shape), 0, 1).astype(np.float32)
+
+
+def _mean_shot(raw: Picture, camera: Camera) -> Picture:
+    """The mean of `_expose`, its noise taken for Gaussian."""
+    sigma = np.sqrt(camera.shot_gain * raw + camera.read_noise**2)
+    if not sigma.any():
+        return raw
+    sigma = np.maximum(sigma, 1e-9)
+    # What is cut off below black raises the mean, what is cut off above white lowers it.
+    raised, lowered = (np.interp(room / sigma, _ROOM, _CUT_OFF, right=0) for room in (raw, 1 - raw))
+    return np.asarray(raw + sigma * (raised - lowered), np.float32)
 
 
 def _bilinear(raw: Picture) -> Picture:

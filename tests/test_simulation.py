@@ -117,6 +117,19 @@ def test_a_tone_curve_moves_the_noise_and_not_the_picture(contrast: float) -> No
     assert curved / flat == pytest.approx(1 + contrast / 2, rel=0.1)
 
 
+@pytest.mark.parametrize("demosaic", [BILINEAR, GRADIENT, NO_MOSAIC])
+def test_the_answer_is_the_mean_of_many_shots(demosaic: str) -> None:
+    """In linear light, where a sensor that cuts off at black makes the dark lighter than it is."""
+    dark = np.full((512, 512, 3), 0.2, np.float32)
+    camera = Camera(shot_gain=5e-3, read_noise=0.02, demosaic=demosaic)
+    linear = simulation._sense(dark, camera)
+    mean, noise = simulation._photograph(linear, camera, random())
+    assert (mean - linear).min() > 3e-4
+    assert np.abs(noise.mean((0, 1))).max() < 0.15 * (mean - linear).min()
+    silent = replace(camera, shot_gain=0.0, read_noise=0.0)
+    np.testing.assert_array_equal(simulation._photograph(linear, silent, random())[0], simulation._soften(linear))
+
+
 def test_no_demosaicing_leaves_a_chequerboard_in_the_target() -> None:
     """What alternates from pixel to pixel in a target is what a network learns to leave in a photo."""
     stripes = np.zeros((32, 32, 3), np.float32)
