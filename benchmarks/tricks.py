@@ -1,0 +1,73 @@
+"""What each trick of the method `simulated` is worth: the same run with all of them, and without one at a time.
+
+    python benchmarks/tricks.py CLEAN_FOLDER PAIRS_ROOT OUT [--minutes 4] [--from MODEL]
+
+Every run has the same time, seed and start, by default the weights that ship; a run that OUT has is not made again.
+Printed is mean PSNR on each folder of pairs. Short runs see large effects alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+from timing import parser, print_table, use_threads
+
+from nsp_cli import models
+from nsp_cli.api import denoise, load_backend
+from nsp_cli.evaluation import find_pairs, psnr, to_uint8
+from nsp_cli.image import is_photo, read_srgb
+from nsp_cli.methods import simulated
+from nsp_cli.training import Job, find_preset, train
+
+TRICKS: Mapping[str, tuple[str, float]] = {
+    "blocks in the loss": ("_BLOCK_WEIGHT", 0.0),
+    "grain smoothed": ("_GRAIN", 1e-6),
+    "photos reduced": ("_REDUCED", 0.0),
+    "other colours": ("_RECOLOURED", 0.0),
+}
+"""What a trick is called, and the constant of `methods.simulated` that turns it off."""
+
+
+def quality(folder: Path, model: Path, device: str) -> float:
+    """Mean PSNR of a folder's pairs."""
+    backend = load_backend(model, device=device)
+    pairs = [tuple(to_uint8(read_srgb(path)) for path in pair) for pair in find_pairs(folder, folder)]
+    return float(np.mean([psnr(denoise(noisy, backend=backend), clean) for noisy, clean in pairs]))
+
+
+def main() -> None:
+    flags = parser(__doc__)
+    flags.add_argument("clean", type=Path, metavar="CLEAN_FOLDER")
+    flags.add_argument("pairs", type=Path, metavar="PAIRS_ROOT")
+    flags.add_argument("out", type=Path, metavar="OUT")
+    flags.add_argument("--from", dest="start", default="fast", help="the weights to start from (fast)")
+    flags.add_argument("--minutes", type=float, default=4.0, help="of learning, for each row (4)")
+    flags.add_argument("--lr", type=float, default=5e-4, help="learning rate (5e-4)")
+    args = flags.parse_args()
+    use_threads(args.threads)
+    args.out.mkdir(parents=True, exist_ok=True)
+    photos = sorted(path for path in args.clean.rglob("*") if is_photo(path))
+    preset = find_preset("simulated", "photographer").with_budget(None, args.minutes)
+    settings = replace(preset, lr=args.lr)
+    sets = [folder for folder in sorted(args.pairs.iterdir()) if folder.is_dir()]
+    rows: list[list[str]] = []
+    for trick in ("", *TRICKS):
+        target = args.out / f"{trick.replace(' ', '-') or 'all'}.safetensors"
+        if not target.exists():
+            run = target.with_name(f"new-{target.name}")
+            job = Job(photos, run, target.with_suffix(".run"), models.resolve(args.start), device=args.device)
+            with patch.object(simulated, *TRICKS[trick]) if trick else nullcontext():
+                train(settings, job)
+            run.rename(target)
+        figures = [f"{quality(folder, target, args.device):.2f}" for folder in sets]
+        rows.append([f"without {trick}" if trick else "all", *figures])
+    print_table([f"PSNR after {args.minutes:g} minutes", *(folder.name for folder in sets)], rows)
+
+
+if __name__ == "__main__":
+    main()
