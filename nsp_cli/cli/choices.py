@@ -63,8 +63,8 @@ class Choices:
 
         if self.start == SCRATCH or (self.start is None and self._changes_the_network()):
             return None
-        # NSP's weights by default, which learn from noisy photos directly; shuffling is what no others do.
-        return models.resolve(self.start, Task.SHUFFLE)
+        # The denoiser's own weights; but settings without a --method are NSP's, and so are the weights for shuffling.
+        return models.resolve(self.start, Task.SHUFFLE if self.own else Task.DENOISE)
 
     def _changes_the_network(self) -> bool:
         from nsp_cli.networks import arguments_of

@@ -124,6 +124,7 @@ def study(
     chosen = [photos[i * len(photos) // _PHOTOS] for i in range(_PHOTOS)] if len(photos) > _PHOTOS else list(photos)
     clean: list[Path] = []
     cameras: list[Camera] = []
+    looks: list[tuple[Picture, Picture]] = []
     for index, path in enumerate(chosen):
         rng = np.random.default_rng((seed, index))
         try:
@@ -132,13 +133,14 @@ def study(
             continue
         denoised = np.clip(np.asarray(engine.process(Frame(noisy), backend).pixels, np.float32), 0, 1)
         if index * _STUDIED // len(chosen) != (index - 1) * _STUDIED // len(chosen) or len(chosen) <= _STUDIED:
-            cameras += match(*_same_part(noisy, denoised, rng), rng)
+            looks.append(_same_part(noisy, denoised, rng))
+            cameras += match(*looks[-1], rng)
         clean.append(folder / f"{index:04d}.png")
         write(Frame(from_unit(_reduced(denoised, smallest), np.uint16)), clean[-1], overwrite=True)
         report((index + 1) / len(chosen))
     if not clean:
         raise NoInputError(f"None of the {len(photos)} photos can be read.")
-    return Study(clean, cameras)
+    return Study(clean, _agreeing(cameras, looks, np.random.default_rng(seed)))
 
 
 def match(noisy: Picture, clean: Picture, rng: np.random.Generator) -> list[Camera]:
@@ -160,6 +162,16 @@ def match(noisy: Picture, clean: Picture, rng: np.random.Generator) -> list[Came
         nearest += [_calibrated(camera, wanted, measure, rng) for camera in draws]
         nearest = sorted(nearest, key=lambda pair: pair[0])[:_KEPT]
     return [camera for _, camera in nearest]
+
+
+def _agreeing(
+    cameras: list[Camera], looks: Sequence[tuple[Picture, Picture]], rng: np.random.Generator
+) -> list[Camera]:
+    """Those that make the noise of other photos too, once its level is set right: one photo's may fit by chance."""
+    measures = [(_Measure(clean), noisy) for noisy, clean in looks if estimate(noisy).luma >= _FAINT]
+    wanted = [(measure(noisy, measure.clean), measure) for measure, noisy in measures]
+    apart = [np.mean([_calibrated(camera, its, measure, rng)[0] for its, measure in wanted]) for camera in cameras]
+    return [cameras[index] for index in np.argsort(apart)[: max(len(cameras) // 4, _KEPT)]]
 
 
 def _crossed(parent: Camera, other: Camera, rng: np.random.Generator) -> Camera:
