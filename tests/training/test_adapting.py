@@ -12,6 +12,7 @@ from nsp_cli.noise import estimate
 from nsp_cli.sample import sample_picture
 from nsp_cli.simulation import Camera, simulate
 from nsp_cli.spec import PipelineSpec
+from nsp_cli.training import adapting
 from nsp_cli.training.adapting import match, study
 
 SCENE = sample_picture(160, 192, np.random.default_rng(3))
@@ -45,6 +46,14 @@ def test_the_cameras_found_make_the_noise_that_was_seen(camera: Camera) -> None:
     assert nearest.luma == pytest.approx(wanted.luma, rel=0.3)
     assert nearest.chroma == pytest.approx(wanted.chroma, rel=0.5)
     assert nearest.luma_reach == pytest.approx(wanted.luma_reach, rel=0.5)
+
+
+def test_cameras_that_make_the_noise_of_other_photos_too_are_kept() -> None:
+    right = Camera(shot_gain=1e-2, read_noise=1e-2, luma_smoothing=1.0, chroma_smoothing=2.0)
+    wrong = Camera(shot_gain=1e-2, read_noise=1e-2, demosaic="none")
+    looks = [simulate(SCENE, right, np.random.default_rng(seed)) for seed in range(2)]
+    assert adapting._agreeing([wrong] * 12 + [right] * 4, looks, np.random.default_rng(5)) == [right] * 4
+    assert adapting._agreeing([], looks, np.random.default_rng(5)) == []
 
 
 def test_without_noise_there_is_no_camera_to_find() -> None:
