@@ -37,7 +37,6 @@ class Case:
         0 where the method claims no blindness
     size, size_args : the published network's parameters, and the arguments that give it
     patch : training patch in pixels; lr : for the few steps in which the loss must fall
-    exported : False where the network is exported in another row, and the pipeline in a third: TBSN's takes a minute
     seam : where the network is global, and tiles can only resemble the whole photo: their mean difference at most
     """
 
@@ -50,7 +49,6 @@ class Case:
     size_args: Mapping[str, Any] = field(default_factory=dict)
     patch: int = 64
     lr: float = 3e-3
-    exported: bool = True
     seam: float = 0.0
 
     @property
@@ -193,7 +191,6 @@ CASES = [
         hole=1,
         size=12_783_644,
         size_args={"scale": 1},
-        exported=False,
         seam=0.01,
     ),
 ]
@@ -306,8 +303,6 @@ def test_bf16_is_close_to_float32(case: Case) -> None:
 @every
 def test_onnx_equals_torch(case: Case, tmp_path: Path) -> None:
     """`export` checks several sizes itself and raises where they differ."""
-    if not case.exported:
-        pytest.skip("exported in other rows")
     method, network = case.build()
     pipeline: Pipeline = method.pipeline(network, Task.DENOISE)
     spec = ModelSpec(case.network, case.network_args, case.method, case.method_args)
