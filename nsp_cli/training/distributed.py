@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,5 +66,7 @@ def team(device: torch.device) -> Generator[tuple[Team, torch.device]]:
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield Team(dist.get_rank(), dist.get_world_size()), device
+        dist.barrier()  # the first one is still writing files: nobody may part while others need them
     finally:
+        gc.collect()  # a wrapped network would keep the group's threads to the end of the process, which they abort
         dist.destroy_process_group()

@@ -80,8 +80,7 @@ def train(settings: TrainSettings, job: Job) -> Path:
     NspError : the loss is no longer a number; UsageError, ModelError, NoInputError for what was asked for
     """
     with team(choose_device(job.device)) as (mates, device):
-        run = _Run(settings, job, mates, device)
-        run.loop()
+        _Run(settings, job, mates, device).loop()
     return job.target
 
 
