@@ -18,11 +18,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from measuring import mean_psnr
 from timing import parser, print_table, use_threads
 
-from nsp_cli.api import denoise, load_backend
-from nsp_cli.backends.base import Backend
-from nsp_cli.evaluation import find_pairs, psnr, to_uint8
+from nsp_cli.api import load_backend
+from nsp_cli.evaluation import to_uint8
 from nsp_cli.image import Frame, from_unit, is_photo, read_srgb, to_unit, write
 from nsp_cli.simulation import GRADIENT, Camera, simulate
 
@@ -52,15 +52,6 @@ def photograph(clean: Path, out: Path) -> None:
             write(target, out / "test" / f"{i:03d}_clean.png", overwrite=True)
 
 
-def quality(folder: Path, backend: Backend | None) -> float:
-    """Mean PSNR of a folder's pairs; without a backend that of the noisy photos."""
-    values: list[float] = []
-    for noisy, clean in find_pairs(folder, folder):
-        photo, truth = to_uint8(read_srgb(noisy)), to_uint8(read_srgb(clean))
-        values.append(psnr(photo if backend is None else denoise(photo, backend=backend), truth))
-    return float(np.mean(values))
-
-
 def main() -> None:
     flags = parser(__doc__)
     flags.add_argument("clean", type=Path, metavar="CLEAN_FOLDER")
@@ -83,7 +74,7 @@ def main() -> None:
     before, after = (load_backend(model, device=args.device) for model in (args.model, own))
     rows: list[list[str]] = []
     for name, folder in sets.items():
-        noisy, was, now = (quality(folder, backend) for backend in (None, before, after))
+        noisy, was, now = (mean_psnr(folder, backend) for backend in (None, before, after))
         rows.append([name, f"{noisy:.2f}", f"{was:.2f}", f"{now:.2f}", f"{now - was:+.2f}"])
     print_table(["PSNR", "noisy", "before", "after", "gain"], rows)
 

@@ -9,27 +9,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
+from measuring import mean_psnr
 from timing import parser, print_table, use_threads
 
-from nsp_cli.api import denoise, load_backend
-from nsp_cli.evaluation import find_pairs, psnr, to_uint8
-from nsp_cli.image import read
+from nsp_cli.api import load_backend
 
-TESTS = {"white": "white/tests", "camera": "camera/tests", "sidd": "real/tests/sidd"}
-ARENAS = {"white": "white", "camera": "camera", "sidd": "real"}
+TESTS = {"white": ("white", "tests"), "camera": ("camera", "tests"), "sidd": ("real", "tests/sidd")}
+"""The name of a test, the folder in OUT of the weights, and where in it the test photos are."""
+
 PASSES: tuple[tuple[str, str, tuple[int | bool, ...]], ...] = (
     ("apbsn", "refine", (0, 8)),
     ("sdap", "second_pass", (False, True)),
 )
 """Method, its setting, and the values to compare."""
-
-
-def quality(weights: Path, setting: str, value: int | bool, folder: Path, device: str) -> float:
-    """Mean PSNR of a folder's pairs."""
-    backend = load_backend(weights, device=device, settings={setting: value})
-    pairs = [[to_uint8(read(path).pixels) for path in pair] for pair in find_pairs(folder, folder)]
-    return float(np.mean([psnr(denoise(noisy, backend=backend), clean) for noisy, clean in pairs]))
 
 
 def main() -> None:
@@ -41,9 +33,10 @@ def main() -> None:
     for method, setting, values in PASSES:
         for value in values:
             row = [f"{method}, {setting} = {value}"]
-            for test, folder in TESTS.items():
-                weights = args.out / ARENAS[test] / f"{method}.safetensors"
-                row.append(f"{quality(weights, setting, value, args.out / folder, args.device):.2f}")
+            for arena, tests in TESTS.values():
+                weights = args.out / arena / f"{method}.safetensors"
+                backend = load_backend(weights, device=args.device, settings={setting: value})
+                row.append(f"{mean_psnr(args.out / arena / tests, backend):.2f}")
             rows.append(row)
     print_table(["PSNR", *TESTS], rows)
 

@@ -14,13 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
-import numpy as np
+from measuring import mean_psnr
 from timing import parser, print_table, use_threads
 
 from nsp_cli import models
-from nsp_cli.api import denoise, load_backend
-from nsp_cli.evaluation import find_pairs, psnr, to_uint8
-from nsp_cli.image import is_photo, read_srgb
+from nsp_cli.api import load_backend
+from nsp_cli.image import is_photo
 from nsp_cli.methods import simulated
 from nsp_cli.training import Job, find_preset, train
 
@@ -31,13 +30,6 @@ TRICKS: Mapping[str, tuple[str, float]] = {
     "other colours": ("_RECOLOURED", 0.0),
 }
 """What a trick is called, and the constant of `methods.simulated` that turns it off."""
-
-
-def quality(folder: Path, model: Path, device: str) -> float:
-    """Mean PSNR of a folder's pairs."""
-    backend = load_backend(model, device=device)
-    pairs = [tuple(to_uint8(read_srgb(path)) for path in pair) for pair in find_pairs(folder, folder)]
-    return float(np.mean([psnr(denoise(noisy, backend=backend), clean) for noisy, clean in pairs]))
 
 
 def main() -> None:
@@ -64,7 +56,8 @@ def main() -> None:
             with patch.object(simulated, *TRICKS[trick]) if trick else nullcontext():
                 train(settings, job)
             run.rename(target)
-        figures = [f"{quality(folder, target, args.device):.2f}" for folder in sets]
+        backend = load_backend(target, device=args.device)
+        figures = [f"{mean_psnr(folder, backend):.2f}" for folder in sets]
         rows.append([f"without {trick}" if trick else "all", *figures])
     print_table([f"PSNR after {args.minutes:g} minutes", *(folder.name for folder in sets)], rows)
 

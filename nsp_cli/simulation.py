@@ -11,41 +11,22 @@ the mean of many shots is lighter in the dark than the scene. That mean is the t
 and what "clean" is where it was made of a hundred shots, as in SIDD. Noise made this way is correlated like a camera's:
 over one or two pixels in luma, over several in chroma. Pictures are (H, W, 3) float32, sRGB-encoded, in [0, 1].
 
-After Brooks et al., "Unprocessing Images for Learned Raw Denoising" (CVPR 2019), simplified, and Malvar et al.,
-"High-quality linear interpolation for demosaicing" (ICASSP 2004), whose noise is finer than bilinear's.
+After Brooks et al., "Unprocessing Images for Learned Raw Denoising" (CVPR 2019), simplified.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import erfc, exp, pi, sqrt
-from typing import NamedTuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from nsp_cli import bayer
+from nsp_cli.bayer import Picture
 from nsp_cli.luma import luma as luma_of
 
-Picture = NDArray[np.float32]
-
 BILINEAR, GRADIENT, NO_MOSAIC = "bilinear", "gradient", "none"
-
-# Bilinear interpolation of a Bayer plane whose missing samples are 0 (OpenCV has it for integers alone).
-_GREEN = np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]], np.float32) / 4
-_RED_BLUE = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], np.float32) / 4
-
-# Malvar's filters on the mosaic itself: green at red and blue, red (blue) at the green of its row, at that of its
-# column, and at blue (red).
-_TO_GREEN, _IN_ROW, _IN_COLUMN, _ACROSS = (
-    np.array(rows, np.float32) / 16
-    for rows in (
-        [[0, 0, -2, 0, 0], [0, 0, 4, 0, 0], [-2, 4, 8, 4, -2], [0, 0, 4, 0, 0], [0, 0, -2, 0, 0]],
-        [[0, 0, 1, 0, 0], [0, -2, 0, -2, 0], [-2, 8, 10, 8, -2], [0, -2, 0, -2, 0], [0, 0, 1, 0, 0]],
-        [[0, 0, -2, 0, 0], [0, -2, 8, -2, 0], [1, 0, 10, 0, 1], [0, -2, 8, -2, 0], [0, 0, -2, 0, 0]],
-        [[0, 0, -3, 0, 0], [0, 4, 0, 4, 0], [-3, 0, 12, 0, -3], [0, 4, 0, 4, 0], [0, 0, -3, 0, 0]],
-    )
-)
 
 # How much a unit Gaussian's mean rises where it is cut off, by the distance of the cut from its middle.
 _ROOM = np.linspace(0, 6, 601)
@@ -176,29 +157,6 @@ def encode_srgb(linear: Picture) -> Picture:
     return np.where(clipped <= 0.0031308, clipped * 12.92, 1.055 * clipped ** (1 / 2.4) - 0.055).astype(np.float32)
 
 
-class Correlation(NamedTuple):
-    """Autocorrelation at lags 0 … max_lag pixels (index 0 is 1.0), mean of the horizontal and the vertical one."""
-
-    luma: NDArray[np.float64]
-    chroma: NDArray[np.float64]
-
-
-def noise_correlation(residual: NDArray[np.floating], max_lag: int) -> Correlation:
-    """How far noise reaches: `residual` is noisy minus clean, (H, W, 3); chroma is the mean of R − Y and B − Y."""
-    luma = luma_of(residual)
-    red, blue = (_autocorrelation(residual[..., channel] - luma, max_lag) for channel in (0, 2))
-    return Correlation(_autocorrelation(luma, max_lag), (red + blue) / 2)
-
-
-def _autocorrelation(plane: NDArray[np.floating], max_lag: int) -> NDArray[np.float64]:
-    centred = np.asarray(plane - plane.mean(), np.float64)
-    height, width = centred.shape
-    lags = range(max_lag + 1)
-    across = np.array([np.mean(centred[:, lag:] * centred[:, : width - lag]) for lag in lags])
-    down = np.array([np.mean(centred[lag:] * centred[: height - lag]) for lag in lags])
-    return (across + down) / (across[0] + down[0])
-
-
 def _sense(scene: Picture, camera: Camera) -> Picture:
     """sRGB-encoded to the light on the sensor without noise and mosaic, (H, W, 3), raw white = 1."""
     encoded = scene if camera.contrast == 0 else _through(scene, *_tone_curve(camera.contrast)[::-1])
@@ -211,8 +169,8 @@ def _photograph(colours: Picture, camera: Camera, rng: np.random.Generator) -> t
     mean = _mean_shot(colours, camera)
     if camera.demosaic == NO_MOSAIC:
         return mean, _expose(colours, camera, rng) - mean
-    noise = np.asarray(_expose(_mosaic(colours), camera, rng) - _mosaic(mean), np.float32)
-    return (_soften(mean), _bilinear(noise)) if camera.demosaic == BILINEAR else (mean, _gradient(noise))
+    noise = np.asarray(_expose(bayer.mosaic(colours), camera, rng) - bayer.mosaic(mean), np.float32)
+    return (bayer.soften(mean), bayer.bilinear(noise)) if camera.demosaic == BILINEAR else (mean, bayer.gradient(noise))
 
 
 def _develop(raw: Picture, camera: Camera) -> Picture:
@@ -243,14 +201,6 @@ def _saturate(linear: Picture, factor: float) -> Picture:
     return np.asarray(luma + (linear - luma) * np.float32(factor), np.float32)
 
 
-def _mosaic(linear: Picture) -> Picture:
-    """(H, W, 3) to (H, W): red at even rows and columns, blue at odd ones, green elsewhere."""
-    raw = linear[..., 1].copy()
-    raw[::2, ::2] = linear[::2, ::2, 0]
-    raw[1::2, 1::2] = linear[1::2, 1::2, 2]
-    return raw
-
-
 def _expose(raw: Picture, camera: Camera, rng: np.random.Generator) -> Picture:
     """Poisson shot noise and Gaussian read noise, cut off at the sensor's black and white."""
     shot = rng.poisson(raw / camera.shot_gain) * camera.shot_gain if camera.shot_gain > 0 else raw
@@ -266,49 +216,6 @@ def _mean_shot(raw: Picture, camera: Camera) -> Picture:
     # What is cut off below black raises the mean, what is cut off above white lowers it.
     raised, lowered = (np.interp(room / sigma, _ROOM, _CUT_OFF, right=0) for room in (raw, 1 - raw))
     return np.asarray(raw + sigma * (raised - lowered), np.float32)
-
-
-def _bilinear(raw: Picture) -> Picture:
-    """(H, W) RGGB to (H, W, 3). The border is mirrored without repeating its pixel, which keeps the Bayer phases."""
-    planes = np.zeros((*raw.shape, 3), np.float32)
-    planes[::2, ::2, 0] = raw[::2, ::2]
-    planes[::2, 1::2, 1] = raw[::2, 1::2]
-    planes[1::2, ::2, 1] = raw[1::2, ::2]
-    planes[1::2, 1::2, 2] = raw[1::2, 1::2]
-    for channel, kernel in enumerate((_RED_BLUE, _GREEN, _RED_BLUE)):
-        planes[..., channel] = cv2.filter2D(planes[..., channel], -1, kernel, borderType=cv2.BORDER_REFLECT_101)
-    return planes
-
-
-def _soften(colours: Picture) -> Picture:
-    """The blur of bilinear interpolation, its mean over the mosaic's phases: without the chequerboards at edges."""
-    kernels = (_RED_BLUE / 4, _GREEN / 2, _RED_BLUE / 4)
-    planes = [
-        cv2.filter2D(colours[..., channel], -1, kernel, borderType=cv2.BORDER_REFLECT_101)
-        for channel, kernel in enumerate(kernels)
-    ]
-    return np.asarray(np.dstack(planes), np.float32)
-
-
-def _gradient(raw: Picture) -> Picture:
-    """(H, W) RGGB to (H, W, 3) by gradient-corrected linear interpolation."""
-    green, row, column, across = (
-        cv2.filter2D(raw, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
-        for kernel in (_TO_GREEN, _IN_ROW, _IN_COLUMN, _ACROSS)
-    )
-    planes = np.repeat(raw[..., None], 3, 2)
-    planes[::2, 1::2, 0], planes[1::2, ::2, 0], planes[1::2, 1::2, 0] = (
-        row[::2, 1::2],
-        column[1::2, ::2],
-        across[1::2, 1::2],
-    )
-    planes[::2, ::2, 1], planes[1::2, 1::2, 1] = green[::2, ::2], green[1::2, 1::2]
-    planes[::2, 1::2, 2], planes[1::2, ::2, 2], planes[::2, ::2, 2] = (
-        column[::2, 1::2],
-        row[1::2, ::2],
-        across[::2, ::2],
-    )
-    return planes
 
 
 def _smooth_noise(noise: Picture, camera: Camera) -> Picture:

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nsp_cli import simulation
+from nsp_cli import bayer, simulation
+from nsp_cli.correlation import noise_correlation
 from nsp_cli.sample import sample_picture
-from nsp_cli.simulation import BILINEAR, GRADIENT, NO_MOSAIC, Camera, noise_correlation, simulate, white_noise
+from nsp_cli.simulation import BILINEAR, GRADIENT, NO_MOSAIC, Camera, simulate, white_noise
 
 SILENT = Camera(shot_gain=0.0, read_noise=0.0)
 GREY = np.full((256, 256, 3), 0.5, np.float32)
@@ -127,7 +128,7 @@ def test_the_answer_is_the_mean_of_many_shots(demosaic: str) -> None:
     assert (mean - linear).min() > 3e-4
     assert np.abs(noise.mean((0, 1))).max() < 0.15 * (mean - linear).min()
     silent = replace(camera, shot_gain=0.0, read_noise=0.0)
-    np.testing.assert_array_equal(simulation._photograph(linear, silent, random())[0], simulation._soften(linear))
+    np.testing.assert_array_equal(simulation._photograph(linear, silent, random())[0], bayer.soften(linear))
 
 
 def test_no_demosaicing_leaves_a_chequerboard_in_the_target() -> None:

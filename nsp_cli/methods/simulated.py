@@ -40,6 +40,9 @@ from nsp_cli.simulation import Camera, decode_srgb, encode_srgb, random_camera, 
 from nsp_cli.spec import Task
 
 _UNTOUCHED = 1 / 16
+_ANYWHERE = 8
+"""What begins at a random place in a square of so many pixels begins anywhere in a mosaic and in a block of JPEG."""
+
 _REDUCED = 0.85
 _REDUCTION = (1.3, 2.0)
 _GRAIN = 6 / 255
@@ -86,7 +89,9 @@ class Simulated:
     def shoot(self, crop: Crop, rng: np.random.Generator) -> Crop:
         """(P, P, 3) → (p, p, 3 + 3·t²) with p = P / 2 / t: noisy, then the clean t×t cells of each of its pixels."""
         camera = None if rng.random() < _UNTOUCHED else self._camera(rng)
-        clean = _reduce(crop, rng, self.scale, _REDUCED if camera else 0.5)
+        side = crop.shape[0] // 2 // self.scale
+        room = (side + _ANYWHERE) * self.scale
+        clean = _reduce(crop, room, rng, _REDUCED if camera else 0.5)
         if camera is not None:
             clean = cv2.bilateralFilter(np.ascontiguousarray(clean), 7, _GRAIN, 2.5).astype(np.float32)
             clean = _recoloured(clean, rng) if rng.random() < _RECOLOURED else clean
@@ -94,6 +99,8 @@ class Simulated:
             noisy, target = _shoot_small(clean, camera, self.scale, rng)
         else:
             noisy, target = (clean, clean) if camera is None else simulate(clean, camera, rng)
+        y, x = rng.integers(_ANYWHERE + 1, size=2)
+        noisy, target = (_part(picture, y * t, x * t, side * t) for picture, t in ((noisy, 1), (target, self.scale)))
         return np.concatenate([noisy, _cells(target, self.scale)], 2)
 
     def _camera(self, rng: np.random.Generator) -> Camera:
@@ -133,13 +140,16 @@ def _distance(error: Tensor) -> Tensor:
     return distance
 
 
-def _reduce(crop: Crop, rng: np.random.Generator, scale: int, share: float) -> Crop:
-    """Half the crop's side (a multiple of t): a part of it, or (a `share` of the times) more of it made smaller."""
-    side = crop.shape[0] // 2 // scale * scale
-    cut = round(side * rng.uniform(*_REDUCTION)) if rng.random() < share else side
+def _reduce(crop: Crop, side: int, rng: np.random.Generator, share: float) -> Crop:
+    """To this side: a part of the crop, or (a `share` of the times) more of it made smaller."""
+    cut = min(round(side * rng.uniform(*_REDUCTION)), crop.shape[0]) if rng.random() < share else side
     y, x = rng.integers(crop.shape[0] - cut + 1, size=2)
-    part = crop[y : y + cut, x : x + cut]
+    part = _part(crop, y, x, cut)
     return part if cut == side else _resize(part, side)
+
+
+def _part(picture: Crop, y: int, x: int, side: int) -> Crop:
+    return picture[y : y + side, x : x + side]
 
 
 def _recoloured(clean: Crop, rng: np.random.Generator) -> Crop:

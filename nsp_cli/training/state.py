@@ -67,8 +67,8 @@ class State:
             return learned
         share = self.settings.keep or 0.0
         blended = copy.deepcopy(learned)
-        start = {name: weight.to(blended.state_dict()[name]) for name, weight in self.start.items()}
-        blended.load_state_dict({name: w.lerp(start[name], share) for name, w in learned.state_dict().items()})
+        for name, weight in blended.state_dict().items():
+            weight.lerp_(self.start[name].to(weight), share)
         return blended
 
     def save(self, folder: Path) -> None:

@@ -18,10 +18,11 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
+from nsp_cli.correlation import noise_correlation
 from nsp_cli.methods import METHODS, Method, build_method
 from nsp_cli.networks import build_network
 from nsp_cli.sample import sample_picture
-from nsp_cli.simulation import Camera, Picture, noise_correlation, simulate, white_noise
+from nsp_cli.simulation import Camera, Picture, simulate, white_noise
 from nsp_cli.spec import Task
 
 MARGIN = 2.0

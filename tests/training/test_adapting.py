@@ -1,4 +1,4 @@
-"""Whose cameras made the noise of a folder, and the nearly clean photos to train on."""
+"""A study of a folder: nearly clean photos to train on, and cameras that make its noise."""
 
 from pathlib import Path
 
@@ -8,12 +8,10 @@ from numpy.typing import NDArray
 
 from nsp_cli.errors import NoInputError
 from nsp_cli.image import Frame, read, write
-from nsp_cli.noise import estimate
 from nsp_cli.sample import sample_picture
 from nsp_cli.simulation import Camera, simulate
 from nsp_cli.spec import PipelineSpec
-from nsp_cli.training import adapting
-from nsp_cli.training.adapting import match, study
+from nsp_cli.training.adapting import study
 
 SCENE = sample_picture(160, 192, np.random.default_rng(3))
 
@@ -28,37 +26,6 @@ class Blur:
 
     def free_bytes(self) -> int:
         return 10**9
-
-
-@pytest.mark.parametrize(
-    "camera",
-    [
-        Camera(shot_gain=1e-3, read_noise=2e-3, demosaic="none"),
-        Camera(shot_gain=1e-2, read_noise=1e-2, luma_smoothing=1.0, chroma_smoothing=2.0),
-    ],
-)
-def test_the_cameras_found_make_the_noise_that_was_seen(camera: Camera) -> None:
-    noisy, clean = simulate(SCENE, camera, np.random.default_rng(0))
-    wanted = estimate(noisy)
-    found = match(noisy, clean, np.random.default_rng(1))
-    assert len(found) == 4
-    nearest = estimate(simulate(clean, found[0], np.random.default_rng(2))[0])
-    assert nearest.luma == pytest.approx(wanted.luma, rel=0.3)
-    assert nearest.chroma == pytest.approx(wanted.chroma, rel=0.5)
-    assert nearest.luma_reach == pytest.approx(wanted.luma_reach, rel=0.5)
-
-
-def test_cameras_that_make_the_noise_of_other_photos_too_are_kept() -> None:
-    right = Camera(shot_gain=1e-2, read_noise=1e-2, luma_smoothing=1.0, chroma_smoothing=2.0)
-    wrong = Camera(shot_gain=1e-2, read_noise=1e-2, demosaic="none")
-    looks = [simulate(SCENE, right, np.random.default_rng(seed)) for seed in range(2)]
-    assert adapting._agreeing([wrong] * 12 + [right] * 4, looks, np.random.default_rng(5)) == [right] * 4
-    assert adapting._agreeing([], looks, np.random.default_rng(5)) == []
-
-
-def test_without_noise_there_is_no_camera_to_find() -> None:
-    flat = np.full((96, 96, 3), 0.5, np.float32)
-    assert match(flat, flat, np.random.default_rng(0)) == []
 
 
 def test_a_study_writes_clean_photos_and_is_repeatable(noisy_photos: Path, tmp_path: Path) -> None:
