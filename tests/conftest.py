@@ -66,17 +66,31 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "model.onnx"
 
 
-@pytest.fixture(scope="session")
-def _painted_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("painted")
+def _painted(folder: Path, height: int, width: int) -> Path:
     for i in range(5):
         rng = np.random.default_rng(i)
-        noisy, _ = simulate(sample_picture(96, 112, rng), Camera(), rng)
+        noisy, _ = simulate(sample_picture(height, width, rng), Camera(), rng)
         write(Frame(np.rint(noisy * 255).astype(np.uint8)), folder / f"{i}.png")
     return folder
+
+
+@pytest.fixture(scope="session")
+def _painted_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _painted(tmp_path_factory.mktemp("painted"), 96, 112)
 
 
 @pytest.fixture
 def noisy_photos(tmp_path: Path, _painted_photos: Path) -> Path:
     """A folder of five simulated noisy photos of 96×112, of which a test may do what it likes."""
     return Path(shutil.copytree(_painted_photos, tmp_path / "photos"))
+
+
+@pytest.fixture(scope="session")
+def _large_painted_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _painted(tmp_path_factory.mktemp("large"), 160, 192)
+
+
+@pytest.fixture
+def large_noisy_photos(tmp_path: Path, _large_painted_photos: Path) -> Path:
+    """The same at 160×192, which is enough to see whose camera made the noise."""
+    return Path(shutil.copytree(_large_painted_photos, tmp_path / "large"))

@@ -29,13 +29,11 @@ from nsp_cli.errors import InputError, NoInputError
 from nsp_cli.image import Frame, from_unit, read_srgb, to_unit, write
 from nsp_cli.loading import load_backend
 from nsp_cli.simulation import Camera, Picture
-from nsp_cli.training.matching import Look, match
+from nsp_cli.training.matching import Look, flattest, match, telling
 from nsp_cli.training.settings import TrainSettings
 
 _PHOTOS = 48
 _WINDOW = 1024
-_STUDIED = 8
-_LOOK = 256
 
 _KEEP = 0.5
 """Of the weights to start from, see `TrainSettings.keep`."""
@@ -118,14 +116,13 @@ def study(
         except InputError:
             continue
         denoised = np.clip(np.asarray(engine.process(Frame(noisy), backend).pixels, np.float32), 0, 1)
-        if index * _STUDIED // len(chosen) != (index - 1) * _STUDIED // len(chosen) or len(chosen) <= _STUDIED:
-            looks.append(_same_part(noisy, denoised, rng))
+        looks += [look] if (look := flattest(noisy, denoised)) else []
         clean.append(folder / f"{index:04d}.png")
         write(Frame(from_unit(_reduced(denoised, smallest), np.uint16)), clean[-1], overwrite=True)
         report((index + 1) / len(chosen))
     if not clean:
         raise NoInputError(f"None of the {len(photos)} photos can be read.")
-    return Study(clean, match(looks, np.random.default_rng(seed)))
+    return Study(clean, match(telling(looks), np.random.default_rng(seed)))
 
 
 def _window(pixels: NDArray[np.generic], side: int, rng: np.random.Generator) -> Picture:
@@ -133,12 +130,6 @@ def _window(pixels: NDArray[np.generic], side: int, rng: np.random.Generator) ->
     y, x = (int(rng.integers(max(length - side, 0) + 1)) for length in pixels.shape[:2])
     part = to_unit(pixels[y : y + side, x : x + side])  # pyright: ignore[reportArgumentType]
     return np.ascontiguousarray(np.broadcast_to(part, (*part.shape[:2], 3)))
-
-
-def _same_part(noisy: Picture, clean: Picture, rng: np.random.Generator) -> Look:
-    y, x = (int(rng.integers(max(length - _LOOK, 0) + 1)) for length in noisy.shape[:2])
-    where = (slice(y, y + _LOOK), slice(x, x + _LOOK))
-    return noisy[where], clean[where]
 
 
 def _reduced(picture: Picture, smallest: int) -> Picture:

@@ -11,6 +11,7 @@ from nsp_cli.image import Frame, read, write
 from nsp_cli.sample import sample_picture
 from nsp_cli.simulation import Camera, simulate
 from nsp_cli.spec import PipelineSpec
+from nsp_cli.training import matching
 from nsp_cli.training.adapting import study
 
 SCENE = sample_picture(160, 192, np.random.default_rng(3))
@@ -28,8 +29,13 @@ class Blur:
         return 10**9
 
 
-def test_a_study_writes_clean_photos_and_is_repeatable(noisy_photos: Path, tmp_path: Path) -> None:
-    photos = sorted(noisy_photos.iterdir())
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matching, "_DRAWS", (4, 4))
+
+
+def test_a_study_writes_clean_photos_and_is_repeatable(large_noisy_photos: Path, tmp_path: Path) -> None:
+    photos = sorted(large_noisy_photos.iterdir())
     shares: list[float] = []
     first = study(photos[:2], Blur(), tmp_path / "a", smallest=32, report=shares.append)
     again = study(photos[:2], Blur(), tmp_path / "b", smallest=32)
@@ -37,10 +43,10 @@ def test_a_study_writes_clean_photos_and_is_repeatable(noisy_photos: Path, tmp_p
     assert first.cameras
     assert shares == [0.5, 1.0]
     for path, other in zip(first.clean, again.clean, strict=True):
-        assert read(path).size == (48, 56)  # half of 96×112
+        assert read(path).size == (80, 96)  # half of 160×192
         assert path.read_bytes() == other.read_bytes()
-    assert study(photos[:1], Blur(), tmp_path / "c", smallest=60).clean[0].exists()
-    assert read(tmp_path / "c" / "0000.png").size == (96, 112)  # too small to be reduced
+    assert study(photos[:1], Blur(), tmp_path / "c", smallest=100).clean[0].exists()
+    assert read(tmp_path / "c" / "0000.png").size == (160, 192)  # too small to be reduced
 
 
 def test_what_cannot_be_read_is_passed_over(noisy_photos: Path, tmp_path: Path) -> None:
