@@ -119,10 +119,12 @@ def study(
         looks += [look] if (look := flattest(noisy, denoised)) else []
         clean.append(folder / f"{index:04d}.png")
         write(Frame(from_unit(_reduced(denoised, smallest), np.uint16)), clean[-1], overwrite=True)
-        report((index + 1) / len(chosen))
+        report((index + 1) / len(chosen) / 2)
     if not clean:
         raise NoInputError(f"None of the {len(photos)} photos can be read.")
-    return Study(clean, match(telling(looks), np.random.default_rng(seed)))
+    cameras = match(telling(looks), np.random.default_rng(seed), lambda share: report((1 + share) / 2))
+    report(1.0)
+    return Study(clean, cameras)
 
 
 def _window(pixels: NDArray[np.generic], side: int, rng: np.random.Generator) -> Picture:

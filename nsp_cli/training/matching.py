@@ -8,7 +8,7 @@ photo's noise may be made by chance.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from math import isqrt
 from typing import NamedTuple
@@ -75,17 +75,21 @@ def telling(looks: Sequence[Look]) -> list[Look]:
     return [by_noise[i * len(clear) // _LOOKS] for i in range(_LOOKS)] if len(clear) > _LOOKS else by_noise
 
 
-def match(looks: Sequence[Look], rng: np.random.Generator) -> list[Camera]:
+def match(
+    looks: Sequence[Look], rng: np.random.Generator, report: Callable[[float], None] = lambda _: None
+) -> list[Camera]:
     """The few of many cameras that make the noise of all photos, nearest first, each at every photo's noise level.
 
     The first cameras are drawn at random; those of each later round have some settings of one of the nearest so far,
-    some of a random camera, and some half-way between. Empty without photos.
+    some of a random camera, and some half-way between. Empty without photos. `report` is
+    called with the share that is done.
     """
     measures = [_Measure(look.noisy, look.clean) for look in looks]
     if not measures:
         return []
     nearest: list[_Trial] = []
-    for draws in _DRAWS:
+    for done, draws in enumerate(_DRAWS):
+        report(done / len(_DRAWS))
         cameras = [random_camera(rng) for _ in range(draws)]
         if nearest:
             cameras = [_between(nearest[i % _KEPT].cameras[0], camera, rng) for i, camera in enumerate(cameras)]
