@@ -1,8 +1,9 @@
-"""How far known noise reaches from pixel to pixel."""
+"""How far noise reaches from pixel to pixel."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,24 +11,38 @@ from numpy.typing import NDArray
 from nsp_cli.luma import luma as luma_of
 
 
+def autocovariance(planes: NDArray[np.floating[Any]], lags: Iterable[int]) -> NDArray[np.float64]:
+    """Of (…, h, w) planes whose mean is zero: the mean product of pixels `lag` apart, across and down alike."""
+    h, w = planes.shape[-2:]
+    return np.array(
+        [
+            np.mean(planes[..., lag:] * planes[..., : w - lag])
+            + np.mean(planes[..., lag:, :] * planes[..., : h - lag, :])
+            for lag in lags
+        ],
+        np.float64,
+    ) / 2  # fmt: skip
+
+
 class Correlation(NamedTuple):
-    """Autocorrelation at lags 0 … max_lag pixels (index 0 is 1.0), mean of the horizontal and the vertical one."""
+    """Autocorrelation at lags 0 … max_lag pixels, mean of the horizontal and the vertical one.
+
+    Index 0 is 1.0, or all are 0 where there is no noise.
+    """
 
     luma: NDArray[np.float64]
     chroma: NDArray[np.float64]
 
 
-def noise_correlation(residual: NDArray[np.floating], max_lag: int) -> Correlation:
+def noise_correlation(residual: NDArray[np.floating[Any]], max_lag: int) -> Correlation:
     """How far noise reaches: `residual` is noisy minus clean, (H, W, 3); chroma is the mean of R − Y and B − Y."""
     luma = luma_of(residual)
-    red, blue = (_autocorrelation(residual[..., channel] - luma, max_lag) for channel in (0, 2))
-    return Correlation(_autocorrelation(luma, max_lag), (red + blue) / 2)
+    of_luma, red, blue = (
+        _autocorrelation(plane, max_lag) for plane in (luma, residual[..., 0] - luma, residual[..., 2] - luma)
+    )
+    return Correlation(of_luma, (red + blue) / 2)
 
 
-def _autocorrelation(plane: NDArray[np.floating], max_lag: int) -> NDArray[np.float64]:
-    centred = np.asarray(plane - plane.mean(), np.float64)
-    height, width = centred.shape
-    lags = range(max_lag + 1)
-    across = np.array([np.mean(centred[:, lag:] * centred[:, : width - lag]) for lag in lags])
-    down = np.array([np.mean(centred[lag:] * centred[: height - lag]) for lag in lags])
-    return (across + down) / (across[0] + down[0])
+def _autocorrelation(plane: NDArray[np.floating[Any]], max_lag: int) -> NDArray[np.float64]:
+    covariance = autocovariance(np.asarray(plane - plane.mean(), np.float64), range(max_lag + 1))
+    return covariance / covariance[0] if covariance[0] > 0 else np.zeros_like(covariance)

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nsp_cli.correlation import autocovariance
 from nsp_cli.image.frame import Pixels, peak
 from nsp_cli.luma import luma
 
@@ -102,7 +103,7 @@ def _measure(pixels: Pixels, block: int, planes_of: Callable[[Blocks], Blocks]) 
     variance = np.mean(rest**2, (3, 4)).mean(0) * side**2 / (side**2 - 3)  # (N, 4)
     levels: list[float] = []
     shares: list[int] = []
-    autocovariance = np.zeros(side // 2 + 1)
+    covariance = np.zeros(side // 2 + 1)
     for group in np.array_split(np.argsort(cells.mean((1, 2, 3)), kind="stable"), min(_GROUPS, len(cells))):
         most = max(round(_FLATTEST[block] * len(group)), _FEWEST)
         chosen = [
@@ -115,9 +116,9 @@ def _measure(pixels: Pixels, block: int, planes_of: Callable[[Blocks], Blocks]) 
         # By the square of its precision, so that what texture is left in one group does not drown the others.
         weight = len(group) / max(levels[-1], 1e-6) ** 2
         for flat, measured in chosen:
-            autocovariance += weight * _autocovariance(rest[:, flat][:, :, measured])
+            covariance += weight * autocovariance(rest[:, flat][:, :, measured], range(side // 2 + 1))
     limited = np.minimum(levels, _TEXTURED * min(levels))
-    return float(np.sqrt(np.average(limited, weights=shares))), reach(autocovariance)
+    return float(np.sqrt(np.average(limited, weights=shares))), reach(covariance)
 
 
 def _without_plane(blocks: Blocks) -> Blocks:
@@ -132,29 +133,11 @@ def _without_plane(blocks: Blocks) -> Blocks:
     return rest
 
 
-def _autocovariance(rest: Blocks) -> NDArray[np.float64]:
-    """At lags 0 … side/2 pixels, the mean of the horizontal and the vertical one."""
-    side = rest.shape[-1]
-    return (
-        np.array(
-            [
-                (
-                    np.mean(rest[..., lag:] * rest[..., : side - lag])
-                    + np.mean(rest[..., lag:, :] * rest[..., : side - lag, :])
-                )
-                for lag in range(side // 2 + 1)
-            ],
-            np.float64,
-        )
-        / 2
-    )
-
-
-def reach(autocovariance: NDArray[np.float64]) -> float:
+def reach(covariance: NDArray[np.float64]) -> float:
     """Pixels until a curve known at lags 0, 1, 2 … falls below `REACH_LEVEL` of lag 0; between lags a straight line."""
-    if autocovariance[0] <= 1e-6:
+    if covariance[0] <= 1e-6:
         return 0.0
-    curve = autocovariance / autocovariance[0]
+    curve = covariance / covariance[0]
     below = np.flatnonzero(curve < REACH_LEVEL)
     if not len(below):
         return float(len(curve) - 1)

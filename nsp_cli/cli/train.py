@@ -12,7 +12,7 @@ import typer
 
 from nsp_cli.cli import options
 from nsp_cli.cli.choices import Choices, parse_set
-from nsp_cli.cli.console import err, progress
+from nsp_cli.cli.console import err, progress, warn
 from nsp_cli.cli.flags import takes
 from nsp_cli.errors import NoInputError, UsageError
 from nsp_cli.processes import place
@@ -183,8 +183,9 @@ def _studied(
     with progress(1, "looking at the noise", quiet=quiet) as reporter:
         settings, copies = training.adapt(settings, photos, start, own, device=flags.device, report=reporter.within)
     if not quiet:
-        cameras = len(settings.method_args["cameras"])
-        err.print(f"{len(copies)} of {len(photos)} photos studied, {cameras} simulated cameras make their noise")
+        err.print(f"{len(copies)} of {len(photos)} photos studied")
+    if not settings.method_args["cameras"]:
+        warn("The photos' noise is not known: it is too faint, or they are below 128 pixels. Learning from any noise.")
     return settings, copies
 
 

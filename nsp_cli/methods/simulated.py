@@ -1,11 +1,12 @@
 """Learning from clean photos with simulated camera noise, where the answer is known.
 
 Examples
-    A crop of a clean photo, photographed by a camera that is drawn at random (`simulation.random_camera`), or by one
-    of the given `cameras`. Most crops are made smaller first, and what is fainter than `_GRAIN` in them is smoothed:
-    film grain and a sensor's noise that a "clean" photo still has would else be what the network learns to leave. Half
-    of them get other colours. One in sixteen stays as it is, at full size half of the time: what is clean must come
-    out as it came. To learn to enlarge, the camera sees the crop reduced by t.
+    A crop of a clean photo, photographed by a camera that is drawn at random (`simulation.random_camera`). Of given
+    `cameras` the photo gets the noise alone, and stays as sharp and as bright as it is. Most crops are made smaller
+    first, and what is fainter than `_GRAIN` in them is smoothed: film grain and a sensor's noise that a "clean" photo
+    still has would else be what the network learns to leave. Half of them get other colours. One in sixteen stays as it
+    is, at full size half of the time: what is clean must come out as it came. To learn to enlarge, the camera sees the
+    crop reduced by t.
 Loss
     L1 between output and target, and between both averaged over squares of `_BLOCKS` pixels, where a wrong colour is
     all that is left. Each example's is divided by the square root of how noisy it is (its own L1 between input and
@@ -40,11 +41,11 @@ from nsp_cli.simulation import Camera, decode_srgb, encode_srgb, random_camera, 
 from nsp_cli.spec import Task
 
 _UNTOUCHED = 1 / 16
-_ANYWHERE = 8
-"""What begins at a random place in a square of so many pixels begins anywhere in a mosaic and in a block of JPEG."""
+_ANYWHERE = 16
+"""What begins at a random pixel of such a square begins anywhere in a mosaic and in JPEG's blocks, chroma's too."""
 
 _REDUCED = 0.85
-_REDUCTION = (1.3, 2.0)
+_REDUCTION = (1.3, 2.0)  # or as much as the crop has room for
 _GRAIN = 6 / 255
 _FLOOR = 0.02
 _RECOLOURED = 0.5
@@ -88,9 +89,9 @@ class Simulated:
 
     def shoot(self, crop: Crop, rng: np.random.Generator) -> Crop:
         """(P, P, 3) → (p, p, 3 + 3·t²) with p = P / 2 / t: noisy, then the clean t×t cells of each of its pixels."""
-        camera = None if rng.random() < _UNTOUCHED else self._camera(rng)
+        camera, its_own = (None, False) if rng.random() < _UNTOUCHED else self._camera(rng)
         side = crop.shape[0] // 2 // self.scale
-        room = (side + _ANYWHERE) * self.scale
+        room = (side + _ANYWHERE - 1) * self.scale
         clean = _reduce(crop, room, rng, _REDUCED if camera else 0.5)
         if camera is not None:
             clean = cv2.bilateralFilter(np.ascontiguousarray(clean), 7, _GRAIN, 2.5).astype(np.float32)
@@ -99,24 +100,20 @@ class Simulated:
             noisy, target = _shoot_small(clean, camera, self.scale, rng)
         else:
             noisy, target = (clean, clean) if camera is None else simulate(clean, camera, rng)
-        y, x = rng.integers(_ANYWHERE + 1, size=2)
+            if its_own:
+                noisy, target = np.clip(clean + (noisy - target), 0, 1), clean
+        y, x = rng.integers(_ANYWHERE, size=2)
         noisy, target = (_part(picture, y * t, x * t, side * t) for picture, t in ((noisy, 1), (target, self.scale)))
         return np.concatenate([noisy, _cells(target, self.scale)], 2)
 
-    def _camera(self, rng: np.random.Generator) -> Camera:
+    def _camera(self, rng: np.random.Generator) -> tuple[Camera, bool]:
         if not self.cameras or rng.random() >= self.own:
-            return random_camera(rng)
+            return random_camera(rng), False
         chosen = self.cameras[int(rng.integers(len(self.cameras)))]
         camera = chosen if isinstance(chosen, Camera) else Camera(**chosen)
-        # No two shots are alike: another focus, half a stop of light, and a little more or less noise.
+        # No two shots are alike: a little more or less noise.
         gain = float(rng.uniform(0.85, 1.2))
-        return replace(
-            camera,
-            lens=random_camera(rng).lens,
-            exposure=camera.exposure * float(2 ** rng.uniform(-0.5, 0.2)),
-            shot_gain=camera.shot_gain * gain**2,
-            read_noise=camera.read_noise * gain,
-        )
+        return replace(camera, shot_gain=camera.shot_gain * gain**2, read_noise=camera.read_noise * gain), True
 
     def loss(self, network: nn.Module, batch: Tensor, generator: Generator) -> Tensor:  # noqa: ARG002
         """(B, 3 + 3·t², p, p) in [0, 1] → scalar."""
@@ -142,7 +139,8 @@ def _distance(error: Tensor) -> Tensor:
 
 def _reduce(crop: Crop, side: int, rng: np.random.Generator, share: float) -> Crop:
     """To this side: a part of the crop, or (a `share` of the times) more of it made smaller."""
-    cut = min(round(side * rng.uniform(*_REDUCTION)), crop.shape[0]) if rng.random() < share else side
+    least, most = (min(factor, crop.shape[0] / side) for factor in _REDUCTION)
+    cut = round(side * rng.uniform(least, most)) if rng.random() < share else side
     y, x = rng.integers(crop.shape[0] - cut + 1, size=2)
     part = _part(crop, y, x, cut)
     return part if cut == side else _resize(part, side)

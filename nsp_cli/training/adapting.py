@@ -106,6 +106,8 @@ def study(
     NoInputError : no photo can be read
     """
     folder.mkdir(parents=True, exist_ok=True)
+    for old in copies_in(folder):  # of a study that was stopped
+        old.unlink()
     chosen = [photos[i * len(photos) // _PHOTOS] for i in range(_PHOTOS)] if len(photos) > _PHOTOS else list(photos)
     clean: list[Path] = []
     looks: list[Look] = []

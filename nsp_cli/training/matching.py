@@ -10,31 +10,43 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
-from math import isqrt
+from math import isqrt, sqrt
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from nsp_cli.correlation import autocovariance
 from nsp_cli.luma import luma as luma_of
-from nsp_cli.noise import estimate
 from nsp_cli.simulation import Camera, Picture, random_camera, simulate
 
-_DRAWS = (24, 16, 16, 16)
-"""Cameras that are tried in each round."""
-
-_KEPT = 4
-_LOOKS = 6
-_FLAT = 0.5
-_TAKEN = 0.3
 _TILE = 64
 _MOST = 16
+"""Tiles of a photo that are looked at."""
+
 _MARGIN = 12
-"""Of a tile, where its neighbours are felt; what is left of it is measured."""
+"""Of a tile, where its neighbours are felt (little is, beyond two radii of `_FINE`); what is left is measured."""
 
 _FINE = 6.0
-_LAGS = (1, 2, 3, 5, 8)
+"""Radius in pixels of what is measured: light and colour of photos change more slowly than that."""
+
+_CLIPPED = 0.02
+"""Share of a tile's pixels that may be black or white, which cut noise off."""
+
+_LOOKS = 6
+_FLAT = 0.5
+"""Photos that a camera has to fit; detail is at most this share of their noise, or it would be taken for noise."""
+
+_DRAWS = (24, 16, 16, 16)
+_KEPT = 4
+"""Cameras that are tried in each round, and those of them that the next round begins with."""
+
+_TAKEN, _HALF_WAY = 0.15, 0.45
+"""Shares of a camera's settings that become another's, and that come half-way to it."""
+
+_BOUNDS = {"shot_gain": (1e-6, 1.0), "read_noise": (1e-6, 0.5)}
+_LAGS = (0, 1, 2, 3, 5, 8)
 _SURE = 4.0
 """How much more surely a correlation is measured than the logarithm of a level is."""
 
@@ -42,13 +54,50 @@ _FAINT = 0.3
 """In 8-bit units: less noise than this cannot be told from none."""
 
 
-class Look(NamedTuple):
-    """Flat places of a noisy photo and of what is nearly its clean one, both (n·64, n·64, 3), see `flattest`."""
+class Look:
+    """Flat places of a noisy photo and of what is nearly its clean one, (n·64, n·64, 3) both, and what was measured.
 
-    noisy: Picture
-    clean: Picture
-    noise: float  # standard deviation of luma in 8-bit units
-    detail: float  # what the clean one has of it
+    Attributes
+    ----------
+    noise, detail : standard deviations of luma in 8-bit units, of the noise and of what the clean picture has
+    """
+
+    def __init__(self, noisy: Picture, clean: Picture) -> None:
+        self.noisy, self.clean = noisy, clean
+        self._order = np.argsort(_tiles(luma_of(clean)[..., None]).mean((1, 2, 3)), kind="stable")  # the darkest first
+        self.grey = bool(np.ptp(noisy, 2).max() == 0)
+        self.wanted = self.measure(noisy, clean)
+        power, detail = (float(self._power(picture)[1][0, 0]) for picture in (noisy, clean))
+        self.noise, self.detail = sqrt(max(power - detail, 0.0)), sqrt(detail)
+
+    def measure(self, photo: Picture, answer: Picture) -> _Features:
+        """The noise by how much more power it gives: power adds up, so what noise is left in `answer` hardly counts."""
+        by_light, by_lag = (np.subtract(*both) for both in zip(*map(self._power, (photo, answer)), strict=True))
+        levels = np.log(np.maximum(by_light, _FAINT**2)) / 2
+        return _Features(levels[:, 0], levels[:, 1:], np.clip(by_lag[1:] / np.maximum(by_lag[0], _FAINT**2), -1, 1))
+
+    def distance(self, found: _Features) -> float:
+        """How far a camera's noise is from this. Faint noise has no known correlation, a grey photo no colour."""
+        luma, chroma, correlation = (np.square(np.subtract(*both)) for both in zip(found, self.wanted, strict=True))
+        known = np.append(True, (self.wanted.chroma.max(0) > np.log(_FAINT)) & (not self.grey))
+        return float(luma.mean() + (0 if self.grey else chroma.mean()) + _SURE * correlation[:, known].mean())
+
+    def _power(self, photo: Picture) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Power of luma, R − Y and B − Y in three groups of tiles, and autocovariance of all tiles, (lags, 3)."""
+        fine = _fine(photo) * 255
+        luma = luma_of(fine)
+        planes = [luma, fine[..., 0] - luma, fine[..., 2] - luma]
+        cells = [_inner(_tiles(plane[..., None]))[self._order, ..., 0] for plane in planes]
+        by_light = [[np.mean(part**2) for part in np.array_split(cell, 3)] for cell in cells]
+        return np.array(by_light, np.float64).T, np.array([autocovariance(cell, _LAGS) for cell in cells]).T
+
+
+class _Features(NamedTuple):
+    """What tells one camera's noise from another's."""
+
+    luma: NDArray[np.float64]  # (3,) logarithms of standard deviations in 8-bit units: dark, middle and bright places
+    chroma: NDArray[np.float64]  # (3, 2) the same of R − Y and of B − Y
+    correlation: NDArray[np.float64]  # (lags, 3) of all three
 
 
 def flattest(noisy: Picture, clean: Picture) -> Look | None:
@@ -57,14 +106,18 @@ def flattest(noisy: Picture, clean: Picture) -> Look | None:
     They are put together to a square of up to 4×4. None where there is no noise to speak of, or less than 2×2 tiles.
     Texture would be taken for noise, and where both are strong the noise of one shot tells nothing about another.
     """
-    noise = estimate(noisy).luma
-    tiles, details = _tiles(clean), _inner(_tiles(_fine(clean))).std((1, 2)).mean(1)
+    tiles, shot = _tiles(clean), _tiles(noisy)
     side = min(isqrt(max(len(tiles) // 4, 4)), isqrt(_MOST))
-    if len(tiles) < side * side or noise < _FAINT:
+    count = side * side
+    if len(tiles) < count:
         return None
-    chosen = np.argsort(details)[: side * side]
-    detail = 255 * float(details[chosen].mean())
-    return Look(_together(_tiles(noisy)[chosen], side), _together(tiles[chosen], side), noise, detail)
+    clipped = ((shot < 0.5 / 255) | (shot > 254.5 / 255)).any(3).mean((1, 2))
+    # Where few tiles are free of black and white, the least clipped ones must do.
+    free = np.flatnonzero(clipped <= max(_CLIPPED, float(np.sort(clipped)[count - 1])))
+    details = _inner(_tiles(luma_of(_fine(clean))[..., None]))[free].std((1, 2, 3))
+    chosen = free[np.argsort(details, kind="stable")[:count]]
+    look = Look(_together(shot[chosen], side), _together(tiles[chosen], side))
+    return look if look.noise >= _FAINT else None
 
 
 def telling(looks: Sequence[Look]) -> list[Look]:
@@ -81,19 +134,16 @@ def match(
     """The few of many cameras that make the noise of all photos, nearest first, each at every photo's noise level.
 
     The first cameras are drawn at random; those of each later round have some settings of one of the nearest so far,
-    some of a random camera, and some half-way between. Empty without photos. `report` is
-    called with the share that is done.
+    some of a random camera, and some half-way between. Empty without photos. Nothing of them is meant for the picture
+    itself: exposure and lens are left out. `report` is called with the share that is done.
     """
-    measures = [_Measure(look.noisy, look.clean) for look in looks]
-    if not measures:
-        return []
     nearest: list[_Trial] = []
-    for done, draws in enumerate(_DRAWS):
+    for done, draws in enumerate(_DRAWS if looks else ()):
         report(done / len(_DRAWS))
-        cameras = [random_camera(rng) for _ in range(draws)]
+        cameras = [replace(random_camera(rng), exposure=1.0, lens=0.0) for _ in range(draws)]
         if nearest:
-            cameras = [_between(nearest[i % _KEPT].cameras[0], camera, rng) for i, camera in enumerate(cameras)]
-        nearest += [_try(camera, measures, rng) for camera in cameras]
+            cameras = [_between(nearest[i % len(nearest)].cameras[0], c, rng) for i, c in enumerate(cameras)]
+        nearest += [_try(camera, looks, rng) for camera in cameras]
         nearest = sorted(nearest, key=lambda trial: trial.apart)[:_KEPT]
     return [camera for trial in nearest for camera in trial.cameras]
 
@@ -102,76 +152,38 @@ def _between(parent: Camera, other: Camera, rng: np.random.Generator) -> Camera:
     chosen: dict[str, object] = {}
     for field in fields(Camera):
         mine, its, chance = getattr(parent, field.name), getattr(other, field.name), rng.random()
-        if chance < _TAKEN / 2:
+        if chance < _TAKEN:
             chosen[field.name] = its
-        elif chance < 2 * _TAKEN and isinstance(mine, float) and isinstance(its, float):
-            chosen[field.name] = (mine + its) / 2
+        elif chance < _TAKEN + _HALF_WAY and isinstance(mine, float | int) and isinstance(its, float | int):
+            middle = sqrt(mine * its) if field.name in _BOUNDS else (mine + its) / 2
+            chosen[field.name] = round(middle) if isinstance(mine, int) else middle
     return replace(parent, **chosen)  # pyright: ignore[reportArgumentType]
 
 
 class _Trial(NamedTuple):
-    """A camera with each photo's level of noise, and how far its noise is from the wanted one on the mean."""
+    """A camera at each photo's level of noise, and how far its noise is from the wanted one on the mean."""
 
     apart: float
     cameras: list[Camera]
 
 
-def _try(camera: Camera, measures: Sequence[_Measure], rng: np.random.Generator) -> _Trial:
-    found = [_calibrated(camera, measure, rng) for measure in measures]
+def _try(camera: Camera, looks: Sequence[Look], rng: np.random.Generator) -> _Trial:
+    found = [_calibrated(camera, look, rng) for look in looks]
     return _Trial(float(np.mean([apart for apart, _ in found])), [camera for _, camera in found])
 
 
-def _calibrated(camera: Camera, measure: _Measure, rng: np.random.Generator) -> tuple[float, Camera]:
+def _calibrated(camera: Camera, look: Look, rng: np.random.Generator) -> tuple[float, Camera]:
     """How far this camera's noise is from the wanted one, once its level is set right."""
-    camera = replace(camera, exposure=1.0, lens=0.0)
-    found = measure(*simulate(measure.clean, camera, rng))
+    found = look.measure(*simulate(look.clean, camera, rng))
     for _ in range(2):
-        gain = float(np.clip(np.exp(np.mean(measure.wanted.luma - found.luma)), 0.1, 10))
-        camera = replace(camera, shot_gain=camera.shot_gain * gain**2, read_noise=camera.read_noise * gain)
-        found = measure(*simulate(measure.clean, camera, rng))
-    luma, chroma, correlation = (
-        float(np.mean((mine - its) ** 2)) for mine, its in zip(found, measure.wanted, strict=True)
-    )
-    return luma + chroma + _SURE * correlation, camera
-
-
-class _Features(NamedTuple):
-    """What tells one camera's noise from another's."""
-
-    luma: NDArray[np.float64]  # (3,) logarithms of standard deviations in 8-bit units: dark, middle and bright places
-    chroma: NDArray[np.float64]  # (3, 2) the same of R − Y and of B − Y
-    correlation: NDArray[np.float64]  # (lags, 3) of all three
-
-
-class _Measure:
-    """The noise of photos of (nearly) clean flat places, by how much more power they have."""
-
-    def __init__(self, noisy: Picture, clean: Picture) -> None:
-        self.clean = clean
-        self._order = np.argsort(_tiles(luma_of(clean)[..., None]).mean((1, 2, 3)))  # from the darkest on
-        self.wanted = self(noisy, clean)
-
-    def __call__(self, photo: Picture, answer: Picture) -> _Features:
-        """Power is what adds up: noise that is left in `answer` by a denoiser is hardly missed."""
-        by_light, by_lag = (np.subtract(*both) for both in zip(*map(self._power, (photo, answer)), strict=True))
-        levels = np.log(np.maximum(by_light, _FAINT**2)) / 2
-        return _Features(levels[:, 0], levels[:, 1:], by_lag[1:] / np.maximum(by_lag[0], _FAINT**2))
-
-    def _power(self, photo: Picture) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Power of luma, R − Y and B − Y in three groups of tiles, and by lag in all."""
-        fine = _fine(photo) * 255
-        luma = luma_of(fine)[..., None]
-        cells = _inner(_tiles(np.concatenate([luma, fine[..., :1] - luma, fine[..., 2:] - luma], 2)))[self._order]
-        by_light = [(part**2).mean((0, 1, 2)) for part in np.array_split(cells, 3)]
-        by_lag = [(cells**2).mean((0, 1, 2))]
-        for lag in _LAGS:
-            across, down = cells[:, :, lag:] * cells[:, :, :-lag], cells[:, lag:] * cells[:, :-lag]
-            by_lag.append((across.mean((0, 1, 2)) + down.mean((0, 1, 2))) / 2)
-        return np.array(by_light, np.float64), np.array(by_lag, np.float64)
+        gain = float(np.exp(np.mean(look.wanted.luma - found.luma)))
+        levels = {"shot_gain": camera.shot_gain * gain**2, "read_noise": camera.read_noise * gain}
+        camera = replace(camera, **{name: float(np.clip(level, *_BOUNDS[name])) for name, level in levels.items()})
+        found = look.measure(*simulate(look.clean, camera, rng))
+    return look.distance(found), camera
 
 
 def _fine(photo: Picture) -> Picture:
-    """What is finer than `_FINE` pixels."""
     return np.asarray(photo - cv2.GaussianBlur(photo, (0, 0), _FINE), np.float32)
 
 

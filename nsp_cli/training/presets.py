@@ -107,7 +107,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
                 patch=256,
                 ema=0.999,
             ),
-            "clean photos, no GPU, an hour and a half; the weights `fast` had more than three",
+            "clean photos, no GPU, an hour and a half; the weights `fast` had more than four",
         ),
     },
     "apbsn": {

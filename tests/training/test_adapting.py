@@ -12,7 +12,7 @@ from nsp_cli.sample import sample_picture
 from nsp_cli.simulation import Camera, simulate
 from nsp_cli.spec import PipelineSpec
 from nsp_cli.training import matching
-from nsp_cli.training.adapting import study
+from nsp_cli.training.adapting import copies_in, study
 
 SCENE = sample_picture(160, 192, np.random.default_rng(3))
 
@@ -49,6 +49,13 @@ def test_a_study_writes_clean_photos_and_is_repeatable(large_noisy_photos: Path,
     assert read(tmp_path / "c" / "0000.png").size == (160, 192)  # too small to be reduced
 
 
+def test_copies_of_a_study_that_was_stopped_are_forgotten(large_noisy_photos: Path, tmp_path: Path) -> None:
+    photos = sorted(large_noisy_photos.iterdir())
+    study(photos[:3], Blur(), tmp_path / "a", smallest=32)
+    study(photos[:2], Blur(), tmp_path / "a", smallest=32)
+    assert len(copies_in(tmp_path / "a")) == 2
+
+
 def test_what_cannot_be_read_is_passed_over(noisy_photos: Path, tmp_path: Path) -> None:
     photos = sorted(noisy_photos.iterdir())[:2]
     photos[0].write_bytes(b"no picture")
@@ -61,4 +68,6 @@ def test_what_cannot_be_read_is_passed_over(noisy_photos: Path, tmp_path: Path) 
 def test_grey_photos_have_cameras_too(tmp_path: Path) -> None:
     noisy, _ = simulate(SCENE, Camera(), np.random.default_rng(0))
     write(Frame(np.rint(noisy[..., 1:2] * 255).astype(np.uint8)), tmp_path / "grey.png")
-    assert len(study([tmp_path / "grey.png"], Blur(), tmp_path / "a", smallest=32).clean) == 1
+    found = study([tmp_path / "grey.png"], Blur(), tmp_path / "a", smallest=32)
+    assert len(found.clean) == 1
+    assert len(found.cameras) == 4
