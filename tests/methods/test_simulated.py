@@ -1,6 +1,6 @@
 """Examples from clean photos: what the network sees, what it should answer, and whose cameras they are."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -56,6 +56,24 @@ def test_a_shot_begins_anywhere_in_the_mosaic() -> None:
         if max(measured) > 1.3 * min(measured):
             phases.add(int(np.argmax(measured)))
     assert phases == {0, 1}
+
+
+def test_a_shot_begins_anywhere_in_jpegs_blocks() -> None:
+    coarse = Camera(shot_gain=0.0, read_noise=0.0, demosaic="none", jpeg_quality=15)
+    phases: set[int] = set()
+    for shot in shots(Simulated(cameras=(coarse,), own=1.0)):
+        steps = np.abs(np.diff(shot[..., :3] - shot[..., 3:], axis=1)).mean((0, 2))[:56]
+        phases.add(int(np.argmax(steps.reshape(-1, 8).mean(0))))
+    assert phases == set(range(8))
+
+
+def test_own_cameras_leave_the_picture_as_it_is() -> None:
+    plain = Camera(shot_gain=0.0, read_noise=0.02, demosaic="none")
+    strong = replace(plain, exposure=0.3, contrast=0.5, sharpening=1.0)
+    one, other = (shots(Simulated(cameras=(camera,), own=1.0), 10) for camera in (plain, strong))
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_array_equal(a[..., 3:], b[..., 3:])
+    assert max(np.abs(a[..., :3] - b[..., :3]).max() for a, b in zip(one, other, strict=True)) > 0.02
 
 
 @pytest.mark.parametrize("camera", [LOUD, asdict(LOUD)])
