@@ -24,6 +24,13 @@ def autocovariance(planes: NDArray[np.floating[Any]], lags: Iterable[int]) -> ND
     ) / 2  # fmt: skip
 
 
+def diagonal(planes: NDArray[np.floating[Any]]) -> float:
+    """The same of pixels that touch at a corner, in both directions."""
+    falling = np.mean(planes[..., 1:, 1:] * planes[..., :-1, :-1])
+    rising = np.mean(planes[..., 1:, :-1] * planes[..., :-1, 1:])
+    return float(falling + rising) / 2
+
+
 class Correlation(NamedTuple):
     """Autocorrelation at lags 0 … max_lag pixels, mean of the horizontal and the vertical one.
 

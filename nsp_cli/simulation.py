@@ -26,7 +26,7 @@ from nsp_cli import bayer
 from nsp_cli.bayer import Picture
 from nsp_cli.luma import luma as luma_of
 
-BILINEAR, GRADIENT, NO_MOSAIC = "bilinear", "gradient", "none"
+BILINEAR, GRADIENT, DIRECTED, NO_MOSAIC = "bilinear", "gradient", "directed", "none"
 
 # How much a unit Gaussian's mean rises where it is cut off, by the distance of the cut from its middle.
 _ROOM = np.linspace(0, 6, 601)
@@ -44,9 +44,9 @@ class Camera:
     red_gain, blue_gain : white-balance gains relative to green; red and blue noise grow with them
     exposure : factor on linear light before the sensor; less than 1 gives a darker picture with relatively more noise
     lens : radius (standard deviation) in sensor pixels of the lens's blur, 0 = none. Noise stays as fine as it is
-    demosaic : of a Bayer sensor by `BILINEAR`, which blurs picture and noise, or by `GRADIENT`, whose noise is finer;
-        or `NO_MOSAIC`, three colours at every pixel. Zippers and false colours at edges are left out: a camera's
-        demosaicing looks where edges are
+    demosaic : of a Bayer sensor by `BILINEAR`, which blurs picture and noise, by `GRADIENT`, whose noise is finer, or
+        by `DIRECTED`, which looks for edges and finds some in the noise; or `NO_MOSAIC`, three colours at every pixel.
+        Zippers and false colours at edges are left out
     saturation : what the colour matrix from sensor to sRGB does to R − Y, G − Y and B − Y, and to their noise; 1 = none
     contrast : of the tone curve, whose middle is 1 + contrast / 2 times as steep and whose ends are 1 − contrast times;
         above −1 and below 1, 0 = none. Noise grows and shrinks with it
@@ -80,8 +80,9 @@ class Camera:
         for name in ("red_gain", "blue_gain", "saturation", "resize"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
-        if self.demosaic not in (BILINEAR, GRADIENT, NO_MOSAIC):
-            raise ValueError(f"demosaic must be {BILINEAR}, {GRADIENT} or {NO_MOSAIC}, got {self.demosaic}")
+        if self.demosaic not in (BILINEAR, GRADIENT, DIRECTED, NO_MOSAIC):
+            ways = f"{BILINEAR}, {GRADIENT}, {DIRECTED} or {NO_MOSAIC}"
+            raise ValueError(f"demosaic must be {ways}, got {self.demosaic}")
         if not -1 < self.contrast < 1:
             raise ValueError(f"contrast must be above -1 and below 1, got {self.contrast}")
         if self.exposure <= 0:
@@ -106,7 +107,7 @@ def random_camera(rng: np.random.Generator) -> Camera:
         blue_gain=float(rng.uniform(1.3, 2.5)),
         exposure=float(2 ** rng.uniform(-2.0, 0.6)),
         lens=sometimes(0.5, 0.3, 1.1),
-        demosaic=str(rng.choice([BILINEAR, GRADIENT, NO_MOSAIC], p=[0.35, 0.4, 0.25])),
+        demosaic=str(rng.choice([BILINEAR, GRADIENT, DIRECTED, NO_MOSAIC], p=[0.25, 0.2, 0.35, 0.2])),
         saturation=sometimes(0.7, 1.1, 1.9, 1.0),
         contrast=sometimes(0.6, -0.4, 0.7),
         luma_smoothing=sometimes(0.5, 0.3, 1.0),
@@ -170,7 +171,9 @@ def _photograph(colours: Picture, camera: Camera, rng: np.random.Generator) -> t
     if camera.demosaic == NO_MOSAIC:
         return mean, _expose(colours, camera, rng) - mean
     noise = np.asarray(_expose(bayer.mosaic(colours), camera, rng) - bayer.mosaic(mean), np.float32)
-    return (bayer.soften(mean), bayer.bilinear(noise)) if camera.demosaic == BILINEAR else (mean, bayer.gradient(noise))
+    if camera.demosaic == BILINEAR:
+        return bayer.soften(mean), bayer.bilinear(noise)
+    return mean, bayer.gradient(noise) if camera.demosaic == GRADIENT else bayer.directed(noise)
 
 
 def _develop(raw: Picture, camera: Camera) -> Picture:

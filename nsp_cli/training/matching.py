@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from nsp_cli.correlation import autocovariance
+from nsp_cli.correlation import autocovariance, diagonal
 from nsp_cli.luma import luma as luma_of
 from nsp_cli.simulation import Camera, Picture, random_camera, simulate
 
@@ -45,6 +45,7 @@ _KEPT = 4
 _TAKEN, _HALF_WAY = 0.15, 0.45
 """Shares of a camera's settings that become another's, and that come half-way to it."""
 
+_FINE_JPEG = 90
 _BOUNDS = {"shot_gain": (1e-6, 1.0), "read_noise": (1e-6, 0.5)}
 _LAGS = (0, 1, 2, 3, 5, 8)
 _SURE = 4.0
@@ -83,13 +84,14 @@ class Look:
         return float(luma.mean() + (0 if self.grey else chroma.mean()) + _SURE * correlation[:, known].mean())
 
     def _power(self, photo: Picture) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Power of luma, R − Y and B − Y in three groups of tiles, and autocovariance of all tiles, (lags, 3)."""
+        """Power of luma, R − Y and B − Y in three groups of tiles, and autocovariance of all, (lags, 3)."""
         fine = _fine(photo) * 255
         luma = luma_of(fine)
         planes = [luma, fine[..., 0] - luma, fine[..., 2] - luma]
         cells = [_inner(_tiles(plane[..., None]))[self._order, ..., 0] for plane in planes]
         by_light = [[np.mean(part**2) for part in np.array_split(cell, 3)] for cell in cells]
-        return np.array(by_light, np.float64).T, np.array([autocovariance(cell, _LAGS) for cell in cells]).T
+        by_lag = [[*autocovariance(cell, _LAGS), diagonal(cell)] for cell in cells]
+        return np.array(by_light, np.float64).T, np.array(by_lag, np.float64).T
 
 
 class _Features(NamedTuple):
@@ -97,7 +99,7 @@ class _Features(NamedTuple):
 
     luma: NDArray[np.float64]  # (3,) logarithms of standard deviations in 8-bit units: dark, middle and bright places
     chroma: NDArray[np.float64]  # (3, 2) the same of R − Y and of B − Y
-    correlation: NDArray[np.float64]  # (lags, 3) of all three
+    correlation: NDArray[np.float64]  # (lags, 3) of all three, the last one along diagonals
 
 
 def flattest(noisy: Picture, clean: Picture) -> Look | None:
@@ -134,18 +136,24 @@ def match(
     """The few of many cameras that make the noise of all photos, nearest first, each at every photo's noise level.
 
     The first cameras are drawn at random; those of each later round have some settings of one of the nearest so far,
-    some of a random camera, and some half-way between. Empty without photos. Nothing of them is meant for the picture
-    itself: exposure and lens are left out. `report` is called with the share that is done.
+    some of a random camera, and some half-way between. Empty without photos. `report` is called with the share that is
+    done.
     """
     nearest: list[_Trial] = []
     for done, draws in enumerate(_DRAWS if looks else ()):
         report(done / len(_DRAWS))
-        cameras = [replace(random_camera(rng), exposure=1.0, lens=0.0) for _ in range(draws)]
+        cameras = [_noise_maker(random_camera(rng)) for _ in range(draws)]
         if nearest:
             cameras = [_between(nearest[i % len(nearest)].cameras[0], c, rng) for i, c in enumerate(cameras)]
         nearest += [_try(camera, looks, rng) for camera in cameras]
         nearest = sorted(nearest, key=lambda trial: trial.apart)[:_KEPT]
     return [camera for trial in nearest for camera in trial.cameras]
+
+
+def _noise_maker(camera: Camera) -> Camera:
+    """Without what changes the picture itself; and a coarse JPEG takes detail rather than that it makes noise."""
+    fine = camera.jpeg_quality is None or camera.jpeg_quality >= _FINE_JPEG
+    return replace(camera, exposure=1.0, lens=0.0, jpeg_quality=camera.jpeg_quality if fine else None)
 
 
 def _between(parent: Camera, other: Camera, rng: np.random.Generator) -> Camera:
