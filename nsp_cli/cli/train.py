@@ -209,7 +209,7 @@ def _files(names: list[str]) -> tuple[str, ...]:
 def _run(settings: TrainSettings, job: Job, *, quiet: bool) -> None:
     """Train, and say before and after what is what."""
     if not quiet:
-        begin = job.start.name if job.start else "new weights"
+        begin = "the run so far" if job.resume else job.start.name if job.start else "new weights"
         err.print(f"{len(job.photos)} photos, {begin}, files of the run in {job.folder}")
     stopped = _watched(settings, job, quiet)
     if stopped:

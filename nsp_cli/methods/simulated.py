@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import cv2
@@ -93,15 +94,13 @@ class Simulated:
         side = crop.shape[0] // 2 // self.scale
         room = (side + _ANYWHERE - 1) * self.scale
         clean = _reduce(crop, room, rng, _REDUCED if camera else 0.5)
-        if camera is not None:
+        if camera is None:
+            noisy, target = clean if self.scale == 1 else _bicubic(clean, clean.shape[0] // self.scale), clean
+        else:
             clean = cv2.bilateralFilter(np.ascontiguousarray(clean), 7, _GRAIN, 2.5).astype(np.float32)
             clean = _recoloured(clean, rng) if rng.random() < _RECOLOURED else clean
-        if self.scale > 1:
-            noisy, target = _shoot_small(clean, camera, self.scale, rng)
-        else:
-            noisy, target = (clean, clean) if camera is None else simulate(clean, camera, rng)
-            if its_own:
-                noisy, target = np.clip(clean + (noisy - target), 0, 1), clean
+            photograph = _shot if self.scale == 1 else partial(_shot_small, scale=self.scale)
+            noisy, target = photograph(clean, camera, rng, noise_alone=its_own)
         y, x = rng.integers(_ANYWHERE, size=2)
         noisy, target = (_part(picture, y * t, x * t, side * t) for picture, t in ((noisy, 1), (target, self.scale)))
         return np.concatenate([noisy, _cells(target, self.scale)], 2)
@@ -157,13 +156,18 @@ def _recoloured(clean: Crop, rng: np.random.Generator) -> Crop:
     return np.clip(grey + (colours - grey) * np.float32(rng.uniform(*_SATURATION)), 0, 1).astype(np.float32)
 
 
-def _shoot_small(clean: Crop, camera: Camera | None, scale: int, rng: np.random.Generator) -> tuple[Crop, Crop]:
+def _shot(clean: Crop, camera: Camera, rng: np.random.Generator, *, noise_alone: bool) -> tuple[Crop, Crop]:
+    noisy, target = simulate(clean, camera, rng)
+    return (np.asarray(np.clip(clean + (noisy - target), 0, 1), np.float32), clean) if noise_alone else (noisy, target)
+
+
+def _shot_small(
+    clean: Crop, camera: Camera, rng: np.random.Generator, *, noise_alone: bool, scale: int
+) -> tuple[Crop, Crop]:
     """(noisy and small, clean and large). What the small one's demosaicing blurs is sharp in the large one."""
-    if camera is None:
-        return _bicubic(clean, clean.shape[0] // scale), clean
     target = encode_srgb(decode_srgb(clean) * np.float32(camera.exposure))
     small = _bicubic(target, clean.shape[0] // scale)
-    return simulate(small, replace(camera, exposure=1.0, lens=0.0), rng)[0], target
+    return _shot(small, replace(camera, exposure=1.0, lens=0.0), rng, noise_alone=noise_alone)[0], target
 
 
 def _bicubic(picture: Crop, side: int) -> Crop:

@@ -68,5 +68,7 @@ def team(device: torch.device) -> Generator[tuple[Team, torch.device]]:
         yield Team(dist.get_rank(), dist.get_world_size()), device
         dist.barrier()  # the first one is still writing files: nobody may part while others need them
     finally:
-        gc.collect()  # a wrapped network would keep the group's threads to the end of the process, which they abort
+        # Else a process now and then ends in "terminate called without an active exception", as threads do that outlive
+        # their owner; we think that a wrapped network in a cycle of references kept the group's.
+        gc.collect()
         dist.destroy_process_group()
