@@ -1,6 +1,6 @@
 """What each trick of the method `simulated` is worth: the same run with all of them, and without one at a time.
 
-    python benchmarks/tricks.py CLEAN_FOLDER PAIRS_ROOT OUT [--minutes 4] [--from MODEL]
+    python benchmarks/tricks.py CLEAN_FOLDER PAIRS_ROOT OUT [--minutes 4] [--from MODEL] [--only TRICK …]
 
 Every run has the same time, seed and start, by default the weights that ship; a run that OUT has is not made again.
 Printed is mean PSNR on each folder of pairs. Short runs see large effects alone.
@@ -23,11 +23,12 @@ from nsp_cli.image import is_photo
 from nsp_cli.methods import simulated
 from nsp_cli.training import Job, find_preset, train
 
-TRICKS: Mapping[str, tuple[str, float]] = {
+TRICKS: Mapping[str, tuple[str, float | int]] = {
     "blocks in the loss": ("_BLOCK_WEIGHT", 0.0),
     "grain smoothed": ("_GRAIN", 1e-6),
     "photos reduced": ("_REDUCED", 0.0),
     "other colours": ("_RECOLOURED", 0.0),
+    "beginning anywhere": ("_ANYWHERE", 1),
 }
 """What a trick is called, and the constant of `methods.simulated` that turns it off."""
 
@@ -39,6 +40,7 @@ def main() -> None:
     flags.add_argument("out", type=Path, metavar="OUT")
     flags.add_argument("--from", dest="start", default="fast", help="the weights to start from (fast)")
     flags.add_argument("--minutes", type=float, default=4.0, help="of learning, for each row (4)")
+    flags.add_argument("--only", nargs="+", choices=list(TRICKS), default=list(TRICKS), help="tricks (all)")
     flags.add_argument("--lr", type=float, default=5e-4, help="learning rate (5e-4)")
     args = flags.parse_args()
     use_threads(args.threads)
@@ -48,7 +50,7 @@ def main() -> None:
     settings = replace(preset, lr=args.lr)
     sets = [folder for folder in sorted(args.pairs.iterdir()) if folder.is_dir()]
     rows: list[list[str]] = []
-    for trick in ("", *TRICKS):
+    for trick in ("", *args.only):
         target = args.out / f"{trick.replace(' ', '-') or 'all'}.safetensors"
         if not target.exists():
             run = target.with_name(f"new-{target.name}")
