@@ -35,7 +35,7 @@ from nsp_cli.training.settings import TrainSettings
 _PHOTOS = 48
 _WINDOW = 1024
 
-_OWN, _KEEP = 0.95, 0.65
+_OWN, _KEEP = 0.85, 0.65
 """Share of the examples that the cameras found take, and that of the old weights in what is written
 (`TrainSettings.keep`). Far into one camera and back a good way wins more there, and loses less elsewhere, than a run
 of half as many own examples does (weights/README.md)."""
