@@ -85,12 +85,9 @@ def noisy_photos(tmp_path: Path, _painted_photos: Path) -> Path:
     return Path(shutil.copytree(_painted_photos, tmp_path / "photos"))
 
 
-@pytest.fixture(scope="session")
-def _large_painted_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _painted(tmp_path_factory.mktemp("large"), 160, 192)
-
-
 @pytest.fixture
-def large_noisy_photos(tmp_path: Path, _large_painted_photos: Path) -> Path:
+def large_noisy_photos(tmp_path: Path) -> Path:
     """The same at 160×192, which is enough to see whose camera made the noise."""
-    return Path(shutil.copytree(_large_painted_photos, tmp_path / "large"))
+    folder = tmp_path / "large"
+    folder.mkdir()
+    return _painted(folder, 160, 192)

@@ -184,7 +184,7 @@ def _studied(
         settings, copies = training.adapt(settings, photos, start, own, device=flags.device, report=reporter.within)
     if not quiet:
         err.print(f"{len(copies)} of {len(photos)} photos studied")
-    if not settings.method_args["cameras"]:
+    if place().leads and not settings.method_args["cameras"]:
         warn("The photos' noise is not known: it is too faint, or they are below 128 pixels. Learning from any noise.")
     return settings, copies
 

@@ -5,8 +5,8 @@
     noisy photo ── the weights to start from ──→ nearly clean ── reduced by half ──→ a clean photo to train on
          └── what noise has it? ──→ simulated cameras that give the nearly clean photo the same noise
 
-Which cameras they are is found by trial (`training.matching`). They then photograph the clean photos
-(`methods.simulated`), beside random ones, so that nothing is forgotten.
+Which cameras they are is found by trial (`training.matching`). They then lend the clean photos their noise
+(`methods.simulated`), beside random ones that photograph them, so that nothing is forgotten.
 
 What such a run writes lies between the weights that it began with and those that it learned: that keeps most of what
 was won on the own camera, and loses little elsewhere (Wortsman et al., "Robust fine-tuning of zero-shot models",

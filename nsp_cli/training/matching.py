@@ -67,15 +67,14 @@ class Look:
         self.noisy, self.clean = noisy, clean
         self._order = np.argsort(_tiles(luma_of(clean)[..., None]).mean((1, 2, 3)), kind="stable")  # the darkest first
         self.grey = bool(np.ptp(noisy, 2).max() == 0)
-        self.wanted = self.measure(noisy, clean)
-        power, detail = (float(self._power(picture)[1][0, 0]) for picture in (noisy, clean))
-        self.noise, self.detail = sqrt(max(power - detail, 0.0)), sqrt(detail)
+        seen, answer = self._power(noisy), self._power(clean)
+        self.wanted = _Features.of(seen, answer)
+        self.detail = sqrt(answer.by_lag[0, 0])
+        self.noise = sqrt(max(seen.by_lag[0, 0] - answer.by_lag[0, 0], 0.0))
 
     def measure(self, photo: Picture, answer: Picture) -> _Features:
-        """The noise by how much more power it gives: power adds up, so what noise is left in `answer` hardly counts."""
-        by_light, by_lag = (np.subtract(*both) for both in zip(*map(self._power, (photo, answer)), strict=True))
-        levels = np.log(np.maximum(by_light, _FAINT**2)) / 2
-        return _Features(levels[:, 0], levels[:, 1:], np.clip(by_lag[1:] / np.maximum(by_lag[0], _FAINT**2), -1, 1))
+        """The noise of a photo of these places, whose clean answer is known."""
+        return _Features.of(self._power(photo), self._power(answer))
 
     def distance(self, found: _Features) -> float:
         """How far a camera's noise is from this. Faint noise has no known correlation, a grey photo no colour."""
@@ -83,15 +82,21 @@ class Look:
         known = np.append(True, (self.wanted.chroma.max(0) > np.log(_FAINT)) & (not self.grey))
         return float(luma.mean() + (0 if self.grey else chroma.mean()) + _SURE * correlation[:, known].mean())
 
-    def _power(self, photo: Picture) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Power of luma, R − Y and B − Y in three groups of tiles, and autocovariance of all, (lags, 3)."""
+    def _power(self, photo: Picture) -> _Power:
         fine = _fine(photo) * 255
         luma = luma_of(fine)
         planes = [luma, fine[..., 0] - luma, fine[..., 2] - luma]
         cells = [_inner(_tiles(plane[..., None]))[self._order, ..., 0] for plane in planes]
         by_light = [[np.mean(part**2) for part in np.array_split(cell, 3)] for cell in cells]
         by_lag = [[*autocovariance(cell, _LAGS), diagonal(cell)] for cell in cells]
-        return np.array(by_light, np.float64).T, np.array(by_lag, np.float64).T
+        return _Power(np.array(by_light, np.float64).T, np.array(by_lag, np.float64).T)
+
+
+class _Power(NamedTuple):
+    """Of luma, R − Y and B − Y, in 8-bit units squared."""
+
+    by_light: NDArray[np.float64]  # (3, 3) in dark, middle and bright places
+    by_lag: NDArray[np.float64]  # (lags, 3) autocovariance in all, the last one along diagonals
 
 
 class _Features(NamedTuple):
@@ -99,7 +104,15 @@ class _Features(NamedTuple):
 
     luma: NDArray[np.float64]  # (3,) logarithms of standard deviations in 8-bit units: dark, middle and bright places
     chroma: NDArray[np.float64]  # (3, 2) the same of R − Y and of B − Y
-    correlation: NDArray[np.float64]  # (lags, 3) of all three, the last one along diagonals
+    correlation: NDArray[np.float64]  # (lags − 1, 3) of all three
+
+    @classmethod
+    def of(cls, photo: _Power, answer: _Power) -> _Features:
+        """By how much more power noise gives: power adds up, so what noise is left in the answer hardly counts."""
+        by_light, by_lag = photo.by_light - answer.by_light, photo.by_lag - answer.by_lag
+        levels = np.log(np.maximum(by_light, _FAINT**2)) / 2
+        correlation = np.clip(by_lag[1:] / np.maximum(by_lag[0], _FAINT**2), -1, 1)
+        return cls(levels[:, 0], levels[:, 1:], correlation)
 
 
 def flattest(noisy: Picture, clean: Picture) -> Look | None:

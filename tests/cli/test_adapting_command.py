@@ -49,15 +49,18 @@ def test_where_the_noise_is_not_known_any_noise_is_learned(plain: Path, noisy_ph
     assert load_model(target)[1].method_args["cameras"] == []
 
 
-def test_a_run_goes_on_with_what_the_study_found(plain: Path, large_noisy_photos: Path, tmp_path: Path) -> None:
+def test_a_run_goes_on_with_what_the_study_found(large_noisy_photos: Path, tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole.safetensors", tmp_path / "broken.safetensors"
-    assert run("train", large_noisy_photos, "-o", whole, "--from", plain, "--steps", 2, *FLAGS)[0] == 0
+    assert run("train", large_noisy_photos, "-o", whole, "--from", "fast", "--steps", 2, *FLAGS)[0] == 0
     from nsp_cli import training
 
     settings = training.saved_settings(tmp_path / "whole.run")
+    assert settings.method_args["cameras"]
     copies = training.copies_in(tmp_path / "whole.run" / "clean")
     calls = iter([False, True])
-    job = training.Job(copies, broken, tmp_path / "broken.run", start=plain, device="cpu", stop=lambda: next(calls))
+    job = training.Job(
+        copies, broken, tmp_path / "broken.run", start=models.resolve("fast"), device="cpu", stop=lambda: next(calls)
+    )
     training.train(settings, job)
     (tmp_path / "broken.run" / "clean").symlink_to(tmp_path / "whole.run" / "clean")
     assert run("train", large_noisy_photos, "-o", broken, "--resume", "--device", "cpu", "--quiet")[0] == 0
