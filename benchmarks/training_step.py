@@ -19,6 +19,7 @@ from nsp_cli.backends.device import Precision, autocast, choose_device
 from nsp_cli.methods import build_method
 from nsp_cli.networks import build_network
 from nsp_cli.training import PRESETS, TrainSettings
+from nsp_cli.training.optimizers import build_optimizer
 
 _STEPS = 4
 """Steps in one timed call, so that methods which draw their stride show it in the mean."""
@@ -48,8 +49,7 @@ def make_steps(
     learner: nn.Module = network if channels_last else _Contiguous(network)
     if compiled:
         learner = torch.compile(learner)  # pyright: ignore[reportAssignmentType]
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
-    optimizer = kind(network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+    optimizer = build_optimizer(settings, network.parameters())
     generator = Generator(photos.device)
 
     def steps() -> None:

@@ -92,9 +92,9 @@ class Camera:
 def random_camera(rng: np.random.Generator) -> Camera:
     """Draw a camera: from a phone in the dark (photos at 17 dB, as in SIDD) to a large sensor by day (45 dB).
 
-    Shot and read noise are log-uniform over three decades, and three shots in ten are from the noisiest of them.
+    Shot and read noise are log-uniform over three decades, and four shots in ten are from the noisiest of them.
     """
-    night = rng.random() < 0.3
+    night = rng.random() < 0.4
 
     def sometimes(share: float, low: float, high: float, otherwise: float = 0.0) -> float:
         value = float(rng.uniform(low, high))

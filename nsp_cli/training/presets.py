@@ -105,6 +105,8 @@ PRESETS: dict[str, dict[str, Preset]] = {
                 network="resunet",
                 minutes=90.0,
                 patch=256,
+                optimizer="muon",
+                lr=2e-3,
                 ema=0.999,
             ),
             "clean photos, no GPU, an hour and a half; the weights `fast` had more than four",

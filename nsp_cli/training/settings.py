@@ -9,6 +9,8 @@ from typing import Any
 
 from nsp_cli.errors import ModelError, UsageError
 
+OPTIMIZERS = ("adam", "adamw", "muon")
+
 
 @dataclass(frozen=True)
 class TrainSettings:
@@ -19,7 +21,7 @@ class TrainSettings:
     method, method_args, network, network_args : see `ModelSpec`
     steps, minutes : the budget, exactly one of the two; the schedule ends with it
     batch : photos in a step, over all processes; patch : their side in pixels
-    lr, optimizer, weight_decay, warmup : peak learning rate, "adam" or "adamw", its decay, steps of linear warm-up
+    lr, optimizer, weight_decay, warmup : peak learning rate, one of OPTIMIZERS, its decay, steps of linear warm-up
     schedule : "cosine" (to zero) or "constant"
     ema : decay of the weights' moving average, 0 for none; clip : largest gradient norm, 0 for none
     keep : share of the weights that the run starts from in what it writes; None for none, or for 0.65 when adapting
@@ -71,8 +73,8 @@ class TrainSettings:
             raise UsageError(f"--seed must be between 0 and 999999, got {self.seed}.")
         if self.precision == "fp16":
             raise UsageError("Training in fp16 loses small gradients; use --precision bf16, fp32 or auto.")
-        if self.optimizer not in ("adam", "adamw") or self.schedule not in ("cosine", "constant"):
-            raise UsageError("The optimizer is adam or adamw, the schedule cosine or constant.")
+        if self.optimizer not in OPTIMIZERS or self.schedule not in ("cosine", "constant"):
+            raise UsageError(f"The optimizer is one of {', '.join(OPTIMIZERS)}, the schedule cosine or constant.")
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)

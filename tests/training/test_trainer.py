@@ -41,7 +41,10 @@ def same(a: Path, b: Path) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
 
 
-@pytest.mark.parametrize("changes", [{}, {"optimizer": "adam", "ema": 0.0, "schedule": "constant", "clip": 0.0}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"optimizer": "adam", "ema": 0.0, "schedule": "constant", "clip": 0.0}, {"optimizer": "muon"}],
+)
 def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(
     noisy_photos: Path, tmp_path: Path, changes: dict[str, object]
 ) -> None:

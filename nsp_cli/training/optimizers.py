@@ -1,0 +1,81 @@
+"""Optimizers by name; among them Muon, whose steps are of equal size in every direction of a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nsp_cli.training.settings import TrainSettings
+
+_MOMENTUM = 0.95
+_ROUNDS = 5
+_QUINTIC = (3.4445, -4.7750, 2.0315)
+_LIKE_ADAM = 0.2  # root mean square of an AdamW step, in units of the learning rate (Liu et al., 2025)
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum made orthogonal for the weights of inner convolutions, AdamW for all else.
+
+    The inner ones are all but the first and the last weights of four dimensions; each is taken for a matrix with a row
+    for every output channel. Learning rate and weight decay mean what they mean to AdamW. torch.optim.Muon (from torch
+    2.9 on) takes matrices alone.
+
+    Source: Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024), with the scale of Liu et
+    al., "Muon is scalable for LLM training" (2025).
+    """
+
+    def __init__(self, parameters: Iterable[Tensor], lr: float, weight_decay: float) -> None:
+        parameters = list(parameters)
+        inner = [p for p in parameters if p.ndim == 4][1:-1]
+        others = [p for p in parameters if not any(p is one for one in inner)]
+        self._adamw = torch.optim.AdamW(others, lr=lr, weight_decay=weight_decay)
+        super().__init__([{"params": inner, "lr": lr, "weight_decay": weight_decay}, *self._adamw.param_groups], {})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """One step; there is no closure to evaluate again."""
+        if closure is not None:
+            raise ValueError("Muon takes no closure")
+        inner, others = self.param_groups
+        for weight in inner["params"]:
+            if weight.grad is not None:
+                self._turn(weight, inner)
+        # Loading a state replaces both.
+        self._adamw.param_groups, self._adamw.state = [others], self.state
+        self._adamw.step()
+
+    def _turn(self, weight: Tensor, group: dict[str, Any]) -> None:
+        state = self.state[weight]
+        momentum = state.setdefault("momentum", torch.zeros_like(weight))
+        momentum.lerp_(weight.grad, 1 - _MOMENTUM)
+        ahead = torch.lerp(weight.grad, momentum, _MOMENTUM).flatten(1)
+        size = _LIKE_ADAM * max(ahead.shape) ** 0.5
+        weight.mul_(1 - group["lr"] * group["weight_decay"])
+        weight.sub_(orthogonal(ahead).view_as(weight), alpha=group["lr"] * size)
+
+
+def orthogonal(matrix: Tensor) -> Tensor:
+    """The nearest matrix whose singular values are all about 1 (0.7 to 1.2), (m, n) → (m, n), by Newton and Schulz."""
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = matrix.T if tall else matrix
+    x = x / (x.norm() + 1e-7)
+    a, b, c = _QUINTIC
+    for _ in range(_ROUNDS):
+        square = x @ x.T
+        x = a * x + (b * square + c * square @ square) @ x
+    return x.T if tall else x
+
+
+_KINDS: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "muon": Muon,
+}
+
+
+def build_optimizer(settings: TrainSettings, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
+    """The optimizer that the settings name; the learning rate is its peak."""
+    return _KINDS[settings.optimizer](parameters, lr=settings.lr, weight_decay=settings.weight_decay)
