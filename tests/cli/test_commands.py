@@ -264,6 +264,17 @@ def test_train_stop_and_resume(noisy_photos: Path, tmp_path: Path) -> None:
     assert run("train", noisy_photos, "-o", tmp_path / "new.safetensors", "--resume")[0] == 4
 
 
+def test_train_takes_an_optimizer_by_name(noisy_photos: Path, tmp_path: Path) -> None:
+    from nsp_cli.training import saved_settings
+
+    target = tmp_path / "mine.safetensors"
+    flags = "--from scratch --method nsp --steps 1 --width 8 --depth 1 --batch 2 --patch 72 --device cpu".split()
+    code, said = run("train", noisy_photos, "-o", target, *flags, "--optimizer", "sgd")
+    assert (code, "adam, adamw, muon" in said, target.exists()) == (2, True, False)
+    assert run("train", noisy_photos, "-o", target, *flags, "--optimizer", "muon")[0] == 0
+    assert saved_settings(tmp_path / "mine.run").optimizer == "muon"
+
+
 def test_train_from_weights_takes_their_network(weights: Weights, noisy_photos: Path, tmp_path: Path) -> None:
     from nsp_cli.checkpoint import load_model
 
