@@ -28,6 +28,8 @@ from nsp_cli.luma import luma as luma_of
 
 BILINEAR, GRADIENT, DIRECTED, NO_MOSAIC = "bilinear", "gradient", "directed", "none"
 
+NIGHTS = 0.4
+
 # How much a unit Gaussian's mean rises where it is cut off, by the distance of the cut from its middle.
 _ROOM = np.linspace(0, 6, 601)
 _CUT_OFF = np.array([exp(-u * u / 2) / sqrt(2 * pi) - u * erfc(u / sqrt(2)) / 2 for u in _ROOM])
@@ -89,12 +91,12 @@ class Camera:
             raise ValueError(f"exposure must be above 0, got {self.exposure}")
 
 
-def random_camera(rng: np.random.Generator) -> Camera:
+def random_camera(rng: np.random.Generator, nights: float = NIGHTS) -> Camera:
     """Draw a camera: from a phone in the dark (photos at 17 dB, as in SIDD) to a large sensor by day (45 dB).
 
-    Shot and read noise are log-uniform over three decades, and four shots in ten are from the noisiest of them.
+    Shot and read noise are log-uniform over three decades; the share `nights` of the shots has the noisiest of them.
     """
-    night = rng.random() < 0.4
+    night = rng.random() < nights
 
     def sometimes(share: float, low: float, high: float, otherwise: float = 0.0) -> float:
         value = float(rng.uniform(low, high))

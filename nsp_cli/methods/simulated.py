@@ -38,7 +38,7 @@ from nsp_cli.luma import luma as luma_of
 from nsp_cli.methods.base import ONE_VIEW, TURNS, Crop, PlainPipeline, Turned
 from nsp_cli.networks import as_network
 from nsp_cli.ops.padding import cut_to_multiple
-from nsp_cli.simulation import Camera, decode_srgb, encode_srgb, random_camera, simulate
+from nsp_cli.simulation import NIGHTS, Camera, decode_srgb, encode_srgb, random_camera, simulate
 from nsp_cli.spec import Task
 
 _UNTOUCHED = 1 / 16
@@ -64,17 +64,22 @@ class Simulated:
     scale : t, the factor from input to target
     cameras : `simulation.Camera`s, or their fields, such as `training.adapting` finds for a photographer's own photos
     own : share of the examples that these cameras take; random ones take the rest, so that nothing is forgotten
+    nights : share of the random ones' shots that are by night, see `simulation.random_camera`
     turns : at test time, the mean over so many of the photo's eight turns and flips; each takes the time of one
     """
 
     scale: int = 1
     cameras: tuple[Camera | Mapping[str, Any], ...] = ()
     own: float = 0.7
+    nights: float = NIGHTS
     turns: int = 1
 
     def __post_init__(self) -> None:
         if not 1 <= self.turns <= TURNS:
             raise UsageError(f"The setting turns must be from 1 to {TURNS}, got {self.turns}.")
+        for name, share in (("own", self.own), ("nights", self.nights)):
+            if not 0 <= share <= 1:
+                raise UsageError(f"The setting {name} must be from 0 to 1, got {share}.")
 
     wants_clean = True
     wants_teachers = False
@@ -107,7 +112,7 @@ class Simulated:
 
     def _camera(self, rng: np.random.Generator) -> tuple[Camera, bool]:
         if not self.cameras or rng.random() >= self.own:
-            return random_camera(rng), False
+            return random_camera(rng, self.nights), False
         chosen = self.cameras[int(rng.integers(len(self.cameras)))]
         camera = chosen if isinstance(chosen, Camera) else Camera(**chosen)
         # No two shots are alike: a little more or less noise.

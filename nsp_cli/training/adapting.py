@@ -35,10 +35,10 @@ from nsp_cli.training.settings import TrainSettings
 _PHOTOS = 48
 _WINDOW = 1024
 
-_OWN, _KEEP = 0.85, 0.65
-"""Share of the examples that the cameras found take, and that of the old weights in what is written
-(`TrainSettings.keep`). Far into one camera and back a good way wins more there, and loses less elsewhere, than a run
-of half as many own examples does (weights/README.md)."""
+_SHARES, _KEEP = {"own": 0.85, "nights": 0.8}, 0.65
+"""Settings of `methods.simulated`, and the share of the old weights in what is written (`TrainSettings.keep`). Far into
+one camera and back a good way wins more there, and loses less elsewhere, than a run of half as many own examples does;
+and heavy noise is what is forgotten first (weights/README.md)."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def adapt(
     backend = load_backend(start, device=device, precision=settings.precision)
     found = study(photos, backend, folder, smallest=settings.patch, seed=settings.seed, report=report)
     keep = _KEEP if settings.keep is None else settings.keep
-    settings = replace(settings, keep=keep, method_args={"own": _OWN, **settings.method_args, **found.method_args()})
+    settings = replace(settings, keep=keep, method_args={**_SHARES, **settings.method_args, **found.method_args()})
     if settings.minutes is not None:
         left = settings.minutes - (time.monotonic() - began) / 60
         settings = replace(settings, minutes=max(left, settings.minutes / 2))

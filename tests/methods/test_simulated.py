@@ -79,10 +79,20 @@ def test_own_cameras_leave_the_picture_as_it_is() -> None:
 @pytest.mark.parametrize("camera", [LOUD, asdict(LOUD)])
 def test_own_cameras_take_their_share(camera: object) -> None:
     def noise(own: float) -> float:
-        made = shots(Simulated(cameras=(camera,), own=own))  # type: ignore[arg-type]
+        made = shots(Simulated(cameras=(camera,), own=own, nights=0.0))  # type: ignore[arg-type]
         return float(np.median([np.abs(s[..., :3] - s[..., 3:]).mean() for s in made]))
 
     assert noise(1.0) > 2 * noise(0.0)
+
+
+def test_nights_are_the_share_of_heavy_noise() -> None:
+    def noise(nights: float) -> float:
+        return float(np.median([np.abs(s[..., :3] - s[..., 3:]).mean() for s in shots(Simulated(nights=nights))]))
+
+    assert noise(1.0) > 2 * noise(0.0)
+    for wrong in (-0.1, 1.1):
+        with pytest.raises(UsageError, match="nights"):
+            Simulated(nights=wrong)
 
 
 def test_a_perfect_network_has_no_loss() -> None:
