@@ -42,16 +42,18 @@ class Muon(torch.optim.Optimizer):
         inner, others = self.param_groups
         for weight in inner["params"]:
             if weight.grad is not None:
-                self._turn(weight, inner)
+                self._turn(weight, weight.grad, inner)
         # Loading a state replaces both.
         self._adamw.param_groups, self._adamw.state = [others], self.state
         self._adamw.step()
 
-    def _turn(self, weight: Tensor, group: dict[str, Any]) -> None:
+    def _turn(self, weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         state = self.state[weight]
-        momentum = state.setdefault("momentum", torch.zeros_like(weight))
-        momentum.lerp_(weight.grad, 1 - _MOMENTUM)
-        ahead = torch.lerp(weight.grad, momentum, _MOMENTUM).flatten(1)
+        if not state:
+            state["momentum"] = torch.zeros_like(weight)
+        momentum: Tensor = state["momentum"]
+        momentum.lerp_(gradient, 1 - _MOMENTUM)
+        ahead = torch.lerp(gradient, momentum, _MOMENTUM).flatten(1)
         size = _LIKE_ADAM * max(ahead.shape) ** 0.5
         weight.mul_(1 - group["lr"] * group["weight_decay"])
         weight.sub_(orthogonal(ahead).view_as(weight), alpha=group["lr"] * size)
