@@ -50,8 +50,10 @@ def main() -> None:
     models = json.loads(manifest.read_text())["models"] if manifest.exists() else []
     for model in models:
         model["default_for"] = [task for task in model["default_for"] if task not in arguments.default_for]
-    models = [model for model in models if model["name"] != arguments.name]
-    models.insert(0 if Task.DENOISE in arguments.default_for else len(models), entry)
+    if any(model["name"] == arguments.name for model in models):
+        models = [entry if model["name"] == arguments.name else model for model in models]
+    else:
+        models.insert(0 if Task.DENOISE in arguments.default_for else len(models), entry)
     manifest.write_text(json.dumps({"models": models}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"{target}: {target.stat().st_size / 1e6:.2f} MB, {size} parameters")
 
