@@ -24,7 +24,7 @@ class TrainSettings:
     lr, optimizer, weight_decay, warmup : peak learning rate, one of OPTIMIZERS, its decay, steps of linear warm-up
     schedule : "cosine" (to zero) or "constant"
     ema : decay of the weights' moving average, 0 for none; clip : largest gradient norm, 0 for none
-    keep : share of the weights that the run starts from in what it writes; None for none, or for 0.65 when adapting
+    keep : share of the weights that the run starts from in what it writes; None for none, or for 0.7 when adapting
     precision : see `backends.device.Precision`
     compile : torch.compile the network; None where it helps, which is on CUDA (`benchmarks/training_step.py`)
     seed : decides crops, pairs and initial weights
