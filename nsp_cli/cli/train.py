@@ -98,7 +98,7 @@ class TrainFlags:
     batch: Annotated[int | None, typer.Option("--batch", help="Photos in a step, over all processes.")] = None
     patch: Annotated[int | None, typer.Option("--patch", help="Side of a crop in pixels.")] = None
     lr: Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")] = None
-    optimizer: Annotated[str | None, typer.Option("--optimizer", help="adam, adamw or muon.")] = None
+    optimizer: Annotated[str | None, typer.Option("--optimizer", help="adam, adamw, muon; give --lr too.")] = None
     keep: Annotated[
         float | None,
         typer.Option("--keep", help="Share of the weights to start from in those that are written, 0 to 1."),

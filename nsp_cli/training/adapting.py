@@ -74,8 +74,9 @@ def adapt(
     began = time.monotonic()
     backend = load_backend(start, device=device, precision=settings.precision)
     found = study(photos, backend, folder, smallest=settings.patch, seed=settings.seed, report=report)
+    shares = _SHARES if found.cameras else {}  # without cameras of its own a run learns from any
     keep = _KEEP if settings.keep is None else settings.keep
-    settings = replace(settings, keep=keep, method_args={**_SHARES, **settings.method_args, **found.method_args()})
+    settings = replace(settings, keep=keep, method_args={**shares, **settings.method_args, **found.method_args()})
     if settings.minutes is not None:
         left = settings.minutes - (time.monotonic() - began) / 60
         settings = replace(settings, minutes=max(left, settings.minutes / 2))

@@ -19,9 +19,9 @@ _LIKE_ADAM = 0.2  # root mean square of an AdamW step, in units of the learning 
 class Muon(torch.optim.Optimizer):
     """Momentum made orthogonal for the weights of inner convolutions, AdamW for all else.
 
-    The inner ones are all but the first and the last weights of four dimensions; each is taken for a matrix with a row
-    for every output channel. Learning rate and weight decay mean what they mean to AdamW. torch.optim.Muon (from torch
-    2.9 on) takes matrices alone.
+    The inner ones are all but the first and the last weights of four dimensions, and but those that see one channel
+    (depthwise ones, gates); each is taken for a matrix with a row for every output channel. Learning rate and weight
+    decay mean what they mean to AdamW. torch.optim.Muon (from torch 2.9 on) takes matrices alone.
 
     Source: Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024), with the scale of Liu et
     al., "Muon is scalable for LLM training" (2025).
@@ -29,7 +29,8 @@ class Muon(torch.optim.Optimizer):
 
     def __init__(self, parameters: Iterable[Tensor], lr: float, weight_decay: float) -> None:
         parameters = list(parameters)
-        inner = [p for p in parameters if p.ndim == 4][1:-1]
+        convolutions = [p for p in parameters if p.ndim == 4]
+        inner = [p for p in convolutions[1:-1] if min(p.shape[:2]) > 1]
         others = [p for p in parameters if not any(p is one for one in inner)]
         self._adamw = torch.optim.AdamW(others, lr=lr, weight_decay=weight_decay)
         super().__init__([{"params": inner, "lr": lr, "weight_decay": weight_decay}, *self._adamw.param_groups], {})
@@ -60,7 +61,10 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """The nearest matrix whose singular values are all about 1 (0.7 to 1.2), (m, n) → (m, n), by Newton and Schulz."""
+    """The nearest matrix whose singular values are about 1 (0.6 to 1.25), (m, n) → (m, n), by Newton and Schulz.
+
+    Those that are a hundred times smaller than the largest stay smaller.
+    """
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if tall else matrix
     x = x / (x.norm() + 1e-7)

@@ -216,6 +216,7 @@ class _Run:
                 "patch": settings.patch,
                 "batch": settings.batch,
                 "lr": settings.lr,
+                "optimizer": settings.optimizer,
                 "seed": settings.seed,
                 **({"teachers": identities(self.teachers)} if self.teachers else {}),
             },

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from nsp_cli import models
 from nsp_cli.errors import NoInputError
 from nsp_cli.image import Frame, read, write
 from nsp_cli.sample import sample_picture
 from nsp_cli.simulation import Camera, simulate
 from nsp_cli.spec import PipelineSpec
-from nsp_cli.training import matching
+from nsp_cli.training import TrainSettings, adapt, matching
 from nsp_cli.training.adapting import copies_in, study
 
 SCENE = sample_picture(160, 192, np.random.default_rng(3))
@@ -54,6 +55,17 @@ def test_copies_of_a_study_that_was_stopped_are_forgotten(large_noisy_photos: Pa
     study(photos[:3], Blur(), tmp_path / "a", smallest=32)
     study(photos[:2], Blur(), tmp_path / "a", smallest=32)
     assert len(copies_in(tmp_path / "a")) == 2
+
+
+def test_only_a_run_with_cameras_of_its_own_has_their_shares(
+    large_noisy_photos: Path, noisy_photos: Path, tmp_path: Path
+) -> None:
+    settings = TrainSettings(method="simulated", steps=1, patch=32)
+    for photos, known in ((large_noisy_photos, True), (noisy_photos, False)):
+        some = sorted(photos.iterdir())[:1]
+        adapted, _ = adapt(settings, some, models.resolve("fast"), tmp_path / str(known), device="cpu")
+        assert bool(adapted.method_args["cameras"]) == known
+        assert {"own", "nights"}.issubset(adapted.method_args) == known
 
 
 def test_what_cannot_be_read_is_passed_over(noisy_photos: Path, tmp_path: Path) -> None:

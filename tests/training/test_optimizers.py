@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nsp_cli.networks import build_network
+from nsp_cli.networks import NETWORKS, build_network
 from nsp_cli.training import TrainSettings
 from nsp_cli.training.optimizers import Muon, build_optimizer, orthogonal
 
@@ -72,13 +72,19 @@ def test_a_loaded_state_goes_on_where_the_saved_one_stopped() -> None:
     other.load_state_dict(network.state_dict())
     loaded = Muon(other.parameters(), lr=1e-2, weight_decay=1e-4)
     loaded.load_state_dict(deepcopy(optimizer.state_dict()))
-    for p, q in zip(network.parameters(), other.parameters(), strict=True):
-        q.grad = p.grad.clone()
-    for a, b in zip(changes(network, optimizer), changes(other, loaded), strict=True):
+    fresh = deepcopy(network)
+    torch.manual_seed(1)
+    for weights in zip(*(net.parameters() for net in (network, other, fresh)), strict=True):
+        gradient = torch.randn_like(weights[0])
+        for weight in weights:
+            weight.grad = gradient.clone()
+    forgetful = changes(fresh, Muon(fresh.parameters(), lr=1e-2, weight_decay=1e-4))
+    for a, b, c in zip(changes(network, optimizer), changes(other, loaded), forgetful, strict=True):
         assert torch.equal(a, b)
+        assert not torch.allclose(a, c, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["dbsn", "tbsn", "resunet", "unet"])
+@pytest.mark.parametrize("name", list(NETWORKS))
 def test_every_network_takes_a_step(name: str) -> None:
     network = build_network(name, {})
     optimizer = build_optimizer(TrainSettings(steps=1, optimizer="muon"), network.parameters())
