@@ -19,7 +19,7 @@ from nsp_cli.backends.device import Precision, autocast, choose_device
 from nsp_cli.methods import build_method
 from nsp_cli.networks import build_network
 from nsp_cli.training import PRESETS, TrainSettings
-from nsp_cli.training.optimizers import build_optimizer
+from nsp_cli.training.optimizers import OPTIMIZERS
 
 _STEPS = 4
 """Steps in one timed call, so that methods which draw their stride show it in the mean."""
@@ -49,7 +49,8 @@ def make_steps(
     learner: nn.Module = network if channels_last else _Contiguous(network)
     if compiled:
         learner = torch.compile(learner)  # pyright: ignore[reportAssignmentType]
-    optimizer = build_optimizer(settings, network.parameters())
+    kind = OPTIMIZERS[settings.optimizer]
+    optimizer = kind(network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
     generator = Generator(photos.device)
 
     def steps() -> None:

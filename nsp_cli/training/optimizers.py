@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nsp_cli.training.settings import TrainSettings
-
 _MOMENTUM = 0.95
 _ROUNDS = 5
 _QUINTIC = (3.4445, -4.7750, 2.0315)
@@ -43,12 +41,12 @@ class Muon(torch.optim.Optimizer):
         inner, others = self.param_groups
         for weight in inner["params"]:
             if weight.grad is not None:
-                self._turn(weight, weight.grad, inner)
+                self._update(weight, weight.grad, inner)
         # Loading a state replaces both.
         self._adamw.param_groups, self._adamw.state = [others], self.state
         self._adamw.step()
 
-    def _turn(self, weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+    def _update(self, weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         state = self.state[weight]
         if not state:
             state["momentum"] = torch.zeros_like(weight)
@@ -75,13 +73,9 @@ def orthogonal(matrix: Tensor) -> Tensor:
     return x.T if tall else x
 
 
-_KINDS: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
+OPTIMIZERS: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
     "muon": Muon,
 }
-
-
-def build_optimizer(settings: TrainSettings, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
-    """The optimizer that the settings name; the learning rate is its peak."""
-    return _KINDS[settings.optimizer](parameters, lr=settings.lr, weight_decay=settings.weight_decay)
+"""Each is called with the parameters, `lr` and `weight_decay`."""

@@ -8,8 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from nsp_cli.errors import ModelError, UsageError
-
-OPTIMIZERS = ("adam", "adamw", "muon")
+from nsp_cli.training.optimizers import OPTIMIZERS
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from nsp_cli.networks import build_network
 from nsp_cli.spec import ModelSpec
 from nsp_cli.training.distributed import Team, team
 from nsp_cli.training.monitor import Monitor
-from nsp_cli.training.optimizers import build_optimizer
+from nsp_cli.training.optimizers import OPTIMIZERS
 from nsp_cli.training.outputs import OutputCache
 from nsp_cli.training.photos import NoisyPhotos, hold_out, open_alone
 from nsp_cli.training.settings import TrainSettings
@@ -124,7 +124,8 @@ class _Run:
         if job.start is not None and not job.resume:
             network = _start_from(job.start, network)
         network.to(device=self.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        optimizer = build_optimizer(settings, network.parameters())
+        kind = OPTIMIZERS[settings.optimizer]
+        optimizer = kind(network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
         begin = {name: weight.clone() for name, weight in network.state_dict().items()} if settings.keep else None
         state = State(settings, network, ema_of(network, settings.ema), optimizer, start=begin)
         if job.resume:
