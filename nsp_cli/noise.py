@@ -70,12 +70,23 @@ def estimate(pixels: Pixels) -> NoiseEstimate:
     return NoiseEstimate(level, chroma, luma_reach, chroma_reach)
 
 
-def _sample(pixels: Pixels, block: int, most: int) -> Blocks:
+def luma_level(pixels: Pixels, to_srgb: Callable[[Blocks], Blocks] | None = None) -> float:
+    """The standard deviation of luma noise alone, as `estimate` has it but white = 1: what networks are told.
+
+    `to_srgb` converts (…, C) values in [0, 1] of a photo in other colours.
+    """
+    if min(pixels.shape[:2]) < 2 * _SMALLEST_BLOCK:
+        return 0.0
+    return _measure(pixels, _LUMA_BLOCK, _luma, to_srgb)[0] / 255
+
+
+def _sample(pixels: Pixels, block: int, most: int, to_srgb: Callable[[Blocks], Blocks] | None) -> Blocks:
     """Cells of 2×2 blocks on a regular grid without those that are clipped: (N, 2·block, 2·block, C) in [0, 255]."""
     step = max(block, int(np.ceil(np.sqrt(pixels.shape[0] * pixels.shape[1] / most))))
     windows = np.lib.stride_tricks.sliding_window_view(pixels, (2 * block, 2 * block), (0, 1))[::step, ::step]
     cells = np.moveaxis(windows, 2, -1).reshape(-1, 2 * block, 2 * block, pixels.shape[2])
-    values = np.nan_to_num(cells.astype(np.float32) * np.float32(255 / peak(pixels.dtype)))
+    values = np.nan_to_num(cells.astype(np.float32) / np.float32(peak(pixels.dtype)))
+    values = np.float32(255) * (values if to_srgb is None else to_srgb(values))
     np.clip(values, 0, 255, out=values)
     # Black and white cut noise off. Where hardly any cell is free of them, the least clipped ones must do.
     clipped = ((values < 0.5) | (values > 254.5)).any(3).mean((1, 2))
@@ -93,10 +104,15 @@ def _chroma(cells: Blocks) -> Blocks:
     return np.stack([cells[..., 0], cells[..., 2]]) - _luma(cells)
 
 
-def _measure(pixels: Pixels, block: int, planes_of: Callable[[Blocks], Blocks]) -> tuple[float, float]:
+def _measure(
+    pixels: Pixels,
+    block: int,
+    planes_of: Callable[[Blocks], Blocks],
+    to_srgb: Callable[[Blocks], Blocks] | None = None,
+) -> tuple[float, float]:
     """Standard deviation and reach of the noise in the planes (P, N, side, side) that `planes_of` takes from cells."""
     side = min(block, *(length // 2 for length in pixels.shape[:2]))
-    cells = _sample(pixels, side, _CELLS[block])
+    cells = _sample(pixels, side, _CELLS[block], to_srgb)
     blocks = planes_of(cells).reshape(-1, len(cells), 2, side, 2, side).swapaxes(3, 4)
     blocks = blocks.reshape(-1, len(cells), 4, side, side)
     rest = _without_plane(blocks)

@@ -88,6 +88,8 @@ class PipelineSpec(_Record):
     halo : photo pixels around a tile on which its result depends; a multiple of `multiple`
     working_bytes : float32 activation memory for one input pixel, the largest moment of a forward pass
     channels : colour channels in and out
+    noise_level : whether a plane follows the colours that says how noisy the photo is, the standard deviation of its
+        luma noise (white = 1), the same at every pixel; `planes` are all that go in
     tile : side of a tile where the result depends on all of it, as with attention over the whole picture: every photo
         is cut into the same tiles whatever the memory, and they are faded into each other; 0 where any tile will do
     """
@@ -98,4 +100,9 @@ class PipelineSpec(_Record):
     halo: int
     working_bytes: int
     channels: int = 3
+    noise_level: bool = False
     tile: int = 0
+
+    @property
+    def planes(self) -> int:
+        return self.channels + self.noise_level

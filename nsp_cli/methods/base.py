@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import ModelError
-from nsp_cli.networks import as_network, grid_of, tile_of
+from nsp_cli.networks import as_network, grid_of, tile_of, wants_noise_level
 from nsp_cli.ops.padding import pad_to_multiple
 from nsp_cli.spec import PipelineSpec, Task
 
@@ -47,6 +47,7 @@ class Method(Protocol):
     wants_clean : whether it learns from clean photos, to which it adds noise of its own
     wants_teachers : whether it learns from what other models make of the photos: a crop has their outputs after its own
         channels, (P, P, 3·(1 + K)) for K of them
+    tells_noise_level : whether it can teach a network that wants to know it, see `networks.wants_noise_level`
     views : settings with which the same weights give other answers, equally good ones, for a student to learn from
     """
 
@@ -61,6 +62,9 @@ class Method(Protocol):
 
     @property
     def wants_teachers(self) -> bool: ...
+
+    @property
+    def tells_noise_level(self) -> bool: ...
 
     @property
     def views(self) -> Sequence[Mapping[str, Any]]: ...
@@ -83,6 +87,7 @@ class SelfSupervised:
 
     wants_clean = False
     wants_teachers = False
+    tells_noise_level = False
 
     @property
     def views(self) -> Sequence[Mapping[str, Any]]:
@@ -99,7 +104,8 @@ class SelfSupervised:
 class PlainPipeline(nn.Module):
     """The whole photo, one pass: (N, C, H, W) in [0, 1] → (N, C, H, W), or (N, C, t·H, t·W) by `Task.DIRECT`; any H, W.
 
-    A network that enlarges denoises by the mean of the t² pixels that each pixel became.
+    A network that is told the noise level gets (N, C + 1, H, W), see `PipelineSpec.noise_level`. One that enlarges
+    denoises by the mean of the t² pixels that each pixel became.
 
     Raises
     ------
@@ -122,6 +128,7 @@ class PlainPipeline(nn.Module):
             halo=-(-max(described.radius, SMALLEST) // multiple) * multiple,
             working_bytes=4 * described.working_floats,
             channels=channels,
+            noise_level=wants_noise_level(described),
             tile=-(-tile_of(described) // multiple) * multiple,
         )
 

@@ -12,6 +12,9 @@ Loss
     all that is left. Each example's is divided by the square root of how noisy it is (its own L1 between input and
     target, plus `_FLOOR`): half-way between the plain mean, which the darkest shots decide, and a relative error,
     which the cleanest ones do.
+Noise level
+    A network that wants one (`networks.wants_noise_level`) gets that of the example, wrong by as much as an estimate
+    is: with the photo's noise known, it need not guess what is noise and what is texture.
 Test time
     One pass over the whole photo.
 
@@ -36,7 +39,7 @@ from torch import Generator, Tensor, nn
 from nsp_cli.errors import UsageError
 from nsp_cli.luma import luma as luma_of
 from nsp_cli.methods.base import ONE_VIEW, TURNS, Crop, PlainPipeline, Turned
-from nsp_cli.networks import as_network
+from nsp_cli.networks import as_network, wants_noise_level
 from nsp_cli.ops.padding import cut_to_multiple
 from nsp_cli.simulation import NIGHTS, Camera, decode_srgb, encode_srgb, random_camera, simulate
 from nsp_cli.spec import Task
@@ -53,6 +56,13 @@ _RECOLOURED = 0.5
 _SATURATION = (0.5, 2.0)
 _BLOCKS = (4, 16)
 _BLOCK_WEIGHT = 0.5
+
+_MISTAKEN = 0.3
+"""Standard deviation of the noise level's logarithm around the truth. The estimate of a whole photo is off by a quarter
+or so, and a whole photo's noise is not that of any crop."""
+
+_CLEAN = 2 / 255
+"""Largest noise level that a clean example is said to have: texture that lies everywhere looks like so much noise."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +93,7 @@ class Simulated:
 
     wants_clean = True
     wants_teachers = False
+    tells_noise_level = True
     views = ONE_VIEW
 
     @property
@@ -94,21 +105,26 @@ class Simulated:
         return {"scale": self.scale} if self.scale > 1 else {}
 
     def shoot(self, crop: Crop, rng: np.random.Generator) -> Crop:
-        """(P, P, 3) → (p, p, 3 + 3·t²) with p = P / 2 / t: noisy, then the clean t×t cells of each of its pixels."""
+        """(P, P, 3) → (p, p, 3 + 3·t² + 1) with p = P / 2 / t.
+
+        Noisy, then the clean t×t cells of each of its pixels, then the noise level, the same everywhere.
+        """
         camera, its_own = (None, False) if rng.random() < _UNTOUCHED else self._camera(rng)
         side = crop.shape[0] // 2 // self.scale
         room = (side + _ANYWHERE - 1) * self.scale
         clean = _reduce(crop, room, rng, _REDUCED if camera else 0.5)
         if camera is None:
             noisy, target = clean if self.scale == 1 else _bicubic(clean, clean.shape[0] // self.scale), clean
+            level = _CLEAN * float(rng.random())
         else:
             clean = cv2.bilateralFilter(np.ascontiguousarray(clean), 7, _GRAIN, 2.5).astype(np.float32)
             clean = _recoloured(clean, rng) if rng.random() < _RECOLOURED else clean
             photograph = _shot if self.scale == 1 else partial(_shot_small, scale=self.scale)
-            noisy, target = photograph(clean, camera, rng, noise_alone=its_own)
+            noisy, target, level = photograph(clean, camera, rng, noise_alone=its_own)
+            level *= float(np.exp(_MISTAKEN * rng.standard_normal()))
         y, x = rng.integers(_ANYWHERE, size=2)
         noisy, target = (_part(picture, y * t, x * t, side * t) for picture, t in ((noisy, 1), (target, self.scale)))
-        return np.concatenate([noisy, _cells(target, self.scale)], 2)
+        return np.concatenate([noisy, _cells(target, self.scale), np.full((side, side, 1), level, np.float32)], 2)
 
     def _camera(self, rng: np.random.Generator) -> tuple[Camera, bool]:
         if not self.cameras or rng.random() >= self.own:
@@ -120,10 +136,12 @@ class Simulated:
         return replace(camera, shot_gain=camera.shot_gain * gain**2, read_noise=camera.read_noise * gain), True
 
     def loss(self, network: nn.Module, batch: Tensor, generator: Generator) -> Tensor:  # noqa: ARG002
-        """(B, 3 + 3·t², p, p) in [0, 1] → scalar."""
-        batch = cut_to_multiple(batch, as_network(network).multiple)
-        noisy, target = batch[:, :3], F.pixel_shuffle(batch[:, 3:], self.scale)
-        output = network(noisy.contiguous(memory_format=torch.channels_last))
+        """(B, 3 + 3·t² + 1, p, p) in [0, 1] → scalar."""
+        described = as_network(network)
+        batch = cut_to_multiple(batch, described.multiple)
+        noisy, target = batch[:, :3], F.pixel_shuffle(batch[:, 3:-1], self.scale)
+        seen = torch.cat([noisy, batch[:, -1:]], 1) if wants_noise_level(described) else noisy
+        output = network(seen.contiguous(memory_format=torch.channels_last))
         base = F.interpolate(noisy, scale_factor=self.scale) if self.scale > 1 else noisy
         noise = (base - target).abs().mean((1, 2, 3)) + _FLOOR
         return (_distance(output - target) / noise.sqrt()).mean()
@@ -161,18 +179,22 @@ def _recoloured(clean: Crop, rng: np.random.Generator) -> Crop:
     return np.clip(grey + (colours - grey) * np.float32(rng.uniform(*_SATURATION)), 0, 1).astype(np.float32)
 
 
-def _shot(clean: Crop, camera: Camera, rng: np.random.Generator, *, noise_alone: bool) -> tuple[Crop, Crop]:
+def _shot(clean: Crop, camera: Camera, rng: np.random.Generator, *, noise_alone: bool) -> tuple[Crop, Crop, float]:
+    """(noisy, clean, noise level), see `networks.wants_noise_level`."""
     noisy, target = simulate(clean, camera, rng)
-    return (np.asarray(np.clip(clean + (noisy - target), 0, 1), np.float32), clean) if noise_alone else (noisy, target)
+    if noise_alone:
+        noisy, target = np.asarray(np.clip(clean + (noisy - target), 0, 1), np.float32), clean
+    return noisy, target, float(np.std(luma_of(noisy - target)))
 
 
 def _shot_small(
     clean: Crop, camera: Camera, rng: np.random.Generator, *, noise_alone: bool, scale: int
-) -> tuple[Crop, Crop]:
-    """(noisy and small, clean and large). What the small one's demosaicing blurs is sharp in the large one."""
+) -> tuple[Crop, Crop, float]:
+    """(noisy and small, clean and large, noise level). What the small one's demosaicing blurs is sharp in the other."""
     target = encode_srgb(decode_srgb(clean) * np.float32(camera.exposure))
     small = _bicubic(target, clean.shape[0] // scale)
-    return _shot(small, replace(camera, exposure=1.0, lens=0.0), rng, noise_alone=noise_alone)[0], target
+    noisy, _, level = _shot(small, replace(camera, exposure=1.0, lens=0.0), rng, noise_alone=noise_alone)
+    return noisy, target, level
 
 
 def _bicubic(picture: Crop, side: int) -> Crop:

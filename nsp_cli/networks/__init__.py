@@ -1,8 +1,8 @@
 """The networks: `torch.nn.Module`s that map (N, C, h, w) to (N, C, t·h, t·w), all in one table.
 
 Every network says of itself what tiling needs: `scale` (t), `radius` (of its receptive field, in its own input pixels),
-`multiple` (its own downsampling) and `working_floats` (activations alive at once for one input pixel). Two things only
-some have to say: `grid`, see `grid_of`, and `tile`, see `tile_of`.
+`multiple` (its own downsampling) and `working_floats` (activations alive at once for one input pixel). Three things
+only some have to say: `grid`, see `grid_of`, `tile`, see `tile_of`, and `noise_level`, see `wants_noise_level`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from nsp_cli.networks.nafnet import NAFNet
 from nsp_cli.networks.tbsn import TBSN
 from nsp_cli.networks.unet import ResUNet, UNet
 
-__all__ = ["NETWORKS", "Network", "arguments_of", "build_network", "grid_of", "tile_of"]
+__all__ = ["NETWORKS", "Network", "arguments_of", "build_network", "grid_of", "tile_of", "wants_noise_level"]
 
 
 class Network(Protocol):
@@ -72,6 +72,14 @@ def grid_of(network: Network) -> int:
 def tile_of(network: Network) -> int:
     """The side of a tile for a network with global statistics, whose output depends on its tile; 0 for all others."""
     return getattr(network, "tile", 0)
+
+
+def wants_noise_level(network: Network) -> bool:
+    """Whether it is told how noisy the photo is, as FFDNet and DRUNet are: (N, C + 1, h, w) in.
+
+    The last channel is the standard deviation of the photo's luma noise (white = 1), the same at every pixel.
+    """
+    return getattr(network, "noise_level", False)
 
 
 def as_network(module: nn.Module) -> Network:

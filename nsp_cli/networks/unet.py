@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 from nsp_cli.networks.levels import through_levels
 
+_LEVEL_GAIN = 5.0
+"""Noise of a fifth of white is the heaviest that there is; times this, it is as large as the photo's values."""
+
 
 def _conv(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), nn.LeakyReLU(0.1))
@@ -78,6 +81,7 @@ class ResUNet(nn.Module):
     widths, depths : feature channels and residual blocks of each level, the one of half the photo's size first; all but
         the last have as many blocks again on the way up
     scale : t; the network adds to the photo itself, or to its bicubic enlargement
+    noise_level : whether it is also told how noisy the photo is: one more channel in, see `networks.wants_noise_level`
     """
 
     def __init__(
@@ -86,9 +90,10 @@ class ResUNet(nn.Module):
         widths: tuple[int, ...] = (48, 64, 96),
         depths: tuple[int, ...] = (2, 2, 3),
         scale: int = 1,
+        noise_level: bool = False,
     ) -> None:
         super().__init__()
-        self.scale = scale
+        self.channels, self.scale, self.noise_level = channels, scale, noise_level
         levels = len(widths)
         self.multiple = 2**levels
         self.working_floats = 3 * widths[0]
@@ -96,7 +101,7 @@ class ResUNet(nn.Module):
         reach = [2 ** (i + 1) * (4 * n + 2) for i, n in enumerate(depths)]
         self.radius = 4 + sum(reach[:-1]) + 2**levels * (2 * depths[-1] + 1)
         inner = list(zip(widths, depths, strict=True))[:-1]
-        self.head = nn.Conv2d(4 * channels, widths[0], 3, padding=1)
+        self.head = nn.Conv2d(4 * (channels + noise_level), widths[0], 3, padding=1)
         self.down = nn.ModuleList(nn.Sequential(*map(_Block, [w] * n)) for w, n in inner)
         self.shrink = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(widths))
         self.bottom = nn.Sequential(*map(_Block, [widths[-1]] * depths[-1]))
@@ -107,10 +112,10 @@ class ResUNet(nn.Module):
         nn.init.zeros_(self.last.bias)  # pyright: ignore[reportArgumentType]
 
     def adopt(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Weights of a network that does not enlarge, made to fit this one: it starts by enlarging the other's answer.
+        """Weights of a network that does not enlarge, or is not told the noise level, made to fit this one.
 
-        What the other adds to a pixel, this one then adds to all t² pixels that it becomes. Other weights stay as they
-        are.
+        It starts by giving the other's answer: what the other adds to a pixel, this one adds to all t² pixels that it
+        becomes, and what it is told of the noise changes nothing yet. Other weights stay as they are.
         """
         t, cells = self.scale, 2 * self.scale
         rows = torch.arange(cells) // t
@@ -120,10 +125,15 @@ class ResUNet(nn.Module):
             old = adopted[name]
             if len(old) * t * t == len(self.last.weight):
                 adopted[name] = old.unflatten(0, (-1, 4))[:, from_cell.flatten()].flatten(0, 1)
+        head = adopted["head.weight"]
+        if self.noise_level and head.shape[1] == 4 * self.channels:
+            adopted["head.weight"] = torch.cat([head, head.new_zeros((len(head), 4, *head.shape[2:]))], 1)
         return adopted
 
     def forward(self, x: Tensor) -> Tensor:
-        features = through_levels(self, self.head(F.pixel_unshuffle(x, 2)))
+        """(N, C, h, w), or (N, C + 1, h, w) with the noise level → (N, C, t·h, t·w)."""
+        x, level = x[:, : self.channels], x[:, self.channels :]
+        features = through_levels(self, self.head(F.pixel_unshuffle(torch.cat([x, _LEVEL_GAIN * level], 1), 2)))
         with torch.autocast(x.device.type, enabled=False):
             base = x if self.scale == 1 else F.interpolate(x.float(), scale_factor=self.scale, mode="bicubic")
             return base + F.pixel_shuffle(self.last(features.float()), 2 * self.scale)

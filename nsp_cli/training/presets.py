@@ -103,6 +103,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
             TrainSettings(
                 method="simulated",
                 network="resunet",
+                network_args={"noise_level": True},
                 minutes=90.0,
                 patch=256,
                 optimizer="muon",

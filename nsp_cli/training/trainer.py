@@ -23,7 +23,7 @@ from nsp_cli.errors import ModelError, NspError, UsageError
 from nsp_cli.image import read_srgb
 from nsp_cli.methods import Method, build_method
 from nsp_cli.models import home
-from nsp_cli.networks import build_network
+from nsp_cli.networks import as_network, build_network, wants_noise_level
 from nsp_cli.spec import ModelSpec
 from nsp_cli.training.distributed import Team, team
 from nsp_cli.training.monitor import Monitor
@@ -121,6 +121,8 @@ class _Run:
             raise UsageError("--keep takes a share of the weights to start from, and there are none; leave it out.")
         torch.manual_seed(settings.seed)
         network = build_network(settings.network, {**settings.network_args, **self.method.network_args})
+        if wants_noise_level(as_network(network)) and not self.method.tells_noise_level:
+            raise UsageError(f"The method '{settings.method}' has no noise level to tell; --set noise_level=false.")
         if job.start is not None and not job.resume:
             network = _start_from(job.start, network)
         network.to(device=self.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
