@@ -61,8 +61,8 @@ _MISTAKEN = 0.3
 """Standard deviation of the noise level's logarithm around the truth. The estimate of a whole photo is off by a quarter
 or so, and a whole photo's noise is not that of any crop."""
 
-_CLEAN = 2 / 255
-"""Largest noise level that a clean example is said to have: texture that lies everywhere looks like so much noise."""
+_TEXTURE = (0.2 / 255, 20 / 255)
+"""Noise levels that a clean example is said to have: texture that lies everywhere is taken for so much noise."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Simulated:
         clean = _reduce(crop, room, rng, _REDUCED if camera else 0.5)
         if camera is None:
             noisy, target = clean if self.scale == 1 else _bicubic(clean, clean.shape[0] // self.scale), clean
-            level = _CLEAN * float(rng.random())
+            level = float(np.exp(rng.uniform(*np.log(_TEXTURE))))
         else:
             clean = cv2.bilateralFilter(np.ascontiguousarray(clean), 7, _GRAIN, 2.5).astype(np.float32)
             clean = _recoloured(clean, rng) if rng.random() < _RECOLOURED else clean
