@@ -17,6 +17,7 @@ from nsp_cli.backends.base import Backend
 from nsp_cli.errors import MemoryLimitError, UsageError
 from nsp_cli.image.colour import SRGB_LIMITS, ColourSpace, colour_space
 from nsp_cli.image.frame import Frame, Pixels, from_unit, to_unit
+from nsp_cli.noise import luma_level
 from nsp_cli.ops.blend import Looks, scale_change
 from nsp_cli.ops.tiling import Region, choose_tile, fade, round_tile, smallest_tile
 from nsp_cli.spec import PipelineSpec
@@ -28,6 +29,7 @@ def process(
     *,
     looks: Looks = Looks(),  # noqa: B008 (frozen)
     tile: int = 0,
+    noise: float | None = None,
     report: Callable[[float], None] = lambda _: None,
 ) -> Frame:
     """Run a photo through a pipeline: the same photo, denoised or enlarged, everything else kept.
@@ -41,15 +43,19 @@ def process(
     looks : how much of the change, see `Looks`; strength 0 gives the input back bit for bit (by bicubic interpolation
         where the pipeline enlarges), and so do luma 0 and chroma 0 together
     tile : side of a tile in pixels, 0 to choose from the free memory, or what the pipeline itself prescribes
+    noise : standard deviation of the photo's luma noise in 8-bit units, as `noise.estimate` has it, for a network that
+        is told; None to measure it on the whole photo
     report : called with the share of the photo that is done, 0 … 1
 
     Raises
     ------
-    UsageError : tile out of range
+    UsageError : tile or noise out of range
     MemoryLimitError : not even the smallest tile fits
     """
     if tile < 0:
         raise UsageError(f"--tile must be 0 (automatic) or a number of pixels, got {tile}.")
+    if noise is not None and not 0 <= noise <= 255:
+        raise UsageError(f"The noise must be from 0 to 255, got {noise:g}.")
     scale = backend.spec.scale
     if looks.is_identity(frame.pixels.shape[2]) and scale == 1:
         return frame
@@ -58,9 +64,10 @@ def process(
     frame = replace(frame, warnings=(*frame.warnings, *unused))
     out = np.empty((height * scale, width * scale, frame.pixels.shape[2]), frame.pixels.dtype)
     side = round_tile(tile, backend.spec) if tile else choose_tile(backend.spec, backend.free_bytes())
+    told = noise_to_tell(frame, backend.spec) if noise is None else noise
 
     def run(region: Region, outer: Region) -> NDArray[np.float32]:
-        return _run_region(frame, backend, region, outer, looks, space)
+        return _run_region(frame, backend, region, outer, looks, space, told)
 
     fill = _fill_faded if backend.spec.tile else _fill
     fill(out, run, frame.size, side, backend.spec, report)
@@ -129,8 +136,22 @@ def _halved(side: int, region: Region, spec: PipelineSpec) -> int:
     return side
 
 
+def noise_to_tell(frame: Frame, spec: PipelineSpec) -> float | None:
+    """The noise of a whole photo for `process`, if the pipeline is told: it must be the same in every tile or patch."""
+    if not spec.noise_level:
+        return None
+    space, _ = colour_space(frame.metadata, frame.pixels.shape[2])
+    return 255 * luma_level(frame.pixels, space and space.to_srgb)
+
+
 def _run_region(
-    frame: Frame, backend: Backend, region: Region, outer: Region, looks: Looks, space: ColourSpace | None
+    frame: Frame,
+    backend: Backend,
+    region: Region,
+    outer: Region,
+    looks: Looks,
+    space: ColourSpace | None,
+    noise: float | None,
 ) -> NDArray[np.float32]:
     """The result for one region, (h·scale, w·scale, C) float32."""
     spec = backend.spec
@@ -140,6 +161,9 @@ def _run_region(
     tile = np.clip(working, *(SRGB_LIMITS if space is None else space.limits)).transpose(2, 0, 1)[None]
     grey = tile.shape[1] < spec.channels
     network_in = np.repeat(tile, spec.channels, 1) if grey else tile
+    if spec.noise_level:
+        plane = np.full((1, 1, *tile.shape[2:]), (noise or 0.0) / 255, np.float32)
+        network_in = np.concatenate([network_in, plane], 1)
     result = backend.run(np.ascontiguousarray(network_in))[0].transpose(1, 2, 0)[inner]
     base, clipped = (
         _enlarge(a, spec.scale)[inner].astype(np.float32, copy=False) for a in (working, tile[0].transpose(1, 2, 0))

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from nsp_cli.backends.onnx_backend import PIPELINE_KEY, OnnxBackend
+from nsp_cli.backends.onnx_backend import NOISE_LEVEL, PIPELINE_KEY, OnnxBackend
 from nsp_cli.checkpoint import SPEC_KEY
 from nsp_cli.errors import ModelError, TargetExistsError, UnavailableError
 from nsp_cli.methods import Pipeline
+from nsp_cli.ops.noise_level import measured, told
 from nsp_cli.publishing import publish
 from nsp_cli.spec import ModelSpec
 
@@ -25,9 +26,10 @@ _CHECK_SIZES = ((64, 96), (37, 53), (1, 5))
 def export(pipeline: Pipeline, spec: ModelSpec, target: Path, *, overwrite: bool = False) -> float:
     """Write `pipeline` as ONNX and return the largest difference from torch that the check found.
 
-    The file has one input "photo", (1, C, height, width) float32 in [0, 1], one output "result", (1, C, scale·height,
-    scale·width), and the recipe in its metadata. It is kept only if onnxruntime and torch agree within `TOLERANCE` on
-    photos of several sizes.
+    The file has an input "photo", (1, C, height, width) float32 in [0, 1], an output "result", (1, C, scale·height,
+    scale·width), and the recipe in its metadata. Where the network is told the noise level there is a second input,
+    "noise_level", (1,) float32, see `PipelineSpec.noise_level`, that may be left out: then, and below 0, the graph
+    measures it. The file is kept only if onnxruntime and torch agree within `TOLERANCE` on photos of several sizes.
 
     Raises
     ------
@@ -61,23 +63,26 @@ def _graph(pipeline: Pipeline, spec: ModelSpec) -> bytes:
             "Export needs onnx and onnxscript; install them with: pip install 'nsp-cli[export]'."
         ) from error
     assert isinstance(pipeline, nn.Module)
-    example = torch.rand(1, spec.channels, 64, 96)
+    tells = pipeline.spec.noise_level
+    example = (torch.rand(1, spec.channels, 64, 96), *([torch.full((1,), 0.1)] if tells else []))
     sizes = {2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            pipeline.cpu().eval(),
-            (example,),
-            input_names=["photo"],
+            (_Told(pipeline) if tells else pipeline).cpu().eval(),
+            example,
+            input_names=["photo", NOISE_LEVEL][: len(example)],
             output_names=["result"],
             opset_version=OPSET,
-            dynamic_shapes=(sizes,),
+            dynamic_shapes=(sizes, None)[: len(example)],
             dynamo=True,
             external_data=False,
             verbose=False,
         )
     assert program is not None
     proto = program.model_proto
+    if tells:  # a value of its own makes an input optional
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(np.full(1, -1, np.float32), NOISE_LEVEL))
     for node in (*proto.graph.node, *(n for function in proto.functions for n in function.node)):
         node.ClearField("metadata_props")  # stack traces, with the paths of the machine that exported
         node.ClearField("doc_string")
@@ -85,12 +90,25 @@ def _graph(pipeline: Pipeline, spec: ModelSpec) -> bytes:
     return proto.SerializeToString()
 
 
+class _Told(nn.Module):
+    """A pipeline as a graph with two inputs, see `export`."""
+
+    def __init__(self, pipeline: nn.Module) -> None:
+        super().__init__()
+        self.pipeline = pipeline
+
+    def forward(self, photo: Tensor, noise_level: Tensor) -> Tensor:
+        return self.pipeline(told(photo, torch.where(noise_level < 0, measured(photo), noise_level)))
+
+
 def _disagreement(pipeline: Pipeline, backend: OnnxBackend) -> float:
     rng = np.random.default_rng(0)
     worst = 0.0
     for height, width in _CHECK_SIZES:
-        photo = rng.random((1, pipeline.spec.channels, height, width), np.float32)
-        with torch.no_grad():
-            expected = pipeline(torch.from_numpy(photo)).numpy()
-        worst = max(worst, float(np.abs(backend.run(photo) - expected).max()))
+        photo = rng.random((1, pipeline.spec.planes, height, width), np.float32)
+        photo[:, pipeline.spec.channels :] = 0.05  # the noise level, the same everywhere
+        for given in (photo, photo[:, : pipeline.spec.channels]) if pipeline.spec.noise_level else (photo,):
+            with torch.no_grad():
+                expected = pipeline(torch.from_numpy(given)).numpy()
+            worst = max(worst, float(np.abs(backend.run(given) - expected).max()))
     return worst

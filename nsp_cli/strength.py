@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 
 from nsp_cli.backends.base import Backend
-from nsp_cli.engine import process
+from nsp_cli.engine import noise_to_tell, process
 from nsp_cli.image.frame import Frame, to_unit
 from nsp_cli.luma import luma
 from nsp_cli.noise import NoiseEstimate, estimate
@@ -79,6 +79,7 @@ def mean_square_change(frame: Frame, backend: Backend) -> float:
 
     Against the bicubic enlargement where the backend enlarges; the mix that is best there is not measured yet.
     """
+    noise = noise_to_tell(frame, backend.spec)
     tops, lefts = (
         sorted({round(start) for start in np.linspace(0, max(side - _PATCH, 0), _PATCHES)}) for side in frame.size
     )
@@ -86,7 +87,9 @@ def mean_square_change(frame: Frame, backend: Backend) -> float:
     for top in tops:
         for left in lefts:
             patch = replace(frame, pixels=frame.pixels[top : top + _PATCH, left : left + _PATCH], alpha=None)
-            before, after = (to_unit(process(patch, backend, looks=Looks(part)).pixels) for part in (0, 100))
+            before, after = (
+                to_unit(process(patch, backend, looks=Looks(part), noise=noise).pixels) for part in (0, 100)
+            )
             change = after - before
             squares.append(float(np.mean((change if change.shape[2] == 1 else luma(change)) ** 2)))
     return 255**2 * float(np.mean(squares))

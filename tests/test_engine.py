@@ -14,7 +14,9 @@ from nsp_cli.engine import process
 from nsp_cli.errors import MemoryLimitError, UsageError
 from nsp_cli.image import Frame, Metadata
 from nsp_cli.methods.nsp import NSP
+from nsp_cli.noise import estimate, luma_level
 from nsp_cli.ops.blend import Looks
+from nsp_cli.simulation import encode_srgb
 from nsp_cli.spec import PipelineSpec, Task
 from tests.conftest import tiny_network
 
@@ -205,6 +207,35 @@ def test_progress_reaches_one(spec: PipelineSpec) -> None:
     process(photo(50, 40), Fake(spec=spec), tile=16, report=shares.append)
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
+
+
+def test_a_network_that_wants_it_is_told_the_noise_of_the_whole_photo() -> None:
+    """In every tile the same, whatever is in it; and it is the estimate's, or what the caller knows."""
+    frame = photo(96, 80)
+    quiet = frame.pixels.copy()
+    quiet[:, :40] = 128
+    for half in (frame, replace(frame, pixels=quiet), photo(96, 80, channels=1)):
+        heard: list[Array] = []
+        fake = Fake(lambda tile, heard=heard: heard.append(tile[:, 3:]) or tile[:, :3], replace(SPEC, noise_level=True))
+        result = process(half, fake, tile=16)
+        np.testing.assert_array_equal(result.pixels, half.pixels)
+        assert len(heard) > 4
+        assert {plane.shape[1] for plane in heard} == {1}
+        (level,) = np.unique([np.unique(plane) for plane in heard])
+        assert 255 * level == pytest.approx(estimate(half.pixels).luma, rel=1e-4)
+    heard.clear()
+    process(frame, fake, noise=5.1)
+    assert np.unique(heard[0]) == np.float32(0.02)
+    with pytest.raises(UsageError, match="noise must be from 0 to 255"):
+        process(frame, fake, noise=-1)
+
+
+def test_noise_is_measured_in_srgb() -> None:
+    """A photo in linear light has much less noise in its shadows than it will show."""
+    rng = np.random.default_rng(0)
+    linear = np.clip(0.02 + 0.002 * rng.standard_normal((96, 96, 3)), 0, 1).astype(np.float32)
+    assert luma_level(linear, encode_srgb) > 2 * luma_level(linear)
+    assert luma_level(linear, encode_srgb) == pytest.approx(luma_level(encode_srgb(linear)), rel=1e-3)
 
 
 def test_a_negative_tile_is_a_usage_error() -> None:

@@ -7,13 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
+import torch
+from torch import nn
 
 from nsp_cli import api, exporting
 from nsp_cli.backends.onnx_backend import OnnxBackend
+from nsp_cli.checkpoint import save_model
 from nsp_cli.engine import process
 from nsp_cli.errors import BackendError, ModelError, OutputError, UsageError
 from nsp_cli.image import Frame, read
+from nsp_cli.networks import build_network
+from nsp_cli.ops.noise_level import measured
 from nsp_cli.spec import ModelSpec, Task
 
 Weights = Callable[..., Path]
@@ -51,6 +57,35 @@ def test_the_file_stands_alone_and_says_what_it_is(exported: Path) -> None:
     height, width = (model.graph.input[0].type.tensor_type.shape.dim[i].dim_param for i in (2, 3))
     assert height
     assert width
+
+
+def test_other_programs_need_not_know_the_noise_level(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    arguments = {"widths": [8, 8], "depths": [1, 1], "noise_level": True}
+    network = build_network("resunet", arguments)
+    nn.init.normal_(network.last.weight, std=0.1)  # pyright: ignore
+    save_model(network, ModelSpec("resunet", arguments, "simulated", {}), tmp_path / "told.safetensors")
+    assert api.export(tmp_path / "told.safetensors", tmp_path / "told.onnx") <= 1e-4
+    session = onnxruntime.InferenceSession(tmp_path / "told.onnx")
+    assert [(one.name, one.shape[:2]) for one in session.get_inputs()] == [("photo", [1, 3])]
+    noisy = np.random.default_rng(0).random((1, 3, 40, 61), np.float32)
+
+    def run(**given: float) -> np.ndarray:
+        told = {name: np.full(1, value, np.float32) for name, value in given.items()}
+        return session.run(None, {"photo": noisy, **told})[0]
+
+    level = float(measured(torch.from_numpy(noisy)))
+    np.testing.assert_allclose(run(), run(noise_level=level), atol=1e-5)
+    np.testing.assert_allclose(run(), run(noise_level=-1), atol=0)
+    assert np.abs(run() - run(noise_level=level / 2)).max() > 1e-4
+    # Our own engine tells it what it has found on the whole photo, so tiles agree.
+    frame = Frame(noisy[0].transpose(1, 2, 0).copy())
+    by_onnx, by_torch = (
+        api.load_backend(tmp_path / f"told.{kind}", device="cpu", precision="fp32") for kind in ("onnx", "safetensors")
+    )
+    whole, tiled = (process(frame, by_onnx, tile=side).pixels for side in (999, 16))
+    np.testing.assert_allclose(tiled, whole, atol=2e-5)
+    np.testing.assert_allclose(process(frame, by_torch).pixels, whole, atol=1e-4)
 
 
 def test_denoising_with_onnx_imports_no_torch(exported: Path, noisy_photos: Path, tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from nsp_cli.spec import PipelineSpec
 class Backend(Protocol):
     """A pipeline on a device. Tests give the engine any function with a `spec`.
 
-    `run` maps (1, C, h, w) float32 in [0, 1] to (1, C, scale·h, scale·w) float32 and raises `MemoryLimitError` when the
-    tile is too large; `free_bytes` is the memory that a tile may use now.
+    `run` maps (1, planes, h, w) float32 in [0, 1], see `PipelineSpec.planes`, to (1, C, scale·h, scale·w) float32 and
+    raises `MemoryLimitError` when the tile is too large; `free_bytes` is the memory that a tile may use now.
     """
 
     @property

@@ -13,6 +13,8 @@ from nsp_cli.errors import BackendError, MemoryLimitError, ModelError
 from nsp_cli.spec import PipelineSpec
 
 PIPELINE_KEY = "nsp.pipeline"
+NOISE_LEVEL = "noise_level"
+"""The second input of a network that is told it, see `exporting.export`."""
 
 _PROVIDERS = {"cuda": "CUDAExecutionProvider", "mps": "CoreMLExecutionProvider", "cpu": "CPUExecutionProvider"}
 
@@ -44,8 +46,12 @@ class OnnxBackend:
         self._input: str = self._session.get_inputs()[0].name
 
     def run(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
+        colours = self.spec.channels
+        given = {self._input: np.ascontiguousarray(tile[:, :colours])}
+        if tile.shape[1] > colours:
+            given[NOISE_LEVEL] = np.ascontiguousarray(tile[0, colours, :1, 0])
         try:
-            (result,) = self._session.run(None, {self._input: np.ascontiguousarray(tile)})
+            (result,) = self._session.run(None, given)
         except Exception as error:
             if "allocat" in str(error) or "memory" in str(error).lower():
                 raise MemoryLimitError("onnxruntime is out of memory.") from error

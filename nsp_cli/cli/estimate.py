@@ -64,7 +64,7 @@ def seconds_per_megapixel(backend: Backend) -> float:
     """Time one small tile, and add what the halo of the tiles of a large photo costs."""
     spec = backend.spec
     side = round_tile(_SIDE, spec)
-    tile = np.full((1, spec.channels, side, side), 0.5, np.float32)
+    tile = np.full((1, spec.planes, side, side), 0.5, np.float32)
     backend.run(tile)  # the first one allocates, and chooses algorithms
     started = time.monotonic()
     backend.run(tile)

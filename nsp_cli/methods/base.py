@@ -12,6 +12,7 @@ from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import ModelError
 from nsp_cli.networks import as_network, grid_of, tile_of, wants_noise_level
+from nsp_cli.ops.noise_level import measured, told
 from nsp_cli.ops.padding import pad_to_multiple
 from nsp_cli.spec import PipelineSpec, Task
 
@@ -104,8 +105,8 @@ class SelfSupervised:
 class PlainPipeline(nn.Module):
     """The whole photo, one pass: (N, C, H, W) in [0, 1] → (N, C, H, W), or (N, C, t·H, t·W) by `Task.DIRECT`; any H, W.
 
-    A network that is told the noise level gets (N, C + 1, H, W), see `PipelineSpec.noise_level`. One that enlarges
-    denoises by the mean of the t² pixels that each pixel became.
+    For a network that is told the noise level (N, C + 1, H, W), see `PipelineSpec.noise_level`; without that plane the
+    level is measured on what is given. One that enlarges denoises by the mean of the t² pixels that each pixel became.
 
     Raises
     ------
@@ -134,6 +135,8 @@ class PlainPipeline(nn.Module):
 
     def forward(self, photo: Tensor) -> Tensor:
         h, w = photo.shape[-2:]
+        if self.spec.noise_level and photo.shape[1] == self.spec.channels:
+            photo = told(photo, measured(photo))
         out = self.network(pad_to_multiple(photo, self.padding, SMALLEST))
         if self.shrink > 1:
             out = F.avg_pool2d(out, self.shrink)
@@ -149,6 +152,7 @@ class Turned(nn.Module):
         described = as_network(network)
         self.scale, self.multiple = described.scale, described.multiple
         self.radius, self.working_floats = described.radius, described.working_floats
+        self.noise_level = wants_noise_level(described)
 
     def forward(self, x: Tensor) -> Tensor:
         total = self.network(x)

@@ -14,7 +14,6 @@ from nsp_cli.errors import NoInputError
 from nsp_cli.evaluation import psnr
 from nsp_cli.image import Frame, from_unit, read_srgb, to_unit, write
 from nsp_cli.methods import Method
-from nsp_cli.noise import luma_level
 from nsp_cli.spec import Task
 from nsp_cli.training.photos import NoisyPhotos, Open
 from nsp_cli.training.settings import TrainSettings
@@ -62,19 +61,17 @@ class Monitor:
         """Measure and picture `network` as it is after `step` steps."""
         network.eval()
         denoise = self.method.pipeline(network, Task.DENOISE)
-        told = _with_noise_level if denoise.spec.noise_level else _as_it_is
         if self.held is not None:
             held = self.held.to(device)
             loss = self.method.loss(network, held, Generator(device).manual_seed(_HELD_SEED))
             self.scalars(step, {"loss/held-out": float(loss)})
         if self.shown is not None:
             noisy = self.shown.to(device)[:3, :3, :_CROP, :_CROP]
-            strip = torch.cat([torch.cat(list(noisy), 2), torch.cat(list(denoise(told(noisy)).clamp(0, 1)), 2)], 1)
+            strip = torch.cat([torch.cat(list(noisy), 2), torch.cat(list(denoise(noisy).clamp(0, 1)), 2)], 1)
             write(Frame(_eight(strip[None])), self.previews / f"{step:07d}.png", overwrite=True)
         if self.pairs:
             values = [
-                psnr(_eight(denoise(told(_middle(noisy).to(device)))), _eight(_middle(clean)))
-                for noisy, clean in self.pairs
+                psnr(_eight(denoise(_middle(noisy).to(device))), _eight(_middle(clean))) for noisy, clean in self.pairs
             ]
             self.scalars(step, {"psnr": float(np.mean(values))})
         self.writer.flush()
@@ -96,16 +93,6 @@ def _crops(photos: Sequence[Path], settings: TrainSettings, method: Method, open
         )[0]
     except NoInputError:
         return None
-
-
-def _as_it_is(photos: Tensor) -> Tensor:
-    return photos
-
-
-def _with_noise_level(photos: Tensor) -> Tensor:
-    """(N, C, h, w) → (N, C + 1, h, w), see `PipelineSpec.noise_level`."""
-    levels = photos.new_tensor([luma_level(_eight(photo[None])) for photo in photos])
-    return torch.cat([photos, levels.view(-1, 1, 1, 1).expand(-1, 1, *photos.shape[2:])], 1)
 
 
 def _middle(path: Path) -> Tensor:

@@ -128,9 +128,9 @@ CASES = [
         method="simulated",
         method_args={"scale": 2, "turns": 8},
         network="resunet",
-        network_args={"widths": (8, 8), "depths": (1, 1)},
-        size=1_060_288,
-        size_args={"scale": 2},
+        network_args={"widths": (8, 8), "depths": (1, 1), "noise_level": True},
+        size=1_062_016,
+        size_args={"scale": 2, "noise_level": True},
         patch=96,
     ),
     Case(

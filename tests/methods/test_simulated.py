@@ -9,8 +9,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from nsp_cli.errors import ModelError, UsageError
+from nsp_cli.luma import WEIGHTS
 from nsp_cli.methods.simulated import Simulated
 from nsp_cli.networks import build_network
+from nsp_cli.ops.noise_level import measured, told
 from nsp_cli.sample import sample_picture
 from nsp_cli.simulation import Camera
 from nsp_cli.spec import Task
@@ -23,7 +25,7 @@ def shots(method: Simulated, count: int = 40) -> list[np.ndarray]:
     return [method.shoot(CROP, np.random.default_rng(seed)) for seed in range(count)]
 
 
-@pytest.mark.parametrize(("scale", "planes", "side"), [(1, 6, 64), (2, 15, 32)])
+@pytest.mark.parametrize(("scale", "planes", "side"), [(1, 7, 64), (2, 16, 32)])
 def test_an_example_is_the_noisy_photo_and_its_clean_cells(scale: int, planes: int, side: int) -> None:
     for shot in shots(Simulated(scale=scale)):
         assert shot.shape == (side, side, planes)
@@ -32,7 +34,7 @@ def test_an_example_is_the_noisy_photo_and_its_clean_cells(scale: int, planes: i
 
 
 def test_some_examples_are_left_as_they_are() -> None:
-    same = [np.array_equal(shot[..., :3], shot[..., 3:]) for shot in shots(Simulated(), 120)]
+    same = [np.array_equal(shot[..., :3], shot[..., 3:-1]) for shot in shots(Simulated(), 120)]
     assert 0.01 < np.mean(same) < 0.15
 
 
@@ -40,7 +42,7 @@ def test_the_target_of_an_enlargement_is_the_large_picture() -> None:
     """Without noise, the mean over each cell is what the small photo shows, but for the blur of its demosaicing."""
     silent = Camera(shot_gain=0, read_noise=0, demosaic="none")
     for shot in shots(Simulated(scale=2, cameras=(silent,), own=1.0), 10):
-        large = F.pixel_shuffle(torch.from_numpy(shot[..., 3:]).permute(2, 0, 1)[None], 2)
+        large = F.pixel_shuffle(torch.from_numpy(shot[..., 3:-1]).permute(2, 0, 1)[None], 2)
         small = torch.from_numpy(shot[..., :3]).permute(2, 0, 1)[None]
         assert (F.avg_pool2d(large, 2) - small).abs().mean() < 0.01
 
@@ -50,7 +52,7 @@ def test_a_shot_begins_anywhere_in_the_mosaic() -> None:
     bayer = Camera(shot_gain=0.0, read_noise=0.05)
     phases: set[int] = set()
     for shot in shots(Simulated(cameras=(bayer,), own=1.0)):
-        noise = (shot[..., :3] - shot[..., 3:])[..., 1]
+        noise = (shot[..., :3] - shot[..., 3:-1])[..., 1]
         rows = np.arange(noise.shape[0])
         measured = [noise[(rows[:, None] + rows) % 2 == phase].std() for phase in (0, 1)]
         if max(measured) > 1.3 * min(measured):
@@ -62,7 +64,7 @@ def test_a_shot_begins_anywhere_in_jpegs_blocks() -> None:
     coarse = Camera(shot_gain=0.0, read_noise=0.0, demosaic="none", jpeg_quality=15)
     phases: set[int] = set()
     for shot in shots(Simulated(cameras=(coarse,), own=1.0)):
-        steps = np.abs(np.diff(shot[..., :3] - shot[..., 3:], axis=1)).mean((0, 2))[:56]
+        steps = np.abs(np.diff(shot[..., :3] - shot[..., 3:-1], axis=1)).mean((0, 2))[:56]
         phases.add(int(np.argmax(steps.reshape(-1, 8).mean(0))))
     assert phases == set(range(8))
 
@@ -72,7 +74,7 @@ def test_own_cameras_leave_the_picture_as_it_is() -> None:
     strong = replace(plain, exposure=0.3, contrast=0.5, sharpening=1.0)
     one, other = (shots(Simulated(cameras=(camera,), own=1.0), 10) for camera in (plain, strong))
     for a, b in zip(one, other, strict=True):
-        np.testing.assert_array_equal(a[..., 3:], b[..., 3:])
+        np.testing.assert_array_equal(a[..., 3:-1], b[..., 3:-1])
     assert max(np.abs(a[..., :3] - b[..., :3]).max() for a, b in zip(one, other, strict=True)) > 0.02
 
 
@@ -80,19 +82,61 @@ def test_own_cameras_leave_the_picture_as_it_is() -> None:
 def test_own_cameras_take_their_share(camera: object) -> None:
     def noise(own: float) -> float:
         made = shots(Simulated(cameras=(camera,), own=own, nights=0.0))  # type: ignore[arg-type]
-        return float(np.median([np.abs(s[..., :3] - s[..., 3:]).mean() for s in made]))
+        return float(np.median([np.abs(s[..., :3] - s[..., 3:-1]).mean() for s in made]))
 
     assert noise(1.0) > 2 * noise(0.0)
 
 
 def test_nights_are_the_share_of_heavy_noise() -> None:
     def noise(nights: float) -> float:
-        return float(np.median([np.abs(s[..., :3] - s[..., 3:]).mean() for s in shots(Simulated(nights=nights))]))
+        return float(np.median([np.abs(s[..., :3] - s[..., 3:-1]).mean() for s in shots(Simulated(nights=nights))]))
 
     assert noise(1.0) > 2 * noise(0.0)
     for wrong in (-0.1, 1.1):
         with pytest.raises(UsageError, match="nights"):
             Simulated(nights=wrong)
+
+
+def test_the_noise_level_is_nearly_true() -> None:
+    """As wrong as an estimate is, and not wrong to one side; the same number at every pixel."""
+    for scale in (1, 2):
+        silent = replace(LOUD, shot_gain=0.0, demosaic="none")  # the same noise in every example
+        levels = [shot[..., -1] for shot in shots(Simulated(scale=scale, cameras=(silent,), own=1.0), 60)]
+        assert all(level.min() == level.max() for level in levels)
+        logarithms = np.log([level[0, 0] for level in levels])
+        spread = np.subtract(*np.quantile(logarithms, [0.75, 0.25]))
+        assert 0.2 < spread < 0.8
+        truth = shots(Simulated(cameras=(silent,), own=1.0), 60)
+        noise = np.median([np.std((s[..., :3] - s[..., 3:6]) @ WEIGHTS) for s in truth])
+        assert abs(np.median(logarithms) - np.log(noise)) < 0.2
+
+
+def test_a_network_is_told_the_noise_level_that_the_example_has() -> None:
+    class Listens(nn.Module):
+        multiple, noise_level = 8, True
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            heard.append(x)
+            return x[:, :3]
+
+    heard: list[torch.Tensor] = []
+    batch = torch.from_numpy(np.stack(shots(Simulated(), 3))).permute(0, 3, 1, 2)
+    Simulated().loss(Listens(), batch, torch.Generator())
+    assert torch.equal(heard[0], torch.cat([batch[:, :3], batch[:, -1:]], 1))
+
+
+def test_a_pipeline_that_nobody_tells_measures() -> None:
+    network = build_network("resunet", {"widths": (8, 8), "depths": (1, 1), "noise_level": True}).eval()
+    nn.init.normal_(network.last.weight, std=0.1)  # pyright: ignore
+    photo = torch.rand(2, 3, 21, 30)
+    for turns in (1, 8):
+        pipeline = Simulated(turns=turns).pipeline(network, Task.DENOISE)
+        assert pipeline.spec.noise_level
+        assert (pipeline.spec.channels, pipeline.spec.planes) == (3, 4)
+        with torch.no_grad():
+            alone, hears = pipeline(photo), pipeline(told(photo, measured(photo)))
+            assert torch.equal(alone, hears)
+            assert not torch.allclose(alone, pipeline(told(photo, 2 * measured(photo))))
 
 
 def test_a_perfect_network_has_no_loss() -> None:
@@ -103,7 +147,7 @@ def test_a_perfect_network_has_no_loss() -> None:
             return target.to(x.device)
 
     batch = torch.from_numpy(np.stack(shots(Simulated(), 3))).permute(0, 3, 1, 2)
-    target = batch[:, 3:]
+    target = batch[:, 3:-1]
     assert Simulated().loss(Answer(), batch, torch.Generator()) == 0
 
 

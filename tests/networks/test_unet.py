@@ -39,6 +39,19 @@ def test_a_resunet_that_enlarges_adopts_one_that_does_not() -> None:
     assert all(torch.equal(v, same.state_dict()[k]) for k, v in same.adopt(same.state_dict()).items())  # pyright: ignore
 
 
+def test_a_resunet_that_is_told_the_noise_level_adopts_one_that_is_not() -> None:
+    """It begins by not listening, and can learn to."""
+    deaf, hearing = lively(), lively(noise_level=True)
+    hearing.load_state_dict(hearing.adopt(deaf.state_dict()))  # pyright: ignore
+    photo = torch.rand(1, 3, 16, 24)
+    heard = torch.cat([photo, torch.full_like(photo[:, :1], 0.1)], 1)
+    assert torch.allclose(hearing(heard), deaf(photo), atol=1e-5)
+    hearing(heard).sum().backward()
+    assert hearing.head.weight.grad[:, 12:].abs().sum() > 0  # pyright: ignore
+    same = lively(noise_level=True)
+    assert all(torch.equal(v, same.state_dict()[k]) for k, v in same.adopt(same.state_dict()).items())  # pyright: ignore
+
+
 @pytest.mark.parametrize(("name", "arguments"), [("resunet", TINY), ("unet", {"width": 6, "levels": 2})])
 def test_nothing_beyond_the_radius_is_seen(name: str, arguments: dict[str, object]) -> None:
     torch.manual_seed(0)

@@ -330,3 +330,11 @@ def test_torchrun_runs_the_command_line(noisy_photos: Path, tmp_path: Path) -> N
     torchrun("-m", "nsp_cli", "train", noisy_photos, "-o", target, *flags)
     assert load_model(target)[1].training["steps"] >= 1
     assert saved_settings(tmp_path / "team.run").minutes == 0.01
+
+
+def test_only_a_method_that_knows_the_noise_level_can_tell_it(noisy_photos: Path, tmp_path: Path) -> None:
+    told = TrainSettings(
+        method="rd", network="resunet", network_args={"noise_level": True}, steps=1, teachers=("fast",)
+    )
+    with pytest.raises(UsageError, match="'rd' has no noise level to tell"):
+        train(told, job(noisy_photos, tmp_path / "told.safetensors"))
