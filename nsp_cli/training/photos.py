@@ -101,11 +101,14 @@ class NoisyPhotos(Dataset[Tensor]):
         return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).contiguous()
 
     def share(self, rank: int, world: int) -> NoisyPhotos:
-        """The part of every batch that one of several processes works on: other crops of the same photos."""
+        """The part of every batch that one of several processes works on: other crops of the same photos.
+
+        Parts differ by one photo where the batch cannot be divided; each has one at least.
+        """
         return NoisyPhotos(
             self.paths,
             patch=self.patch,
-            batch=max(self.batch // world, 1),
+            batch=max(self.batch // world + (rank < self.batch % world), 1),
             steps=self.steps,
             seed=self.seed * world + rank,
             cache_bytes=self._cache.limit,

@@ -88,3 +88,13 @@ def test_every_tenth_photo_is_held_out() -> None:
     assert held == [paths[0], paths[10], paths[20]]
     assert sorted(training + held) == sorted(paths)
     assert hold_out(paths[:3]) == (paths[:3], [])
+
+
+@pytest.mark.parametrize(("batch", "world", "parts"), [(8, 2, [4, 4]), (8, 3, [3, 3, 2]), (2, 3, [1, 1, 1])])
+def test_processes_share_a_batch(noisy_photos: Path, batch: int, world: int, parts: list[int]) -> None:
+    photos = sorted(noisy_photos.iterdir())
+    data = NoisyPhotos(photos, patch=32, batch=batch, steps=1, seed=1, cache_bytes=10**8)
+    shared = [data.share(rank, world)[0] for rank in range(world)]
+    assert [len(part) for part in shared] == parts
+    crops = torch.cat(shared).flatten(1)
+    assert len(torch.unique(crops, dim=0)) == len(crops)  # no two see the same
