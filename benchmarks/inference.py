@@ -31,7 +31,6 @@ from nsp_cli.spec import Task
 
 _REFERENCE = "torch, fp32"
 _FLOAT32 = (_REFERENCE, "torch compiled, fp32", "onnxruntime, fp32")
-_SMALL = np.zeros((1, 3, 64, 64), np.float32)
 
 
 def noisy_photo(megapixels: float) -> Frame:
@@ -55,7 +54,11 @@ def open_backends(
     for kind in ("torch", "torch compiled") if compiled else ("torch",):
         for precision in precisions:
             backend = torch_backend(precision, compile=kind != "torch")
-            if kind != "torch" and (reason := failure(partial(backend.run, _SMALL))) is not None:
+            if (
+                kind != "torch"
+                and (reason := failure(partial(backend.run, np.zeros((1, backend.spec.planes, 64, 64), np.float32))))
+                is not None
+            ):
                 print(f"Left out: {kind}, {precision}: {reason}\n")
             else:
                 backends[f"{kind}, {precision}"] = backend

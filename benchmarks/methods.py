@@ -86,7 +86,8 @@ def settings_of(name: str, arena: Arena, minutes: float, seed: int) -> TrainSett
         return replace(find_preset(name, PHOTOGRAPHER).with_budget(None, minutes), seed=seed, save_every=100)
     model = next(name for name in METHODS if name != BOUND and build_method(name, {}).wants_clean)
     like = settings_of(model, arena, minutes, seed)
-    return replace(like, method=BOUND, method_args={"noise": arena.name}, patch=like.patch // 2)
+    network = {**like.network_args, "noise_level": False}
+    return replace(like, method=BOUND, method_args={"noise": arena.name}, network_args=network, patch=like.patch // 2)
 
 
 def teacher_of(name: str, done: Sequence[str]) -> str:

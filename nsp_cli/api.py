@@ -109,5 +109,6 @@ def _run(
     report: Callable[[float], None],
 ) -> Photo:
     frame = photo if isinstance(photo, Frame) else Frame(photo)
-    result = engine.process(frame, backend, looks=looks.choose(frame, backend).looks, tile=tile, report=report)
+    choice = looks.choose(frame, backend)
+    result = engine.process(frame, backend, looks=choice.looks, noise=choice.told, tile=tile, report=report)
     return result if isinstance(photo, Frame) else result.pixels  # pyright: ignore[reportReturnType]

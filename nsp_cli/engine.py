@@ -43,8 +43,8 @@ def process(
     looks : how much of the change, see `Looks`; strength 0 gives the input back bit for bit (by bicubic interpolation
         where the pipeline enlarges), and so do luma 0 and chroma 0 together
     tile : side of a tile in pixels, 0 to choose from the free memory, or what the pipeline itself prescribes
-    noise : standard deviation of the photo's luma noise in 8-bit units, as `noise.estimate` has it, for a network that
-        is told; None to measure it on the whole photo
+    noise : for a network that is told: standard deviation of luma noise in sRGB encoding and 8-bit units, as
+        `noise.estimate` has it; None to measure it on the whole photo
     report : called with the share of the photo that is done, 0 … 1
 
     Raises
@@ -64,10 +64,11 @@ def process(
     frame = replace(frame, warnings=(*frame.warnings, *unused))
     out = np.empty((height * scale, width * scale, frame.pixels.shape[2]), frame.pixels.dtype)
     side = round_tile(tile, backend.spec) if tile else choose_tile(backend.spec, backend.free_bytes())
-    told = noise_to_tell(frame, backend.spec) if noise is None else noise
+    if noise is None and backend.spec.noise_level:  # the same in every tile
+        noise = luma_level(frame.pixels, space and space.to_srgb)
 
     def run(region: Region, outer: Region) -> NDArray[np.float32]:
-        return _run_region(frame, backend, region, outer, looks, space, told)
+        return _run_region(frame, backend, region, outer, looks, space, noise)
 
     fill = _fill_faded if backend.spec.tile else _fill
     fill(out, run, frame.size, side, backend.spec, report)
@@ -134,14 +135,6 @@ def _halved(side: int, region: Region, spec: PipelineSpec) -> int:
     if side < smallest_tile(spec):
         raise MemoryLimitError("There is not enough free memory for even the smallest tile; close other programs.")
     return side
-
-
-def noise_to_tell(frame: Frame, spec: PipelineSpec) -> float | None:
-    """The noise of a whole photo for `process`, if the pipeline is told: it must be the same in every tile or patch."""
-    if not spec.noise_level:
-        return None
-    space, _ = colour_space(frame.metadata, frame.pixels.shape[2])
-    return 255 * luma_level(frame.pixels, space and space.to_srgb)
 
 
 def _run_region(

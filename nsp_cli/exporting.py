@@ -98,7 +98,7 @@ class _Told(nn.Module):
         self.pipeline = pipeline
 
     def forward(self, photo: Tensor, noise_level: Tensor) -> Tensor:
-        return self.pipeline(told(photo, torch.where(noise_level < 0, measured(photo), noise_level)))
+        return self.pipeline(told(photo, torch.where(noise_level >= 0, noise_level, measured(photo))))
 
 
 def _disagreement(pipeline: Pipeline, backend: OnnxBackend) -> float:

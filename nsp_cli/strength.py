@@ -17,7 +17,8 @@ from typing import Literal
 import numpy as np
 
 from nsp_cli.backends.base import Backend
-from nsp_cli.engine import noise_to_tell, process
+from nsp_cli.engine import process
+from nsp_cli.image.colour import conversion
 from nsp_cli.image.frame import Frame, to_unit
 from nsp_cli.luma import luma
 from nsp_cli.noise import NoiseEstimate, estimate
@@ -35,6 +36,11 @@ class Choice:
 
     looks: Looks
     noise: NoiseEstimate | None = None
+
+    @property
+    def told(self) -> float | None:
+        """What is known of the noise, for `engine.process`, which would measure it again."""
+        return None if self.noise is None else self.noise.luma
 
     def sentence(self) -> str:
         """For a person: "noise 6.2 (luma) and 8.1 (chroma) of 255, strength 87"; empty where nothing was measured."""
@@ -64,8 +70,8 @@ class Wanted:
         """What one photo gets from this backend. Raises `MemoryLimitError`."""
         if self.strength != "auto":
             return Choice(Looks(self.strength, self.luma, self.chroma))
-        found = estimate(frame.pixels)
-        strength = auto_strength(found, mean_square_change(frame, backend))
+        found = estimate(frame.pixels, conversion(frame))
+        strength = auto_strength(found, mean_square_change(frame, backend, found.luma))
         return Choice(Looks(strength, self.luma, self.chroma), found)
 
 
@@ -74,12 +80,12 @@ def auto_strength(noise: NoiseEstimate, change: float) -> float:
     return 100 * min(1.0, noise.luma**2 / max(change, 1e-9))
 
 
-def mean_square_change(frame: Frame, backend: Backend) -> float:
+def mean_square_change(frame: Frame, backend: Backend, noise: float | None = None) -> float:
     """What the backend changes in luma, in 8-bit units squared, on 3×3 patches spread over the photo.
 
-    Against the bicubic enlargement where the backend enlarges; the mix that is best there is not measured yet.
+    `noise` is the whole photo's, see `engine.process`; without it each patch is measured. Against the bicubic
+    enlargement where the backend enlarges; the mix that is best there is not measured yet.
     """
-    noise = noise_to_tell(frame, backend.spec)
     tops, lefts = (
         sorted({round(start) for start in np.linspace(0, max(side - _PATCH, 0), _PATCHES)}) for side in frame.size
     )

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from nsp_cli.image import from_unit
 from nsp_cli.luma import luma
-from nsp_cli.noise import NoiseEstimate, estimate
+from nsp_cli.noise import NoiseEstimate, estimate, luma_level
 from nsp_cli.sample import sample_picture
 from nsp_cli.simulation import Camera, simulate, white_noise
 
@@ -107,3 +107,41 @@ def test_a_large_photo_takes_no_longer() -> None:
     started = time.process_time()
     estimate(pixels)
     assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize("value", [16, 128])
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.8])
+def test_what_was_filled_evenly_says_nothing(value: int, share: float) -> None:
+    """A frame, a caption, a redacted face: the flattest places of all, and no camera made them."""
+    noisy = from_unit(white_noise(0.2 + 0.6 * CLEAN, 10 / 255, np.random.default_rng(0)), np.uint8)
+    rows = round(share * len(noisy))
+    expected = estimate(noisy[rows:])
+    noisy[:rows] = value
+    found = estimate(noisy)
+    assert found.luma == pytest.approx(expected.luma, rel=0.15)
+    assert found.chroma == pytest.approx(expected.chroma, rel=0.15)
+
+
+def test_a_drawn_picture_has_no_noise() -> None:
+    drawn = np.full((200, 300, 3), 240, np.uint8)
+    drawn[90:110, 40:60] = np.random.default_rng(0).integers(0, 255, (20, 20, 3))
+    assert estimate(drawn).luma == 0
+
+
+def test_odd_values_are_finite_in_other_colours() -> None:
+    odd = np.random.default_rng(0).random((40, 40, 3)).astype(np.float32)
+    odd[3, 4] = [np.inf, 0, np.inf]
+    odd[9, 9] = np.nan
+
+    def mixing(values: np.ndarray) -> np.ndarray:
+        return np.asarray(values @ np.array([[1.6, -0.6, 0], [-0.6, 1.6, 0], [0, 0, 1]], np.float32))
+
+    assert np.isfinite(luma_level(odd, mixing))
+
+
+@pytest.mark.parametrize("size", [(7, 400), (300, 1), (1, 1), (3, 5)])
+def test_the_level_of_any_size(size: tuple[int, int]) -> None:
+    noisy = (0.5 + 0.05 * np.random.default_rng(0).standard_normal((*size, 1))).astype(np.float32)
+    assert 0 <= luma_level(noisy) < 30
+    if min(size) == 7:
+        assert luma_level(noisy) == pytest.approx(0.05 * 255, rel=0.2)

@@ -1,8 +1,11 @@
 """`--strength auto`: from a photo's noise to its strength."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from nsp_cli.engine import process
 from nsp_cli.errors import UsageError
 from nsp_cli.image import Frame
 from nsp_cli.luma import luma
@@ -11,7 +14,7 @@ from nsp_cli.ops.blend import Looks
 from nsp_cli.sample import sample_picture
 from nsp_cli.simulation import white_noise
 from nsp_cli.strength import Wanted, auto_strength, mean_square_change
-from tests.test_engine import Fake
+from tests.test_engine import SPEC, Fake
 
 
 def test_the_mapping_grows_from_nothing_to_everything() -> None:
@@ -73,3 +76,17 @@ def test_the_change_is_measured_on_patches_of_any_photo(size: tuple[int, int], c
     photo = Frame(np.full((*size, channels), 100, np.uint8))
     assert mean_square_change(photo, backend) == pytest.approx(100, rel=1e-3)
     assert sum(h * w for h, w in backend.sizes) < 5e5
+
+
+def test_patches_and_photo_are_told_the_same_noise() -> None:
+    """Half of the photo has none: patches would find other noise than the whole photo."""
+    heard: set[float] = set()
+    fake = Fake(lambda tile: heard.update(np.unique(tile[:, 3:])) or tile[:, :3], replace(SPEC, noise_level=True))
+    half = np.full((500, 650, 3), 100, np.uint8)
+    half[:, 300:] = 255 * white_noise(np.full((500, 350, 3), 0.5, np.float32), 0.05, np.random.default_rng(0))
+    choice = Wanted("auto").choose(Frame(half), fake)
+    process(Frame(half), fake, noise=choice.told)
+    (level,) = heard
+    assert choice.told == pytest.approx(255 * float(level))
+    assert choice.told == pytest.approx(estimate(half).luma)
+    assert Wanted(50).choose(Frame(half), fake).told is None

@@ -129,7 +129,7 @@ def _measure(
     before = score(srgb_pixels(photo), truth)
     started = time.monotonic()
     choice = looks.choose(photo, backend)
-    result = engine.process(photo, backend, looks=choice.looks, tile=tile, report=report)
+    result = engine.process(photo, backend, looks=choice.looks, noise=choice.told, tile=tile, report=report)
     seconds = time.monotonic() - started
     after = score(srgb_pixels(result), truth)
     rate = seconds / photo.megapixels

@@ -85,7 +85,9 @@ def _denoise(block: Block, ready: Backend, looks: Wanted, tile: int, reporter: R
     photo = Frame(block.noisy)
     started = time.monotonic()
     choice = looks.choose(photo, ready)
-    result = engine.process(photo, ready, looks=choice.looks, tile=tile, report=reporter.within).pixels
+    result = engine.process(
+        photo, ready, looks=choice.looks, noise=choice.told, tile=tile, report=reporter.within
+    ).pixels
     row: dict[str, float | str] = {"photo": block.name}
     seconds = (time.monotonic() - started) / photo.megapixels
     if block.clean is not None:

@@ -159,6 +159,6 @@ def _change(backend: Backend, looks: Wanted, tile: int) -> Change:
             reporter.note("strength", round(choice.looks.strength, 1))
             reporter.note("noise", dataclasses.asdict(choice.noise))
             reporter.line(choice.sentence())
-        return engine.process(frame, backend, looks=choice.looks, tile=tile, report=reporter.within)
+        return engine.process(frame, backend, looks=choice.looks, noise=choice.told, tile=tile, report=reporter.within)
 
     return change

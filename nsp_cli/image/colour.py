@@ -109,6 +109,12 @@ def colour_space(metadata: Metadata, channels: int) -> tuple[ColourSpace | None,
     return (None if _is_srgb(space) else space), ()
 
 
+def conversion(frame: Frame) -> Callable[[Values], Values] | None:
+    """What takes the photo's values (…, C), white = 1, to sRGB encoding; None where they are sRGB or unknown."""
+    space, _ = colour_space(frame.metadata, frame.pixels.shape[2])
+    return None if space is None else space.to_srgb
+
+
 def srgb_pixels(frame: Frame) -> Pixels:
     """(H, W, C) in sRGB encoding: as stored where that is sRGB or unknown, else float32; floats are cut to [0, 1]."""
     space, _ = colour_space(frame.metadata, frame.pixels.shape[2])

@@ -14,7 +14,8 @@ Loss
     which the cleanest ones do.
 Noise level
     A network that wants one (`networks.wants_noise_level`) gets that of the example, wrong by as much as an estimate
-    is: with the photo's noise known, it need not guess what is noise and what is texture.
+    is: with the photo's noise known, it need not guess what is noise and what is texture. Clean examples are said to
+    have any, as texture may be taken for noise; what looks clean must stay as it is whatever is said.
 Test time
     One pass over the whole photo.
 

@@ -14,6 +14,8 @@ from nsp_cli.networks.levels import through_levels
 _LEVEL_GAIN = 5.0
 """Noise of a fifth of white is the heaviest that there is; times this, it is as large as the photo's values."""
 
+_USUAL_LEVEL = 5 / 255
+
 
 def _conv(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), nn.LeakyReLU(0.1))
@@ -112,23 +114,35 @@ class ResUNet(nn.Module):
         nn.init.zeros_(self.last.bias)  # pyright: ignore[reportArgumentType]
 
     def adopt(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Weights of a network that does not enlarge, or is not told the noise level, made to fit this one.
+        """Weights of a network that does not enlarge, or differs in `noise_level`, made to fit this one.
 
         It starts by giving the other's answer: what the other adds to a pixel, this one adds to all t² pixels that it
-        becomes, and what it is told of the noise changes nothing yet. Other weights stay as they are.
+        becomes; what it is told of the noise changes nothing yet; and where the other was told, it goes on as if that
+        had always been `_USUAL_LEVEL` (but for the photo's edge). Other weights stay as they are.
         """
+        adopted = dict(state)
+        self._adopt_head(adopted)
+        self._adopt_last(adopted)
+        return adopted
+
+    def _adopt_head(self, adopted: dict[str, Tensor]) -> None:
+        head, cells = adopted.get("head.weight"), 4 * self.channels
+        if head is None or head.shape[1] == self.head.in_channels:
+            return
+        if head.shape[1] == cells:
+            adopted["head.weight"] = torch.cat([head, head.new_zeros((len(head), 4, *head.shape[2:]))], 1)
+        elif head.shape[1] == cells + 4:
+            adopted["head.weight"] = head[:, :cells].contiguous()
+            adopted["head.bias"] = adopted["head.bias"] + _LEVEL_GAIN * _USUAL_LEVEL * head[:, cells:].sum((1, 2, 3))
+
+    def _adopt_last(self, adopted: dict[str, Tensor]) -> None:
         t, cells = self.scale, 2 * self.scale
         rows = torch.arange(cells) // t
         from_cell = 2 * rows[:, None] + rows  # pixel-shuffle's order
-        adopted = dict(state)
         for name in ("last.weight", "last.bias"):
-            old = adopted[name]
-            if len(old) * t * t == len(self.last.weight):
+            old = adopted.get(name)
+            if old is not None and len(old) * t * t == len(self.last.weight):
                 adopted[name] = old.unflatten(0, (-1, 4))[:, from_cell.flatten()].flatten(0, 1)
-        head = adopted["head.weight"]
-        if self.noise_level and head.shape[1] == 4 * self.channels:
-            adopted["head.weight"] = torch.cat([head, head.new_zeros((len(head), 4, *head.shape[2:]))], 1)
-        return adopted
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, h, w), or (N, C + 1, h, w) with the noise level → (N, C, t·h, t·w)."""

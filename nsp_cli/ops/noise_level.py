@@ -19,11 +19,16 @@ _POWER = 2.0
 """Blocks that vary ten times as much as others count a hundredth of them. With 2 it is nearest to `nsp_cli.noise`."""
 
 _FAINT = (0.2 / 255) ** 2
-"""No block is flatter than rounding to 8 bits leaves it."""
+"""No block that a camera made is flatter than rounding to 8 bits leaves it."""
 
-_BLACK, _WHITE = 0.5 / 255, 254.5 / 255
-_CLIPPED = 1e-14
-"""Weight of blocks with black or white pixels, where noise is cut off: they speak where there are no others."""
+_EVEN = (0.01 / 255) ** 2
+"""Variance of a frame or a filled area, which no camera made."""
+
+_BLACK, _WHITE, _CLIPPED = 0.5 / 255, 254.5 / 255, 0.02
+"""Noise is cut off there; a block may have so large a share of such pixels."""
+
+_LEAST = 1e-14
+"""Weight of even and of clipped blocks, beside the others': they speak where there are no others."""
 
 
 def told(photos: Tensor, level: Tensor) -> Tensor:
@@ -35,30 +40,29 @@ def told(photos: Tensor, level: Tensor) -> Tensor:
 def measured(photos: Tensor) -> Tensor:
     """(N, 1 or 3, h, w) in [0, 1] → (N,), the standard deviation of luma noise (white = 1); any h and w."""
     with torch.autocast(photos.device.type, enabled=False):
-        photos = photos.float()
-        photos = pad_to_multiple(photos, 2 * _BLOCK)
+        photos = pad_to_multiple(photos.float().nan_to_num().clamp(0, 1), 2 * _BLOCK)
         weights = photos.new_tensor(WEIGHTS) if photos.shape[1] == 3 else photos.new_ones(1)
-        luma = (photos * weights.view(1, -1, 1, 1)).sum(1, keepdim=True)
-        variance = _variance(luma)
+        variance = _variance((photos * weights.view(1, -1, 1, 1)).sum(1, keepdim=True))
         clipped = ((photos < _BLACK) | (photos > _WHITE)).any(1, keepdim=True).float()
-        free = (F.max_pool2d(clipped, _BLOCK) < 0.5).float() + _CLIPPED
+        speaks = (F.avg_pool2d(clipped, _BLOCK) <= _CLIPPED) & (variance > _EVEN)
+        cells = [variance[..., y::2, x::2] for y in (0, 1) for x in (0, 1)]
+        weight = -F.max_pool2d(-speaks.float(), 2) + _LEAST  # of a cell, whose four blocks must all speak
         total, count = photos.new_zeros(len(photos)), photos.new_zeros(len(photos))
-        cells = [(variance[..., y::2, x::2], free[..., y::2, x::2]) for y in (0, 1) for x in (0, 1)]
         for judges, heard in (((0, 3), (1, 2)), ((1, 2), (0, 3))):
-            flat = sum(cells[i][0] for i in judges) / 2 + _FAINT
-            weight = (_FAINT / flat) ** _POWER * torch.stack([one[1] for one in cells]).amin(0)
-            total = total + (weight * sum(cells[i][0] for i in heard) / 2).sum((1, 2, 3))
-            count = count + weight.sum((1, 2, 3))
-        return (total / count.clamp_min(1e-30)).sqrt()
+            flat = (cells[judges[0]] + cells[judges[1]]) / 2 + _FAINT
+            counts = weight * (_FAINT / flat) ** _POWER
+            total = total + (counts * (cells[heard[0]] + cells[heard[1]]) / 2).sum((1, 2, 3))
+            count = count + counts.sum((1, 2, 3))
+        return (total / count).sqrt()
 
 
 def _variance(luma: Tensor) -> Tensor:
     """(N, 1, h, w) → (N, 1, h / 8, w / 8): of each block less the plane that fits best."""
-    ramp = torch.linspace(-1, 1, _BLOCK, device=luma.device)
-    flat = torch.ones_like(ramp)
-    planes = torch.stack([torch.outer(a, b) for a, b in ((flat, flat), (ramp, flat), (flat, ramp))])
-    planes = (planes / planes.norm(dim=(1, 2), keepdim=True)).unsqueeze(1)
-    centred = luma - luma.mean((2, 3), keepdim=True)
-    fitted = F.conv2d(centred, planes, stride=_BLOCK).square().sum(1, keepdim=True)
-    energy = F.avg_pool2d(centred.square(), _BLOCK) * _BLOCK**2
-    return (energy - fitted).clamp_min(0) / (_BLOCK**2 - 3)
+    mean = F.avg_pool2d(luma, _BLOCK)
+    centred = luma - F.interpolate(mean, scale_factor=_BLOCK)
+    rows, columns = (torch.arange(side, device=luma.device) % _BLOCK - (_BLOCK - 1) / 2 for side in luma.shape[2:])
+    ramps = [one * torch.ones_like(centred) for one in (rows.view(-1, 1), columns)]
+    # Means and no convolution: on a GPU that may have ten bits of precision, and this difference has few to lose.
+    fitted = sum(F.avg_pool2d(centred * ramp, _BLOCK) ** 2 / F.avg_pool2d(ramp**2, _BLOCK) for ramp in ramps)
+    energy = F.avg_pool2d(centred**2, _BLOCK)
+    return (energy - fitted).clamp_min(0) * (_BLOCK**2 / (_BLOCK**2 - 3))

@@ -103,7 +103,8 @@ class NoisyPhotos(Dataset[Tensor]):
     def share(self, rank: int, world: int) -> NoisyPhotos:
         """The part of every batch that one of several processes works on: other crops of the same photos.
 
-        Parts differ by one photo where the batch cannot be divided; each has one at least.
+        Parts differ by one photo where the batch cannot be divided, and each has one at least. Processes count alike in
+        a step, so a photo of a smaller part counts a little more.
         """
         return NoisyPhotos(
             self.paths,

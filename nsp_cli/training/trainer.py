@@ -122,7 +122,7 @@ class _Run:
         torch.manual_seed(settings.seed)
         network = build_network(settings.network, {**settings.network_args, **self.method.network_args})
         if wants_noise_level(as_network(network)) and not self.method.tells_noise_level:
-            raise UsageError(f"The method '{settings.method}' has no noise level to tell; --set noise_level=false.")
+            raise UsageError(f"The method '{settings.method}' has no noise level to tell; add --set noise_level=false.")
         if job.start is not None and not job.resume:
             network = _start_from(job.start, network)
         network.to(device=self.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

@@ -316,3 +316,18 @@ def test_every_container_keeps_profile_and_orientation(name: str, profile: str, 
             assert image.getexif().get(274, 1) == orientation
         if name in ("png", "tiff"):
             np.testing.assert_array_equal(read(data).pixels, frame.pixels)
+
+
+def test_the_network_is_told_the_noise_that_srgb_shows() -> None:
+    """In linear light, shadows have much less noise than they will show."""
+    heard: list[np.ndarray] = []
+    spec = PipelineSpec(task="denoise", scale=1, multiple=2, halo=4, working_bytes=100, noise_level=True)
+    backend = Fake(lambda tile: heard.append(tile[:, 3:]) or tile[:, :3], spec)
+    linear = np.clip(0.02 + 0.002 * np.random.default_rng(0).standard_normal((96, 96, 3)), 0, 1).astype(np.float32)
+    profile = rgb_profile("srgb", TONES["linear"])
+    encoded = encoded_srgb(linear).astype(np.float32)
+    for photo in (Frame(linear, metadata=Metadata(icc=profile)), Frame(encoded), Frame(linear)):
+        process(photo, backend)
+    in_linear, in_srgb, unsaid = (float(plane.mean()) for plane in heard)
+    assert in_linear == pytest.approx(in_srgb, rel=0.02)
+    assert unsaid < in_srgb / 2

@@ -52,6 +52,19 @@ def test_a_resunet_that_is_told_the_noise_level_adopts_one_that_is_not() -> None
     assert all(torch.equal(v, same.state_dict()[k]) for k, v in same.adopt(same.state_dict()).items())  # pyright: ignore
 
 
+def test_a_resunet_adopts_one_that_was_told_the_noise_level() -> None:
+    """It says what that one would if it were always told the usual level, away from the photo's edge."""
+    hearing, deaf = lively(noise_level=True), lively()
+    deaf.load_state_dict(deaf.adopt(hearing.state_dict()))  # pyright: ignore
+    photo = torch.rand(1, 3, 96, 96)
+    usual = torch.cat([photo, torch.full_like(photo[:, :1], 5 / 255)], 1)
+    middle = (..., slice(40, 56), slice(40, 56))
+    with torch.no_grad():
+        assert torch.allclose(deaf(photo)[middle], hearing(usual)[middle], atol=1e-4)
+    other = {"intro.weight": photo}
+    assert deaf.adopt(other) == other  # pyright: ignore
+
+
 @pytest.mark.parametrize(("name", "arguments"), [("resunet", TINY), ("unet", {"width": 6, "levels": 2})])
 def test_nothing_beyond_the_radius_is_seen(name: str, arguments: dict[str, object]) -> None:
     torch.manual_seed(0)

@@ -31,7 +31,7 @@ def test_white_noise_is_measured(sigma: float) -> None:
 @pytest.mark.parametrize("gain", [1e-3, 1.6e-2])
 def test_it_agrees_with_the_measure_of_the_whole_photo(gain: float) -> None:
     noisy, _ = simulate(CLEAN.astype(np.float32), Camera(shot_gain=gain, read_noise=gain), np.random.default_rng(0))
-    assert float(measured(batch(noisy))) == pytest.approx(luma_level(noisy), rel=0.25)
+    assert float(measured(batch(noisy))) == pytest.approx(luma_level(noisy) / 255, rel=0.25)
 
 
 def test_each_photo_of_a_batch_has_its_own() -> None:
@@ -51,11 +51,26 @@ def test_every_photo_has_a_finite_one(picture: torch.Tensor) -> None:
     assert (level >= 0).all()
 
 
-def test_black_and_white_say_nothing() -> None:
-    """Half of the photo is white, where noise is cut off, and looks as flat as can be."""
+@pytest.mark.parametrize("filled", [0.0, 1.0, 0.15])
+def test_black_white_and_filled_areas_say_nothing(filled: float) -> None:
+    """Half of the photo looks as flat as can be, and says nothing of the other half."""
     noisy = white_noise(CLEAN, 12 / 255, np.random.default_rng(0))
-    noisy[:, :160] = 1.0
+    noisy[:, :160] = filled
     assert float(measured(batch(noisy))) == pytest.approx(float(measured(batch(noisy[:, 160:]))), rel=0.05)
+
+
+def test_noise_in_the_dark_is_seen() -> None:
+    """Where nearly every block has black pixels, those few without must not speak for all."""
+    rng = np.random.default_rng(0)
+    dark = np.clip(0.06 + 0.03 * rng.standard_normal((128, 128, 1)), 0, 1)
+    assert float(measured(batch(dark))) == pytest.approx(float(np.std(dark)), rel=0.2)
+
+
+def test_a_pixel_that_is_no_number_changes_little() -> None:
+    noisy = batch(white_noise(CLEAN, 12 / 255, np.random.default_rng(0)))
+    odd = noisy.clone()
+    odd[:, :, 5, 6], odd[:, 0, 50, 60] = torch.nan, torch.inf
+    assert torch.allclose(measured(odd), measured(noisy), rtol=0.05)
 
 
 def test_the_plane_is_the_level_everywhere() -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from nsp_cli.checkpoint import load_model, load_tensors
+from nsp_cli.checkpoint import load_model, load_tensors, save_model
 from nsp_cli.errors import ModelError, NspError, UsageError
 from nsp_cli.methods import build_method
 from nsp_cli.networks import build_network
-from nsp_cli.spec import Task
+from nsp_cli.spec import ModelSpec, Task
 from nsp_cli.training import PRESETS, Job, Progress, TrainSettings, saved_settings, train
 from nsp_cli.training.distributed import Team
 from nsp_cli.training.state import learning_rate
@@ -333,8 +333,13 @@ def test_torchrun_runs_the_command_line(noisy_photos: Path, tmp_path: Path) -> N
 
 
 def test_only_a_method_that_knows_the_noise_level_can_tell_it(noisy_photos: Path, tmp_path: Path) -> None:
-    told = TrainSettings(
-        method="rd", network="resunet", network_args={"noise_level": True}, steps=1, teachers=("fast",)
-    )
-    with pytest.raises(UsageError, match="'rd' has no noise level to tell"):
-        train(told, job(noisy_photos, tmp_path / "told.safetensors"))
+    """What was told it can go on without, as the sentence says."""
+    told = {"widths": [8, 8], "depths": [1, 1], "noise_level": True}
+    start = tmp_path / "told.safetensors"
+    save_model(build_network("resunet", told), ModelSpec("resunet", told, "simulated", {}), start)
+    wants = replace(TINY, method="amsnet", method_args={}, network="resunet", network_args=told, patch=96, steps=1)
+    with pytest.raises(UsageError, match="'amsnet' has no noise level to tell; add --set noise_level=false"):
+        train(wants, job(noisy_photos, tmp_path / "new.safetensors"))
+    without = replace(wants, network_args={**told, "noise_level": False})
+    train(without, job(noisy_photos, tmp_path / "new.safetensors", start=start))
+    assert not load_model(tmp_path / "new.safetensors")[1].network_args["noise_level"]
