@@ -38,6 +38,7 @@ def denoise(
     strength: Strength = 100.0,
     luma: float = 100.0,
     chroma: float = 100.0,
+    noise: float | None = None,
     tile: int = 0,
     report: Callable[[float], None] = lambda _: None,
 ) -> Photo:
@@ -48,6 +49,7 @@ def denoise(
     photo : a `Frame`, or an (H, W, 3) or (H, W, 1) array of uint8, uint16 or float32 in [0, 1]
     model : see `load_backend`; backend : an opened one, which many photos can share
     strength, luma, chroma : see `ops.blend.Looks`; strength "auto" measures the photo's noise, see `nsp_cli.strength`
+    noise : what is known of it, see `engine.process`; None to measure it
     tile, report : see `engine.process`
 
     Returns
@@ -58,7 +60,7 @@ def denoise(
     ------
     NspError : see `nsp_cli.errors`
     """
-    return _run(photo, backend or load_backend(model), Wanted(strength, luma, chroma), tile, report)
+    return _run(photo, backend or load_backend(model), Wanted(strength, luma, chroma, noise), tile, report)
 
 
 def super_resolve(
@@ -70,11 +72,12 @@ def super_resolve(
     strength: Strength = 100.0,
     luma: float = 100.0,
     chroma: float = 100.0,
+    noise: float | None = None,
     tile: int = 0,
     report: Callable[[float], None] = lambda _: None,
 ) -> Photo:
     """Denoise and enlarge a photo by the model's scale. See `denoise`; `mode` is one of the sr modes of `Task`."""
-    return _run(photo, backend or load_backend(model, mode), Wanted(strength, luma, chroma), tile, report)
+    return _run(photo, backend or load_backend(model, mode), Wanted(strength, luma, chroma, noise), tile, report)
 
 
 def load_model(model: str | Path | None = None, task: Task = Task.DENOISE) -> tuple[nn.Module, ModelSpec]:

@@ -18,6 +18,7 @@ import numpy as np
 
 from nsp_cli.backends.base import Backend
 from nsp_cli.engine import process
+from nsp_cli.errors import UsageError
 from nsp_cli.image.colour import conversion
 from nsp_cli.image.frame import Frame, to_unit
 from nsp_cli.luma import luma
@@ -32,15 +33,14 @@ _PATCH = 192  # pixels; all patches together are a third of a megapixel
 
 @dataclass(frozen=True)
 class Choice:
-    """What a photo gets, and the measurement that decided it (None where a number was given)."""
+    """What a photo gets, and the measurement that decided it (None where a number was given).
+
+    `told` is what is known of its noise, for `engine.process`, which else measures it.
+    """
 
     looks: Looks
     noise: NoiseEstimate | None = None
-
-    @property
-    def told(self) -> float | None:
-        """What is known of the noise, for `engine.process`, which would measure it again."""
-        return None if self.noise is None else self.noise.luma
+    told: float | None = None
 
     def sentence(self) -> str:
         """For a person: "noise 6.2 (luma) and 8.1 (chroma) of 255, strength 87"; empty where nothing was measured."""
@@ -54,6 +54,8 @@ class Choice:
 class Wanted:
     """What a user asks for, for any photo: percentages as in `Looks`, or "auto" for the strength.
 
+    `noise` is what the user knows of the photo's luma noise, see `engine.process`; None to measure it.
+
     Raises
     ------
     UsageError : a value is out of range
@@ -62,17 +64,28 @@ class Wanted:
     strength: Strength = 100.0
     luma: float = 100.0
     chroma: float = 100.0
+    noise: float | None = None
 
     def __post_init__(self) -> None:
         Looks(100.0 if self.strength == "auto" else self.strength, self.luma, self.chroma)
+        if self.noise is not None and not 0 <= self.noise <= 255:
+            raise UsageError(f"--noise must be from 0 to 255, got {self.noise:g}.")
+
+    def check(self, backend: Backend) -> None:
+        """Raise `UsageError` where nobody listens to `noise`."""
+        if self.noise is not None and self.strength != "auto" and not backend.spec.noise_level:
+            raise UsageError("This model does not ask how noisy a photo is; leave out --noise.")
 
     def choose(self, frame: Frame, backend: Backend) -> Choice:
-        """What one photo gets from this backend. Raises `MemoryLimitError`."""
+        """What one photo gets from this backend. Raises `MemoryLimitError`, and `UsageError` as `check`."""
+        self.check(backend)
         if self.strength != "auto":
-            return Choice(Looks(self.strength, self.luma, self.chroma))
+            return Choice(Looks(self.strength, self.luma, self.chroma), told=self.noise)
         found = estimate(frame.pixels, conversion(frame))
+        if self.noise is not None:
+            found = replace(found, luma=self.noise)
         strength = auto_strength(found, mean_square_change(frame, backend, found.luma))
-        return Choice(Looks(strength, self.luma, self.chroma), found)
+        return Choice(Looks(strength, self.luma, self.chroma), found, found.luma)
 
 
 def auto_strength(noise: NoiseEstimate, change: float) -> float:

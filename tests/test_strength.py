@@ -90,3 +90,17 @@ def test_patches_and_photo_are_told_the_same_noise() -> None:
     assert choice.told == pytest.approx(255 * float(level))
     assert choice.told == pytest.approx(estimate(half).luma)
     assert Wanted(50).choose(Frame(half), fake).told is None
+
+
+def test_what_the_user_knows_of_the_noise_counts() -> None:
+    asks, deaf = Fake(lambda tile: tile[:, :3] + np.float32(10 / 255), replace(SPEC, noise_level=True)), Fake()
+    photo = Frame(np.full((64, 64, 3), 100, np.uint8))
+    assert Wanted(noise=8.0).choose(photo, asks).told == 8
+    chosen = Wanted("auto", noise=8.0).choose(photo, asks)
+    assert chosen.told == 8
+    assert chosen.looks.strength == pytest.approx(64, rel=1e-3)  # noise of 8, and a change of 10
+    with pytest.raises(UsageError, match="does not ask how noisy"):
+        Wanted(noise=8.0).choose(photo, deaf)
+    for wrong in (-1, 300, float("nan")):
+        with pytest.raises(UsageError, match="--noise must be from 0 to 255"):
+            Wanted(noise=wrong)

@@ -62,6 +62,14 @@ Strength = Annotated[
 ]
 Luma = Annotated[float, typer.Option("--luma", help="0..100, of the effect on brightness (grain, detail).")]
 Chroma = Annotated[float, typer.Option("--chroma", help="0..100, of the effect on colour (blotches).")]
+Noise = Annotated[
+    float | None,
+    typer.Option(
+        "--noise",
+        metavar="0..255",
+        help="The photo's luma noise as of `nsp inspect`, if you know better; more takes more away. For fast and best.",
+    ),
+]
 Exists = Annotated[
     IfExists | None,
     typer.Option("--if-exists", help="For an output that exists; default: fail for one file, skip for a folder."),
@@ -107,12 +115,12 @@ def wanted_settings(blind: int | None) -> dict[str, int]:
     return {} if blind is None else {"blind": blind}
 
 
-def wanted_looks(strength: str, luma: float, chroma: float) -> Wanted:
-    """What --strength, --luma and --chroma say. Raises `UsageError`."""
+def wanted_looks(strength: str, luma: float, chroma: float, noise: float | None = None) -> Wanted:
+    """What --strength, --luma, --chroma and --noise say. Raises `UsageError`."""
     from nsp_cli.strength import Wanted
 
     try:
-        return Wanted("auto" if strength == "auto" else float(strength), luma, chroma)
+        return Wanted("auto" if strength == "auto" else float(strength), luma, chroma, noise)
     except ValueError as error:
         raise UsageError(f"--strength must be a number from 0 to 100 or auto, got '{strength}'.") from error
 

@@ -36,6 +36,7 @@ class PhotoFlags:
     strength: options.Strength = "100"
     luma: options.Luma = 100
     chroma: options.Chroma = 100
+    noise: options.Noise = None
     blind: options.Blind = None
     tile: options.Tile = 0
     recursive: options.Recursive = False
@@ -113,7 +114,7 @@ def _run(photos: list[str], flags: PhotoFlags, task: Task, opened: Callable[[], 
     from nsp_cli.cli import batch, session
     from nsp_cli.cli.events import recipe
 
-    looks = options.wanted_looks(flags.strength, flags.luma, flags.chroma)
+    looks = options.wanted_looks(flags.strength, flags.luma, flags.chroma, flags.noise)
     batching = flags.batching()
     piped = photos[0] == batch.PIPE
     if piped and photos[1:] not in ([], [batch.PIPE]):
@@ -152,6 +153,8 @@ def _run(photos: list[str], flags: PhotoFlags, task: Task, opened: Callable[[], 
 
 def _change(backend: Backend, looks: Wanted, tile: int) -> Change:
     from nsp_cli import engine
+
+    looks.check(backend)
 
     def change(frame: Frame, reporter: Reporter) -> Frame:
         choice = looks.choose(frame, backend)

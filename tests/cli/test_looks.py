@@ -6,10 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from nsp_cli.api import denoise, super_resolve
+from nsp_cli.checkpoint import save_model
 from nsp_cli.image import Frame, read, write
 from nsp_cli.luma import luma
+from nsp_cli.networks import build_network
+from nsp_cli.spec import ModelSpec
 from tests.cli.test_commands import run
 
 Weights = Callable[..., Path]
@@ -107,3 +112,24 @@ def test_inspect_needs_no_flag_and_goes_on_past_a_bad_file(noisy_photos: Path, t
     assert "tiny.png" in text
     assert run("inspect", tmp_path / "missing.png")[0] == 3
     assert run("inspect", noisy_photos, "--residual", tmp_path / "r.png")[0] == 2
+
+
+def test_noise_on_the_command_line(weights: Weights, noisy_photos: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    arguments = {"widths": [8, 8], "depths": [1, 1], "noise_level": True}
+    network = build_network("resunet", arguments)
+    nn.init.normal_(network.last.weight, std=0.1)  # pyright: ignore
+    model = tmp_path / "told.safetensors"
+    save_model(network, ModelSpec("resunet", arguments, "simulated", {}), model)
+    photo, seen = noisy_photos / "0.png", dict[str, np.ndarray]()
+    measured = json.loads(run("inspect", photo, "-m", model, "--json")[1])["photos"][0]["luma"]
+    for name, flags in (("own", []), ("same", ["--noise", measured]), ("more", ["--noise", 4 * measured])):
+        out = tmp_path / f"{name}.png"
+        assert run("denoise", photo, out, "-m", model, "--device", "cpu", "--precision", "fp32", *flags)[0] == 0
+        seen[name] = read(out).pixels.astype(int)
+    assert np.abs(seen["same"] - seen["own"]).max() <= 1  # `inspect` rounds
+    assert np.abs(seen["more"] - seen["own"]).max() > 3
+    code, said = run("denoise", photo, tmp_path / "deaf.png", "-m", weights(), "--noise", 8)
+    assert code == 2
+    assert "leave out --noise" in said
+    assert not (tmp_path / "deaf.png").exists()
