@@ -54,11 +54,8 @@ def open_backends(
     for kind in ("torch", "torch compiled") if compiled else ("torch",):
         for precision in precisions:
             backend = torch_backend(precision, compile=kind != "torch")
-            if (
-                kind != "torch"
-                and (reason := failure(partial(backend.run, np.zeros((1, backend.spec.planes, 64, 64), np.float32))))
-                is not None
-            ):
+            small = np.zeros((1, backend.spec.planes, 64, 64), np.float32)
+            if kind != "torch" and (reason := failure(partial(backend.run, small))) is not None:
                 print(f"Left out: {kind}, {precision}: {reason}\n")
             else:
                 backends[f"{kind}, {precision}"] = backend

@@ -2,9 +2,9 @@
 
 "true" is the standard deviation of noisy minus clean over the whole photo, "estimated" what is found on the noisy photo
 alone; both are medians over photos, in 8-bit units. Bias is the median of estimated/true, and after it stands half the
-range of that ratio in which 68% of the photos lie. What JPEG loses of the picture's own colours is chroma noise in
-"true" and not in the estimate, which looks at flat places; so cameras without JPEG have rows of their own. "Clean"
-photos have grain of their own, which the row of no noise shows.
+range of that ratio in which 68% of the photos lie; "coarse" is that of `ops.noise_level`. What JPEG loses of the
+picture's own colours is chroma noise in "true" and not in the estimate, which looks at flat places; so cameras without
+JPEG have rows of their own. "Clean" photos have grain of their own, which the row of no noise shows.
 
     python benchmarks/noise_estimate.py CLEAN_FOLDER [--every 3] [--pairs FOLDER]
 """
@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from timing import print_table
 
@@ -25,6 +26,7 @@ from nsp_cli.evaluation import find_pairs
 from nsp_cli.image import from_unit, is_photo, read, to_unit
 from nsp_cli.luma import luma
 from nsp_cli.noise import REACH_LEVEL, NoiseEstimate, estimate, reach
+from nsp_cli.ops.noise_level import measured
 from nsp_cli.simulation import Camera, simulate, white_noise
 
 Picture = NDArray[np.float32]
@@ -46,7 +48,7 @@ def main() -> None:
         rows.append(row(f"pairs of {args.pairs.name}", ((to_unit(read(p).pixels) for p in pair) for pair in found)))
     print(f"{len(photos)} photos; reach: pixels until the autocorrelation is below {REACH_LEVEL}\n")
     kinds = [f"{kind} {what}" for kind in ("luma", "chroma") for what in ("true", "estimated", "bias", "reach")]
-    print_table(["noise", *kinds, "ms a photo"], rows)
+    print_table(["noise", *kinds, "luma coarse", "ms a photo"], rows)
 
 
 def conditions() -> dict[str, Callable[[Picture], Pair]]:
@@ -66,6 +68,7 @@ def conditions() -> dict[str, Callable[[Picture], Pair]]:
 def row(name: str, pairs: Iterable[Iterable[Picture]]) -> list[str]:
     true: list[NoiseEstimate] = []
     found: list[NoiseEstimate] = []
+    coarse: list[float] = []
     seconds = 0.0
     for noisy, clean in pairs:
         pixels = from_unit(noisy, np.uint8)
@@ -73,14 +76,18 @@ def row(name: str, pairs: Iterable[Iterable[Picture]]) -> list[str]:
         started = time.process_time()
         found.append(estimate(pixels))
         seconds += time.process_time() - started
+        coarse.append(255 * float(measured(torch.from_numpy(to_unit(pixels)).permute(2, 0, 1)[None])))
     cells = [name]
     for kind in ("luma", "chroma"):
         a, b = (np.array([getattr(e, kind) for e in some]) for some in (true, found))
         reaches = [float(np.median([getattr(e, f"{kind}_reach") for e in some])) for some in (true, found)]
-        low, middle, high = np.quantile(b / np.maximum(a, 1e-9), (0.16, 0.5, 0.84))
-        bias = f"×{middle:.2f} ± {(high - low) / 2:.2f}" if middle < 100 else "–"
-        cells += [f"{np.median(a):.1f}", f"{np.median(b):.1f}", bias, f"{reaches[0]:.1f} → {reaches[1]:.1f}"]
-    return [*cells, f"{1e3 * seconds / len(found):.0f}"]
+        cells += [f"{np.median(a):.1f}", f"{np.median(b):.1f}", bias(a, b), f"{reaches[0]:.1f} → {reaches[1]:.1f}"]
+    return [*cells, bias(np.array([e.luma for e in true]), np.array(coarse)), f"{1e3 * seconds / len(found):.0f}"]
+
+
+def bias(true: NDArray[np.float64], found: NDArray[np.float64]) -> str:
+    low, middle, high = np.quantile(found / np.maximum(true, 1e-9), (0.16, 0.5, 0.84))
+    return f"×{middle:.2f} ± {(high - low) / 2:.2f}" if middle < 100 else "–"
 
 
 def truth(residual: Picture) -> NoiseEstimate:

@@ -77,13 +77,12 @@ def trial(clean: NDArray[np.float32], backend: Backend, rng: np.random.Generator
     eight = np.rint(noisy * 255).astype(np.uint8)
     top, left = (max(length - side, 0) // 2 for length in clean.shape[:2])
     middle = (slice(top, top + side), slice(left, left + side))
-    before, after, truth = (
-        255 * to_unit(pixels)
-        for pixels in (eight[middle], process(Frame(eight[middle]), backend).pixels, target[middle])
-    )
+    found = estimate(eight)
+    denoised = process(Frame(eight[middle]), backend, noise=found.luma).pixels
+    before, after, truth = (255 * to_unit(pixels) for pixels in (eight[middle], denoised, target[middle]))
     noise, change = before - truth, before - after
     alone, cross, changed = (float(np.mean(x)) for x in (noise**2, noise * change, change**2))
-    return Trial(estimate(eight), alone, cross, changed, mean_square_change(Frame(eight), backend))
+    return Trial(found, alone, cross, changed, mean_square_change(Frame(eight), backend, found.luma))
 
 
 def loss(trials: list[Trial], shares: list[float]) -> str:

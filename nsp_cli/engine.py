@@ -64,7 +64,9 @@ def process(
     frame = replace(frame, warnings=(*frame.warnings, *unused))
     out = np.empty((height * scale, width * scale, frame.pixels.shape[2]), frame.pixels.dtype)
     side = round_tile(tile, backend.spec) if tile else choose_tile(backend.spec, backend.free_bytes())
-    if noise is None and backend.spec.noise_level:  # the same in every tile
+    if not backend.spec.noise_level:
+        noise = None
+    elif noise is None:  # the same in every tile
         noise = luma_level(frame.pixels, space and space.to_srgb)
 
     def run(region: Region, outer: Region) -> NDArray[np.float32]:
@@ -154,8 +156,8 @@ def _run_region(
     tile = np.clip(working, *(SRGB_LIMITS if space is None else space.limits)).transpose(2, 0, 1)[None]
     grey = tile.shape[1] < spec.channels
     network_in = np.repeat(tile, spec.channels, 1) if grey else tile
-    if spec.noise_level:
-        plane = np.full((1, 1, *tile.shape[2:]), (noise or 0.0) / 255, np.float32)
+    if noise is not None:
+        plane = np.full((1, 1, *tile.shape[2:]), noise / 255, np.float32)
         network_in = np.concatenate([network_in, plane], 1)
     result = backend.run(np.ascontiguousarray(network_in))[0].transpose(1, 2, 0)[inner]
     base, clipped = (

@@ -71,7 +71,7 @@ def estimate(pixels: Pixels, to_srgb: Convert | None = None) -> NoiseEstimate:
     """
     if min(pixels.shape[:2]) < 2 * _SMALLEST_BLOCK:
         return NoiseEstimate()
-    level, _ = _measure(pixels, _LUMA_BLOCK, _luma, to_srgb)
+    level = luma_level(pixels, to_srgb)
     _, luma_reach = _measure(pixels, _REACH_BLOCK, _luma, to_srgb)
     chroma, chroma_reach = (0.0, 0.0) if pixels.shape[2] == 1 else _measure(pixels, _CHROMA_BLOCK, _chroma, to_srgb)
     return NoiseEstimate(level, chroma, luma_reach, chroma_reach)

@@ -67,7 +67,8 @@ Noise = Annotated[
     typer.Option(
         "--noise",
         metavar="0..255",
-        help="The photo's luma noise as of `nsp inspect`, if you know better; more takes more away. For fast and best.",
+        help="The photo's luma noise as of `nsp inspect`, if you know better; more takes more away. "
+        "For models that ask.",
     ),
 ]
 Exists = Annotated[

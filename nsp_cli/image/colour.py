@@ -117,8 +117,8 @@ def conversion(frame: Frame) -> Callable[[Values], Values] | None:
 
 def srgb_pixels(frame: Frame) -> Pixels:
     """(H, W, C) in sRGB encoding: as stored where that is sRGB or unknown, else float32; floats are cut to [0, 1]."""
-    space, _ = colour_space(frame.metadata, frame.pixels.shape[2])
-    pixels = frame.pixels if space is None else space.to_srgb(to_unit(frame.pixels))
+    to_srgb = conversion(frame)
+    pixels = frame.pixels if to_srgb is None else to_srgb(to_unit(frame.pixels))
     return np.clip(pixels, *SRGB_LIMITS) if pixels.dtype == np.float32 else pixels
 
 
