@@ -6,7 +6,8 @@ Examples
     first, and what is fainter than `_GRAIN` in them is smoothed: film grain and a sensor's noise that a "clean" photo
     still has would else be what the network learns to leave. Half of them get other colours. One in sixteen stays as it
     is, at full size half of the time: what is clean must come out as it came. To learn to enlarge, the camera sees the
-    crop reduced by t.
+    crop reduced by t. One in four is a painted scene in the crop's colours (`dead_leaves`): clean photos are few, and
+    of landscapes and people, and what lies on a desk is flatter.
 Loss
     L1 between output and target, and between both averaged over squares of `_BLOCKS` pixels, where a wrong colour is
     all that is left. Each example's is divided by the square root of how noisy it is (its own L1 between input and
@@ -37,6 +38,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Generator, Tensor, nn
 
+from nsp_cli.dead_leaves import dead_leaves
 from nsp_cli.errors import UsageError
 from nsp_cli.luma import luma as luma_of
 from nsp_cli.methods.base import ONE_VIEW, TURNS, Crop, PlainPipeline, Turned
@@ -76,6 +78,7 @@ class Simulated:
     cameras : `simulation.Camera`s, or their fields, such as `training.adapting` finds for a photographer's own photos
     own : share of the examples that these cameras take; random ones take the rest, so that nothing is forgotten
     nights : share of the random ones' shots that are by night, see `simulation.random_camera`
+    painted : share of the examples that are painted scenes
     turns : at test time, the mean over so many of the photo's eight turns and flips; each takes the time of one
     """
 
@@ -83,12 +86,13 @@ class Simulated:
     cameras: tuple[Camera | Mapping[str, Any], ...] = ()
     own: float = 0.7
     nights: float = NIGHTS
+    painted: float = 0.25
     turns: int = 1
 
     def __post_init__(self) -> None:
         if not 1 <= self.turns <= TURNS:
             raise UsageError(f"The setting turns must be from 1 to {TURNS}, got {self.turns}.")
-        for name, share in (("own", self.own), ("nights", self.nights)):
+        for name, share in (("own", self.own), ("nights", self.nights), ("painted", self.painted)):
             if not 0 <= share <= 1:
                 raise UsageError(f"The setting {name} must be from 0 to 1, got {share}.")
 
@@ -114,6 +118,7 @@ class Simulated:
         side = crop.shape[0] // 2 // self.scale
         room = (side + _ANYWHERE - 1) * self.scale
         clean = _reduce(crop, room, rng, _REDUCED if camera else 0.5)
+        clean = dead_leaves(clean, rng) if rng.random() < self.painted else clean
         if camera is None:
             noisy, target = clean if self.scale == 1 else _bicubic(clean, clean.shape[0] // self.scale), clean
             level = float(np.exp(rng.uniform(*np.log(_TEXTURE))))

@@ -69,6 +69,20 @@ def test_a_shot_begins_anywhere_in_jpegs_blocks() -> None:
     assert phases == set(range(8))
 
 
+def test_some_examples_are_painted() -> None:
+    """In the colours of the photo, which here has one: what is not flat was painted."""
+    silent = Camera(shot_gain=0, read_noise=0, demosaic="none")
+
+    def shades(painted: float) -> list[float]:
+        method = Simulated(cameras=(silent,), own=1.0, painted=painted)
+        wall = np.full_like(CROP, 0.5)
+        return [float(np.ptp(method.shoot(wall, np.random.default_rng(seed))[..., 3:-1])) for seed in range(60)]
+
+    assert max(shades(0.0)) < 1e-6
+    assert 0.2 < np.mean(np.array(shades(0.5)) > 0.1) < 0.8
+    assert min(shades(1.0)) > 0.02
+
+
 def test_own_cameras_leave_the_picture_as_it_is() -> None:
     plain = Camera(shot_gain=0.0, read_noise=0.02, demosaic="none")
     strong = replace(plain, exposure=0.3, contrast=0.5, sharpening=1.0)
