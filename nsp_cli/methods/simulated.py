@@ -10,8 +10,9 @@ Examples
     of landscapes and people, and what lies on a desk is flatter.
 Loss
     L1 between output and target, and between both averaged over squares of `_BLOCKS` pixels, where a wrong colour is
-    all that is left. Each example's is divided by the square root of how noisy it is (its own L1 between input and
-    target, plus `_FLOOR`): half-way between the plain mean, which the darkest shots decide, and a relative error,
+    all that is left; and their structural dissimilarity, which asks for even surfaces where the target has them (after
+    Zhao et al., TCI 2017). Each example's is divided by the square root of how noisy it is (its own L1 between input
+    and target, plus `_FLOOR`): half-way between the plain mean, which the darkest shots decide, and a relative error,
     which the cleanest ones do.
 Noise level
     A network that wants one (`networks.wants_noise_level`) gets that of the example, wrong by as much as an estimate
@@ -59,6 +60,8 @@ _RECOLOURED = 0.5
 _SATURATION = (0.5, 2.0)
 _BLOCKS = (4, 16)
 _BLOCK_WEIGHT = 0.5
+_STRUCTURE_WEIGHT = 0.1
+_WINDOW = 8
 
 _MISTAKEN = 0.3
 """Standard deviation of the noise level's logarithm around the truth. The estimate of a whole photo is off by a quarter
@@ -150,7 +153,8 @@ class Simulated:
         output = network(seen.contiguous(memory_format=torch.channels_last))
         base = F.interpolate(noisy, scale_factor=self.scale) if self.scale > 1 else noisy
         noise = (base - target).abs().mean((1, 2, 3)) + _FLOOR
-        return (_distance(output - target) / noise.sqrt()).mean()
+        distance = _distance(output - target) + _STRUCTURE_WEIGHT * _dissimilarity(output, target)
+        return (distance / noise.sqrt()).mean()
 
     def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> PlainPipeline:
         return PlainPipeline(network if self.turns == 1 else Turned(network, self.turns), task, channels)
@@ -163,6 +167,17 @@ def _distance(error: Tensor) -> Tensor:
         if min(error.shape[-2:]) >= side:
             distance = distance + _BLOCK_WEIGHT * F.avg_pool2d(error, side).abs().mean((1, 2, 3))
     return distance
+
+
+def _dissimilarity(output: Tensor, target: Tensor) -> Tensor:
+    """Twice (B, C, h, w) → (B,): 1 − SSIM (Wang et al., TIP 2004), its windows squares that half overlap."""
+    if min(output.shape[-2:]) < _WINDOW:
+        return output.new_zeros(len(output))
+    pool = partial(F.avg_pool2d, kernel_size=_WINDOW, stride=_WINDOW // 2)
+    a, b = pool(output), pool(target)
+    aa, bb, ab = pool(output**2) - a * a, pool(target**2) - b * b, pool(output * target) - a * b
+    light, structure = (2 * a * b + 0.01**2) / (a * a + b * b + 0.01**2), (2 * ab + 0.03**2) / (aa + bb + 0.03**2)
+    return (1 - light * structure).mean((1, 2, 3))
 
 
 def _reduce(crop: Crop, side: int, rng: np.random.Generator, share: float) -> Crop:

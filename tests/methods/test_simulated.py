@@ -165,6 +165,26 @@ def test_a_perfect_network_has_no_loss() -> None:
     assert Simulated().loss(Answer(), batch, torch.Generator()) == 0
 
 
+def test_the_loss_asks_for_even_surfaces() -> None:
+    """Of errors that are as large, one that is spread over a wall as noise costs more than one that dims a texture."""
+    rng = np.random.default_rng(0)
+    texture = torch.from_numpy(rng.uniform(0.3, 0.7, (1, 3, 64, 64)).astype(np.float32))
+    error = 0.1 * (texture - 0.5)
+
+    def loss(target: torch.Tensor) -> float:
+        class Answer(nn.Module):
+            multiple = 8
+
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                return target.to(x.device) + error
+
+        batch = torch.cat([target, target, torch.zeros(1, 1, 64, 64)], 1)
+        return float(Simulated().loss(Answer(), batch, torch.Generator()))
+
+    wall = torch.full_like(texture, 0.5)
+    assert loss(wall) > 1.2 * loss(texture)
+
+
 def test_a_network_that_enlarges_denoises_by_the_mean_of_its_cells() -> None:
     method = Simulated(scale=2)
     network = build_network("resunet", {"widths": (8, 8), "depths": (1, 1), **method.network_args}).eval()
