@@ -3,7 +3,7 @@
     python benchmarks/tricks.py CLEAN_FOLDER PAIRS_ROOT OUT [--minutes 4] [--from MODEL] [--only TRICK …]
 
 Every run has the same time, seed and start, by default the weights that ship; a run that OUT has is not made again.
-Printed is mean PSNR on each folder of pairs. Short runs see large effects alone.
+Printed are mean PSNR and SSIM on each folder of pairs. Short runs see large effects alone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
-from measuring import mean_psnr
+from measuring import mean_scores
 from timing import parser, print_table, use_threads
 
 from nsp_cli import models
@@ -25,12 +25,18 @@ from nsp_cli.training import Job, find_preset, train
 
 TRICKS: Mapping[str, tuple[str, float | int]] = {
     "blocks in the loss": ("_BLOCK_WEIGHT", 0.0),
+    "structure in the loss": ("_STRUCTURE_WEIGHT", 0.0),
     "grain smoothed": ("_GRAIN", 1e-6),
     "photos reduced": ("_REDUCED", 0.0),
     "other colours": ("_RECOLOURED", 0.0),
     "beginning anywhere": ("_ANYWHERE", 1),
 }
 """What a trick is called, and the constant of `methods.simulated` that turns it off."""
+
+SETTINGS: Mapping[str, Mapping[str, object]] = {"painted scenes": {"painted": 0.0}}
+"""Tricks that a setting of the method turns off."""
+
+ALL = [*TRICKS, *SETTINGS]
 
 
 def main() -> None:
@@ -40,7 +46,7 @@ def main() -> None:
     flags.add_argument("out", type=Path, metavar="OUT")
     flags.add_argument("--from", dest="start", default="fast", help="the weights to start from (fast)")
     flags.add_argument("--minutes", type=float, default=4.0, help="of learning, for each row (4)")
-    flags.add_argument("--only", nargs="+", choices=list(TRICKS), default=list(TRICKS), help="tricks (all)")
+    flags.add_argument("--only", nargs="+", choices=ALL, default=ALL, help="tricks (all)")
     flags.add_argument("--lr", type=float, default=5e-4, help="learning rate (5e-4)")
     args = flags.parse_args()
     use_threads(args.threads)
@@ -55,13 +61,14 @@ def main() -> None:
         if not target.exists():
             run = target.with_name(f"new-{target.name}")
             job = Job(photos, run, target.with_suffix(".run"), models.resolve(args.start), device=args.device)
-            with patch.object(simulated, *TRICKS[trick]) if trick else nullcontext():
-                train(settings, job)
+            with patch.object(simulated, *TRICKS[trick]) if trick in TRICKS else nullcontext():
+                train(replace(settings, method_args=dict(SETTINGS.get(trick, {}))), job)
             run.rename(target)
         backend = load_backend(target, device=args.device)
-        figures = [f"{mean_psnr(folder, backend):.2f}" for folder in sets]
+        means = [mean_scores(folder, backend) for folder in sets]
+        figures = [f"{scores.psnr:.2f} / {scores.ssim:.4f}" for scores in means]
         rows.append([f"without {trick}" if trick else "all", *figures])
-    print_table([f"PSNR after {args.minutes:g} minutes", *(folder.name for folder in sets)], rows)
+    print_table([f"PSNR / SSIM after {args.minutes:g} minutes", *(folder.name for folder in sets)], rows)
 
 
 if __name__ == "__main__":
