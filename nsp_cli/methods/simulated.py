@@ -10,10 +10,10 @@ Examples
     of landscapes and people, and what lies on a desk is flatter.
 Loss
     L1 between output and target, and between both averaged over squares of `_BLOCKS` pixels, where a wrong colour is
-    all that is left; and their structural dissimilarity, which asks for even surfaces where the target has them (after
-    Zhao et al., TCI 2017). Each example's is divided by the square root of how noisy it is (its own L1 between input
-    and target, plus `_FLOOR`): half-way between the plain mean, which the darkest shots decide, and a relative error,
-    which the cleanest ones do.
+    all that is left; and their structural dissimilarity (1 − SSIM, after Zhao et al., TCI 2017), which asks for even
+    surfaces where the target has them, and for exact blacks. Each example's is divided by the square root of how noisy
+    it is (its own L1 between input and target, plus `_FLOOR`): half-way between the plain mean, which the darkest shots
+    decide, and a relative error, which the cleanest ones do.
 Noise level
     A network that wants one (`networks.wants_noise_level`) gets that of the example, wrong by as much as an estimate
     is: with the photo's noise known, it need not guess what is noise and what is texture. Clean examples are said to
@@ -121,12 +121,12 @@ class Simulated:
         side = crop.shape[0] // 2 // self.scale
         room = (side + _ANYWHERE - 1) * self.scale
         clean = _reduce(crop, room, rng, _REDUCED if camera else 0.5)
+        clean = _without_grain(clean) if camera else clean
         clean = dead_leaves(clean, rng) if rng.random() < self.painted else clean
         if camera is None:
             noisy, target = clean if self.scale == 1 else _bicubic(clean, clean.shape[0] // self.scale), clean
             level = float(np.exp(rng.uniform(*np.log(_TEXTURE))))
         else:
-            clean = cv2.bilateralFilter(np.ascontiguousarray(clean), 7, _GRAIN, 2.5).astype(np.float32)
             clean = _recoloured(clean, rng) if rng.random() < _RECOLOURED else clean
             photograph = _shot if self.scale == 1 else partial(_shot_small, scale=self.scale)
             noisy, target, level = photograph(clean, camera, rng, noise_alone=its_own)
@@ -171,8 +171,6 @@ def _distance(error: Tensor) -> Tensor:
 
 def _dissimilarity(output: Tensor, target: Tensor) -> Tensor:
     """Twice (B, C, h, w) → (B,): 1 − SSIM (Wang et al., TIP 2004), its windows squares that half overlap."""
-    if min(output.shape[-2:]) < _WINDOW:
-        return output.new_zeros(len(output))
     pool = partial(F.avg_pool2d, kernel_size=_WINDOW, stride=_WINDOW // 2)
     a, b = pool(output), pool(target)
     aa, bb, ab = pool(output**2) - a * a, pool(target**2) - b * b, pool(output * target) - a * b
@@ -187,6 +185,10 @@ def _reduce(crop: Crop, side: int, rng: np.random.Generator, share: float) -> Cr
     y, x = rng.integers(crop.shape[0] - cut + 1, size=2)
     part = _part(crop, y, x, cut)
     return part if cut == side else _resize(part, side)
+
+
+def _without_grain(picture: Crop) -> Crop:
+    return cv2.bilateralFilter(np.ascontiguousarray(picture), 7, _GRAIN, 2.5).astype(np.float32)
 
 
 def _part(picture: Crop, y: int, x: int, side: int) -> Crop:
