@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from measuring import mean_scores
+from measuring import mean_psnr
 from timing import parser, print_table, use_threads
 
 from nsp_cli.api import load_backend
@@ -74,7 +74,7 @@ def main() -> None:
     before, after = (load_backend(model, device=args.device) for model in (args.model, own))
     rows: list[list[str]] = []
     for name, folder in sets.items():
-        noisy, was, now = (mean_scores(folder, backend).psnr for backend in (None, before, after))
+        noisy, was, now = (mean_psnr(folder, backend) for backend in (None, before, after))
         rows.append([name, f"{noisy:.2f}", f"{was:.2f}", f"{now:.2f}", f"{now - was:+.2f}"])
     print_table(["PSNR", "noisy", "before", "after", "gain"], rows)
 

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from nsp_cli.api import denoise
 from nsp_cli.backends.base import Backend
-from nsp_cli.evaluation import Scores, find_pairs, mean, score, to_uint8
+from nsp_cli.evaluation import Scores, find_pairs, mean, psnr, score, to_uint8
 from nsp_cli.image import read_srgb
+
+Photo = NDArray[np.uint8]
+
+
+def mean_psnr(folder: Path, backend: Backend | None) -> float:
+    """Of what the backend makes of the noisy photos, or without one of the noisy photos themselves."""
+    return float(np.mean([psnr(result, clean) for result, clean in _results(folder, backend)]))
 
 
 def mean_scores(folder: Path, backend: Backend | None) -> Scores:
-    """Of what the backend makes of the noisy photos, or without one of the noisy photos themselves."""
-    pairs = ([to_uint8(read_srgb(path)) for path in pair] for pair in find_pairs(folder, folder))
-    return mean([score(denoise(a, backend=backend) if backend is not None else a, clean) for a, clean in pairs])
+    """As `mean_psnr`, with SSIM, which needs scikit-image."""
+    return mean([score(result, clean) for result, clean in _results(folder, backend)])
+
+
+def _results(folder: Path, backend: Backend | None) -> Iterator[tuple[Photo, Photo]]:
+    for pair in find_pairs(folder, folder):
+        noisy, clean = (to_uint8(read_srgb(path)) for path in pair)
+        yield to_uint8(denoise(noisy, backend=backend)) if backend is not None else noisy, clean

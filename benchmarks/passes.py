@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from measuring import mean_scores
+from measuring import mean_psnr
 from timing import parser, print_table, use_threads
 
 from nsp_cli.api import load_backend
@@ -36,7 +36,7 @@ def main() -> None:
             for arena, tests in TESTS.values():
                 weights = args.out / arena / f"{method}.safetensors"
                 backend = load_backend(weights, device=args.device, settings={setting: value})
-                row.append(f"{mean_scores(args.out / arena / tests, backend).psnr:.2f}")
+                row.append(f"{mean_psnr(args.out / arena / tests, backend):.2f}")
             rows.append(row)
     print_table(["PSNR", *TESTS], rows)
 

@@ -62,7 +62,8 @@ def main() -> None:
             run = target.with_name(f"new-{target.name}")
             job = Job(photos, run, target.with_suffix(".run"), models.resolve(args.start), device=args.device)
             with patch.object(simulated, *TRICKS[trick]) if trick in TRICKS else nullcontext():
-                train(replace(settings, method_args=dict(SETTINGS.get(trick, {}))), job)
+                without = {**settings.method_args, **SETTINGS.get(trick, {})}
+                train(replace(settings, method_args=without), job)
             run.rename(target)
         backend = load_backend(target, device=args.device)
         means = [mean_scores(folder, backend) for folder in sets]
