@@ -27,7 +27,8 @@ _LETTERS = np.array(list(string.ascii_letters + string.digits + "   .,:-"))
 def dead_leaves(photo: Picture, rng: np.random.Generator) -> Picture:
     """A scene that has the size, the colours and here and there the fine texture of a photo."""
     side = photo.shape[0]
-    detail = luma(photo)[..., None] - cv2.GaussianBlur(luma(photo), (0, 0), 3.0)[..., None]
+    light = luma(photo)
+    detail = np.asarray(light - cv2.GaussianBlur(light, (0, 0), 3.0), np.float32)[..., None]
     scene = np.zeros_like(photo)
     for layer in range(2):
         labels = _arrange(side * _OVERSAMPLING, _LEAVES // 2, rng, covered=layer == 0)
@@ -35,8 +36,8 @@ def dead_leaves(photo: Picture, rng: np.random.Generator) -> Picture:
         scene = scene * (1 - mask) + painted
         if layer == 0 and rng.random() < 0.5:  # what lies behind is out of focus
             scene = cv2.GaussianBlur(scene, (0, 0), float(rng.uniform(0.5, 6.0)))
-    light = 2 ** rng.normal(0, 0.3, (3, 3)).astype(np.float32)
-    lit = scene * cv2.resize(light, (side, side), interpolation=cv2.INTER_CUBIC)[..., None]
+    lamps = 2 ** rng.normal(0, 0.3, (3, 3)).astype(np.float32)
+    lit = scene * cv2.resize(lamps, (side, side), interpolation=cv2.INTER_CUBIC)[..., None]
     return np.clip(lit, 0, 1).astype(np.float32)
 
 
