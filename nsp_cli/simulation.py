@@ -120,6 +120,21 @@ def random_camera(rng: np.random.Generator, nights: float = NIGHTS) -> Camera:
     )
 
 
+def plain_camera(rng: np.random.Generator) -> Camera:
+    """Draw a camera that does little but demosaic, by day: its noise is as fine as a photo's own detail.
+
+    Shot noise is log-uniform over two decades, read noise a fraction of what it is at white.
+    """
+    shot_gain = float(10 ** rng.uniform(-4.0, -1.8))
+    return Camera(
+        shot_gain=shot_gain,
+        read_noise=sqrt(shot_gain) * float(10 ** rng.uniform(-2.2, -1.2)),
+        red_gain=float(rng.uniform(1.3, 2.5)),
+        blue_gain=float(rng.uniform(1.3, 2.5)),
+        chroma_smoothing=float(rng.uniform(0.3, 0.7)),
+    )
+
+
 def simulate(clean: Picture, camera: Camera, rng: np.random.Generator) -> tuple[Picture, Picture]:
     """Photograph a clean picture.
 

@@ -184,6 +184,15 @@ def test_cameras_span_sidd_to_daylight() -> None:
     assert max(quality) > 38
 
 
+def test_plain_cameras_photograph_by_day_what_is_there() -> None:
+    scene = sample_picture(96, 128, random())
+    rng = random(1)
+    shots = [simulate(scene, simulation.plain_camera(rng), rng) for _ in range(30)]
+    assert all(psnr(target, scene) > 24 for _, target in shots)  # but for what demosaicing blurs and the dark cuts off
+    assert 25 < min(psnr(*shot) for shot in shots) < 30
+    assert max(psnr(*shot) for shot in shots) > 42
+
+
 @pytest.mark.parametrize(
     ("setting", "value"), [("read_noise", -1.0), ("exposure", 0.0), ("resize", 0.5), ("contrast", 1.0)]
 )

@@ -92,6 +92,19 @@ def test_own_cameras_leave_the_picture_as_it_is() -> None:
     assert max(np.abs(a[..., :3] - b[..., :3]).max() for a, b in zip(one, other, strict=True)) > 0.02
 
 
+def test_plain_cameras_leave_the_picture_as_it_is() -> None:
+    """Grey stays the grey that it was, which exposures and tone curves of the other cameras change."""
+    grey = np.full_like(CROP, 0.5)
+
+    def moved(plain: float) -> float:
+        method = Simulated(plain=plain, painted=0.0)
+        made = (method.shoot(grey, np.random.default_rng(seed)) for seed in range(60))
+        return float(np.median([np.abs(shot[..., 3:-1] - 0.5).max() for shot in made]))
+
+    assert moved(1.0) < 1e-5
+    assert moved(0.0) > 0.05
+
+
 @pytest.mark.parametrize("camera", [LOUD, asdict(LOUD)])
 def test_own_cameras_take_their_share(camera: object) -> None:
     def noise(own: float) -> float:
@@ -103,12 +116,13 @@ def test_own_cameras_take_their_share(camera: object) -> None:
 
 def test_nights_are_the_share_of_heavy_noise() -> None:
     def noise(nights: float) -> float:
-        return float(np.median([np.abs(s[..., :3] - s[..., 3:-1]).mean() for s in shots(Simulated(nights=nights))]))
+        made = shots(Simulated(nights=nights, plain=0.0))
+        return float(np.median([np.abs(s[..., :3] - s[..., 3:-1]).mean() for s in made]))
 
     assert noise(1.0) > 2 * noise(0.0)
 
 
-@pytest.mark.parametrize("name", ["own", "nights", "painted"])
+@pytest.mark.parametrize("name", ["own", "plain", "nights", "painted"])
 def test_a_share_is_a_share(name: str) -> None:
     for wrong in (-0.1, 1.1, float("nan")):
         with pytest.raises(UsageError, match=name):
