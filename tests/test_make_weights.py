@@ -1,0 +1,41 @@
+"""The recipes of weights/README.md as a script, tried with one step each."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from nsp_cli.sample import sample_picture
+
+SCRIPT = Path(__file__).parents[1] / "examples" / "make_weights.py"
+
+
+def make(photos: Path, out: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, SCRIPT, photos, out, *more]
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
+
+
+def test_one_command_makes_weights_and_measures_them(tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    picture = Image.fromarray(np.uint8(255 * sample_picture(400, 400, np.random.default_rng(0))))
+    for name in ("clean/a.png", "pairs/set/x_noisy.png", "pairs/set/x_clean.png"):
+        (photos / name).parent.mkdir(parents=True, exist_ok=True)
+        picture.save(photos / name)
+    made = make(photos, out, "fast", "fast-sr", "--steps", "1")
+    assert made.returncode == 0, made.stderr
+    assert sorted(file.name for file in out.glob("*.safetensors")) == ["fast-sr.safetensors", "fast.safetensors"]
+    assert "| fast " in made.stdout
+    weights = (out / "fast.safetensors").read_bytes()
+    again = make(photos, out, "fast")
+    assert again.returncode == 0, again.stderr
+    assert "--resume" in again.stdout
+    assert (out / "fast.safetensors").read_bytes() == weights
+
+
+def test_a_step_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    refused = make(tmp_path, tmp_path / "out", "slow")
+    assert refused.returncode == 2
+    assert "slow" in refused.stderr
+    assert not (tmp_path / "out").exists()
