@@ -33,7 +33,10 @@ TRICKS: Mapping[str, tuple[str, float | int]] = {
 }
 """What a trick is called, and the constant of `methods.simulated` that turns it off."""
 
-SETTINGS: Mapping[str, Mapping[str, object]] = {"painted scenes": {"painted": 0.0}, "plain cameras": {"plain": 0.0}}
+SETTINGS: Mapping[str, Mapping[str, object]] = {
+    "painted scenes": {"painted": 0.0},
+    "plain cameras": {"plain": 0.0, "nights": 0.25},
+}
 """Tricks that a setting of the method turns off."""
 
 ALL = [*TRICKS, *SETTINGS]

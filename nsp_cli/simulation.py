@@ -26,7 +26,7 @@ from nsp_cli import bayer
 from nsp_cli.bayer import Picture
 from nsp_cli.luma import luma as luma_of
 
-BILINEAR, GRADIENT, DIRECTED, NO_MOSAIC = "bilinear", "gradient", "directed", "none"
+BILINEAR, GRADIENT, DIRECTED, ADAPTIVE, NO_MOSAIC = "bilinear", "gradient", "directed", "adaptive", "none"
 
 NIGHTS = 0.4
 
@@ -46,9 +46,10 @@ class Camera:
     red_gain, blue_gain : white-balance gains relative to green; red and blue noise grow with them
     exposure : factor on linear light before the sensor; less than 1 gives a darker picture with relatively more noise
     lens : radius (standard deviation) in sensor pixels of the lens's blur, 0 = none. Noise stays as fine as it is
-    demosaic : of a Bayer sensor by `BILINEAR`, which blurs picture and noise, by `GRADIENT`, whose noise is finer, or
-        by `DIRECTED`, which looks for edges and finds some in the noise; or `NO_MOSAIC`, three colours at every pixel.
-        Zippers and false colours at edges are left out
+    demosaic : of a Bayer sensor by `BILINEAR`, which blurs picture and noise, by `GRADIENT`, whose noise is finer, by
+        `DIRECTED`, which looks for edges and finds some in the noise, or by an ideal one, `ADAPTIVE`, that blurs noise
+        as `BILINEAR` does and the picture not at all; or `NO_MOSAIC`, three colours at every pixel. Zippers and false
+        colours at edges are left out
     saturation : what the colour matrix from sensor to sRGB does to R − Y, G − Y and B − Y, and to their noise; 1 = none
     contrast : of the tone curve, whose middle is 1 + contrast / 2 times as steep and whose ends are 1 − contrast times;
         above −1 and below 1, 0 = none. Noise grows and shrinks with it
@@ -82,9 +83,8 @@ class Camera:
         for name in ("red_gain", "blue_gain", "saturation", "resize"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
-        if self.demosaic not in (BILINEAR, GRADIENT, DIRECTED, NO_MOSAIC):
-            ways = f"{BILINEAR}, {GRADIENT}, {DIRECTED} or {NO_MOSAIC}"
-            raise ValueError(f"demosaic must be {ways}, got {self.demosaic}")
+        if self.demosaic not in (ways := (BILINEAR, GRADIENT, DIRECTED, ADAPTIVE, NO_MOSAIC)):
+            raise ValueError(f"demosaic must be {', '.join(ways[:-1])} or {ways[-1]}, got {self.demosaic}")
         if not -1 < self.contrast < 1:
             raise ValueError(f"contrast must be above -1 and below 1, got {self.contrast}")
         if self.exposure <= 0:
@@ -121,17 +121,19 @@ def random_camera(rng: np.random.Generator, nights: float = NIGHTS) -> Camera:
 
 
 def plain_camera(rng: np.random.Generator) -> Camera:
-    """Draw a camera that does little but demosaic, by day: its noise is as fine as a photo's own detail.
+    """Draw a camera that leaves the picture as sharp and as bright as it is, with 10,000 to 100 electrons at raw white.
 
-    Shot noise is log-uniform over two decades, read noise a fraction of what it is at white.
+    Read noise is 0.8 to 4 electrons, as sensors have it.
     """
-    shot_gain = float(10 ** rng.uniform(-4.0, -1.8))
+    shot_gain = float(10 ** rng.uniform(-4.0, -2.0))
     return Camera(
         shot_gain=shot_gain,
-        read_noise=sqrt(shot_gain) * float(10 ** rng.uniform(-2.2, -1.2)),
+        read_noise=shot_gain * float(10 ** rng.uniform(-0.1, 0.6)),
         red_gain=float(rng.uniform(1.3, 2.5)),
         blue_gain=float(rng.uniform(1.3, 2.5)),
+        demosaic=ADAPTIVE,
         chroma_smoothing=float(rng.uniform(0.3, 0.7)),
+        jpeg_quality=int(rng.integers(90, 100)) if rng.random() < 0.5 else None,
     )
 
 
@@ -188,8 +190,8 @@ def _photograph(colours: Picture, camera: Camera, rng: np.random.Generator) -> t
     if camera.demosaic == NO_MOSAIC:
         return mean, _expose(colours, camera, rng) - mean
     noise = np.asarray(_expose(bayer.mosaic(colours), camera, rng) - bayer.mosaic(mean), np.float32)
-    if camera.demosaic == BILINEAR:
-        return bayer.soften(mean), bayer.bilinear(noise)
+    if camera.demosaic in (BILINEAR, ADAPTIVE):
+        return bayer.soften(mean) if camera.demosaic == BILINEAR else mean, bayer.bilinear(noise)
     return mean, bayer.gradient(noise) if camera.demosaic == GRADIENT else bayer.directed(noise)
 
 

@@ -1,14 +1,15 @@
 """Learning from clean photos with simulated camera noise, where the answer is known.
 
 Examples
-    A crop of a clean photo, photographed by a camera that is drawn at random (`simulation.random_camera`). Of given
-    `cameras`, and of plain ones (`simulation.plain_camera`), the photo gets the noise alone, and stays as sharp and as
-    bright as it is: over blurred pictures alone a network learns that what is fine is noise. Most crops are made
-    smaller first, and what is fainter than `_GRAIN` in them is smoothed: film grain and a sensor's noise that a "clean"
-    photo still has would else be what the network learns to leave. Half of them get other colours. One in sixteen stays
-    as it is, at full size half of the time: what is clean must come out as it came. To learn to enlarge, the camera
-    sees the crop reduced by t. One in four is a painted scene in the crop's colours (`dead_leaves`): clean photos are
-    few, and of landscapes and people, and what lies on a desk is flatter.
+    A crop of a clean photo, photographed by a camera that is drawn at random (`simulation.random_camera`), or half of
+    the time by a plain one (`simulation.plain_camera`), which leaves the picture as sharp as it is: over pictures that
+    are mostly blurred a network learns that what is fine is noise. Of given `cameras` the photo gets the noise alone,
+    and stays as sharp and as bright as it is. Most crops are made smaller first, and what is fainter than `_GRAIN` in
+    them is smoothed: film grain and a sensor's noise that a "clean" photo still has would else be what the network
+    learns to leave. Half of them get other colours. One in sixteen stays as it is, at full size half of the time: what
+    is clean must come out as it came. To learn to enlarge, the camera sees the crop reduced by t. One in four is a
+    painted scene in the crop's colours (`dead_leaves`): clean photos are few, and of landscapes and people, and what
+    lies on a desk is flatter.
 Loss
     L1 between output and target, and between both averaged over squares of `_BLOCKS` pixels, where a wrong colour is
     all that is left; and their structural dissimilarity (1 − SSIM, after Zhao et al., TCI 2017), which asks for even
@@ -81,8 +82,8 @@ class Simulated:
     scale : t, the factor from input to target
     cameras : `simulation.Camera`s, or their fields, such as `training.adapting` finds for a photographer's own photos
     own : share of the examples that these cameras take; random ones take the rest, so that nothing is forgotten
-    plain : share of the random ones that are plain
-    nights : share of the others' shots that are by night, see `simulation.random_camera`
+    plain : share of the random ones that are plain, see `simulation.plain_camera`
+    nights : share of the shots by night of those that are neither own nor plain, see `simulation.random_camera`
     painted : share of the examples that are painted scenes
     turns : at test time, the mean over so many of the photo's eight turns and flips; each takes the time of one
     """
@@ -120,7 +121,7 @@ class Simulated:
 
         Noisy, then the clean t×t cells of each of its pixels, then the noise level, the same everywhere.
         """
-        camera, noise_alone = (None, False) if rng.random() < _UNTOUCHED else self._camera(rng)
+        camera, its_own = (None, False) if rng.random() < _UNTOUCHED else self._camera(rng)
         side = crop.shape[0] // 2 // self.scale
         room = (side + _ANYWHERE - 1) * self.scale
         clean = _reduce(crop, room, rng, _REDUCED if camera else 0.5)
@@ -132,17 +133,15 @@ class Simulated:
         else:
             clean = _recoloured(clean, rng) if rng.random() < _RECOLOURED else clean
             photograph = _shot if self.scale == 1 else partial(_shot_small, scale=self.scale)
-            noisy, target, level = photograph(clean, camera, rng, noise_alone=noise_alone)
+            noisy, target, level = photograph(clean, camera, rng, noise_alone=its_own)
             level *= float(np.exp(_MISTAKEN * rng.standard_normal()))
         y, x = rng.integers(_ANYWHERE, size=2)
         noisy, target = (_part(picture, y * t, x * t, side * t) for picture, t in ((noisy, 1), (target, self.scale)))
         return np.concatenate([noisy, _cells(target, self.scale), np.full((side, side, 1), level, np.float32)], 2)
 
     def _camera(self, rng: np.random.Generator) -> tuple[Camera, bool]:
-        """A camera, and whether the photo gets its noise alone."""
         if not self.cameras or rng.random() >= self.own:
-            plain = rng.random() < self.plain
-            return plain_camera(rng) if plain else random_camera(rng, self.nights), plain
+            return plain_camera(rng) if rng.random() < self.plain else random_camera(rng, self.nights), False
         chosen = self.cameras[int(rng.integers(len(self.cameras)))]
         camera = chosen if isinstance(chosen, Camera) else Camera(**chosen)
         # No two shots are alike: a little more or less noise.

@@ -10,6 +10,7 @@ from torch import nn
 
 from nsp_cli.errors import ModelError, UsageError
 from nsp_cli.luma import WEIGHTS
+from nsp_cli.methods import simulated
 from nsp_cli.methods.simulated import Simulated
 from nsp_cli.networks import build_network
 from nsp_cli.ops.noise_level import measured, told
@@ -19,6 +20,7 @@ from nsp_cli.spec import Task
 
 CROP = sample_picture(128, 128, np.random.default_rng(0))
 LOUD = Camera(shot_gain=2e-2, read_noise=2e-2)
+SILENT = replace(LOUD, shot_gain=0.0, read_noise=0.0)
 
 
 def shots(method: Simulated, count: int = 40) -> list[np.ndarray]:
@@ -92,17 +94,17 @@ def test_own_cameras_leave_the_picture_as_it_is() -> None:
     assert max(np.abs(a[..., :3] - b[..., :3]).max() for a, b in zip(one, other, strict=True)) > 0.02
 
 
-def test_plain_cameras_leave_the_picture_as_it_is() -> None:
-    """Grey stays the grey that it was, which exposures and tone curves of the other cameras change."""
-    grey = np.full_like(CROP, 0.5)
+def test_plain_cameras_take_their_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulated, "plain_camera", lambda *_: LOUD)
+    monkeypatch.setattr(simulated, "random_camera", lambda *_: SILENT)
 
-    def moved(plain: float) -> float:
-        method = Simulated(plain=plain, painted=0.0)
-        made = (method.shoot(grey, np.random.default_rng(seed)) for seed in range(60))
-        return float(np.median([np.abs(shot[..., 3:-1] - 0.5).max() for shot in made]))
+    def noisy(plain: float, own: float = 0.0) -> float:
+        method = Simulated(plain=plain, cameras=(SILENT,), own=own)
+        return float(np.mean([np.abs(s[..., :3] - s[..., 3:-1]).mean() > 0.01 for s in shots(method, 60)]))
 
-    assert moved(1.0) < 1e-5
-    assert moved(0.0) > 0.05
+    assert noisy(0.0) == noisy(1.0, own=1.0) == 0.0
+    assert 0.25 < noisy(0.5) < 0.75
+    assert noisy(1.0) > 0.85  # some stay clean
 
 
 @pytest.mark.parametrize("camera", [LOUD, asdict(LOUD)])
