@@ -3,7 +3,8 @@
 python examples/make_weights.py PHOTOS OUT [NAME …] [--from MODEL] [--processes N]
 
 PHOTOS has the folders clean, train and pairs. A step writes OUT/NAME.safetensors; one that was stopped goes on where it
-was, and one that is done is not made again. What begins with `fast` begins with OUT's, or else with the one that ships.
+was, and one that is done is not made again. `fast` begins with new weights, or with MODEL; the steps that begin with
+`fast` take OUT's, or else MODEL, or else the one that ships.
 At the end the models of OUT are compared on PHOTOS/pairs; nothing is chosen by that. `ship_weights.py` takes them into
 weights/.
 """
@@ -11,6 +12,7 @@ weights/.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -20,16 +22,21 @@ from nsp_cli.training import has_run
 
 ROOT = Path(__file__).parents[1]
 
-FAST = "fast"
-STEPS = {
-    FAST: "clean --method simulated --batch 16 --minutes 180",
-    "fast-research": "train --minutes 12 --keep 0.5 --lr 6.67e-4 --set own=0.6 --set nights=1",
-    "fast-sr": "clean --method simulated --scale 2 --patch 384 --batch 16 --lr 1e-3 --minutes 10",
-    "nsp": "train --method nsp --from scratch --minutes 60",
-}
-"""A folder of PHOTOS, and flags of `nsp train`; with 1e-3 and a batch of 16 in place of the preset's, one goes on."""
+CAMERAS = json.dumps(json.loads((ROOT / "examples/research_cameras.json").read_text()), separators=(",", ":"))
+"""What `training.match` found for PHOTOS/train (`fast` of commit 3ca95c7): fields of `simulation.Camera`."""
 
-MEASURED = (FAST, "fast-research", "nsp")
+FAST, STUDY, RESEARCH = "fast", "study", "fast-research"
+_LIKE = f"--set own=0.6 --set nights=1 --set plain=0 --set painted=0 --set cameras={CAMERAS}"
+STEPS = {
+    FAST: "PHOTOS/clean --method simulated --batch 16 --minutes 180",
+    STUDY: "PHOTOS/train --steps 1",
+    RESEARCH: f"OUT/study.run/clean --method simulated --steps 1532 --keep 0.5 --lr 6.67e-4 {_LIKE}",
+    "fast-sr": "PHOTOS/clean --method simulated --scale 2 --patch 384 --batch 16 --lr 1e-3 --minutes 10",
+    "nsp": "PHOTOS/train --method nsp --from scratch --minutes 60",
+}
+"""What `nsp train` is given. Of the study only its nearly clean copies of the noisy photos are wanted."""
+
+MEASURED = (FAST, RESEARCH, "nsp")
 
 
 def main() -> None:
@@ -37,11 +44,13 @@ def main() -> None:
     parser.add_argument("photos", type=Path, metavar="PHOTOS")
     parser.add_argument("out", type=Path, metavar="OUT")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(STEPS)} (all)")
-    parser.add_argument("--from", dest="start", metavar="MODEL", help="weights that `fast` begins with (new ones)")
+    parser.add_argument("--from", dest="start", metavar="MODEL", help="weights to begin with")
     parser.add_argument("--processes", type=int, default=1, help="for each step, one thread or one GPU each (1)")
     parser.add_argument("--steps", type=int, help="in place of the minutes, to try this script")
     args = parser.parse_args()
     names = args.names or list(STEPS)
+    if RESEARCH in names and STUDY not in names:
+        names.insert(names.index(RESEARCH), STUDY)
     if wrong := set(names) - set(STEPS):
         parser.error(f"NAME must be of {', '.join(STEPS)}, got {', '.join(sorted(wrong))}")
     args.out.mkdir(parents=True, exist_ok=True)
@@ -62,24 +71,26 @@ def launch(processes: int) -> list[str]:
 
 def train(name: str, args: argparse.Namespace) -> list[str | Path]:
     """The arguments of `nsp train` for this step."""
-    folder, *flags = STEPS[name].split()
+    root, *flags = STEPS[name].split()
+    place, inside = root.split("/", 1)
+    folder = {"PHOTOS": args.photos, "OUT": args.out}[place] / inside
     target: Path = args.out / f"{name}.safetensors"
-    begin: list[str | Path] = [args.photos / folder, "-o", target]
+    begin: list[str | Path] = [folder, "-o", target]
     if has_run(target.with_suffix(".run")):
         return [*begin, "--resume"]
     if args.steps:
-        minutes = flags.index("--minutes")
-        flags[minutes : minutes + 2] = ["--steps", str(args.steps)]
+        budget = flags.index("--minutes" if "--minutes" in flags else "--steps")
+        flags[budget : budget + 2] = ["--steps", str(args.steps)]
     fast = args.out / f"{FAST}.safetensors"
-    if name.startswith(f"{FAST}-"):
-        flags += ["--from", str(fast if fast.exists() else FAST)]
-    elif name == FAST:
+    if name == FAST:
         flags += ["--from", args.start, "--lr", "1e-3"] if args.start else ["--from", "scratch"]
+    elif name != "nsp":
+        flags += ["--from", str(fast if fast.exists() else args.start or FAST)]
     return [*begin, *flags]
 
 
 def run(arguments: list[str | Path], environment: dict[str, str]) -> None:
-    print("python", *arguments, flush=True)
+    print("python", *(str(argument).replace(CAMERAS, "…") for argument in arguments), flush=True)
     done = subprocess.run([sys.executable, *arguments], env=environment, check=False)
     if done.returncode:
         sys.exit(done.returncode)

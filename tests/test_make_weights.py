@@ -23,10 +23,11 @@ def test_one_command_makes_weights_and_measures_them(tmp_path: Path) -> None:
     for name in ("clean/a.png", "pairs/set/x_noisy.png", "pairs/set/x_clean.png"):
         (photos / name).parent.mkdir(parents=True, exist_ok=True)
         picture.save(photos / name)
-    made = make(photos, out, "fast", "fast-sr", "--steps", "1")
+    made = make(photos, out, "fast", "fast-research", "--steps", "1")
     assert made.returncode == 0, made.stderr
-    assert sorted(file.name for file in out.glob("*.safetensors")) == ["fast-sr.safetensors", "fast.safetensors"]
+    assert sorted(file.name for file in out.glob("*.safetensors")) == ["fast-research.safetensors", "fast.safetensors"]
     assert "| fast " in made.stdout
+    assert "| fast-research " in made.stdout
     weights = (out / "fast.safetensors").read_bytes()
     again = make(photos, out, "fast")
     assert again.returncode == 0, again.stderr
