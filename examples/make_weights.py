@@ -4,9 +4,8 @@ python examples/make_weights.py PHOTOS OUT [NAME …] [--from MODEL] [--processe
 
 PHOTOS has the folders clean, train and pairs. A step writes OUT/NAME.safetensors; one that was stopped goes on where it
 was, and one that is done is not made again. `fast` begins with new weights, or with MODEL; the steps that begin with
-`fast` take OUT's, or else MODEL, or else the one that ships.
-At the end the models of OUT are compared on PHOTOS/pairs; nothing is chosen by that. `ship_weights.py` takes them into
-weights/.
+`fast` take OUT's, or else MODEL, or else the one that ships. At the end the denoisers among them are compared on
+PHOTOS/pairs; nothing is chosen by that. `ship_weights.py` takes them into weights/.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -48,15 +48,15 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1, help="for each step, one thread or one GPU each (1)")
     parser.add_argument("--steps", type=int, help="in place of the minutes, to try this script")
     args = parser.parse_args()
-    names = args.names or list(STEPS)
-    if RESEARCH in names and STUDY not in names:
-        names.insert(names.index(RESEARCH), STUDY)
-    if wrong := set(names) - set(STEPS):
+    asked = {*args.names, *([STUDY] if RESEARCH in args.names else [])} or set(STEPS)
+    if wrong := asked - set(STEPS):
         parser.error(f"NAME must be of {', '.join(STEPS)}, got {', '.join(sorted(wrong))}")
+    names = [name for name in STEPS if name in asked]
     args.out.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     for name in names:
-        run([*launch(args.processes), *train(name, args)], environment)
+        run([*launch(1 if name == STUDY else args.processes), *train(name, args)], environment)
     made = [args.out / f"{name}.safetensors" for name in MEASURED if name in names]
     models = [word for file in made for word in ("-m", file)]
     if models and (args.photos / "pairs").is_dir():
@@ -91,9 +91,14 @@ def train(name: str, args: argparse.Namespace) -> list[str | Path]:
 
 def run(arguments: list[str | Path], environment: dict[str, str]) -> None:
     print("python", *(str(argument).replace(CAMERAS, "…") for argument in arguments), flush=True)
-    done = subprocess.run([sys.executable, *arguments], env=environment, check=False)
-    if done.returncode:
-        sys.exit(done.returncode)
+    command = subprocess.Popen([sys.executable, *arguments], env=environment)
+    # Ctrl-C reaches both of us, and a training ends after its step: wait for it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: command.terminate())
+    if code := command.wait():
+        sys.exit(code if code > 0 else 128 - code)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

@@ -26,9 +26,7 @@ from nsp_cli import bayer
 from nsp_cli.bayer import Picture
 from nsp_cli.luma import luma as luma_of
 
-BILINEAR, GRADIENT, DIRECTED, ADAPTIVE, NO_MOSAIC = "bilinear", "gradient", "directed", "adaptive", "none"
-
-NIGHTS = 0.4
+BILINEAR, GRADIENT, DIRECTED, IDEAL, NO_MOSAIC = "bilinear", "gradient", "directed", "ideal", "none"
 
 # How much a unit Gaussian's mean rises where it is cut off, by the distance of the cut from its middle.
 _ROOM = np.linspace(0, 6, 601)
@@ -47,9 +45,9 @@ class Camera:
     exposure : factor on linear light before the sensor; less than 1 gives a darker picture with relatively more noise
     lens : radius (standard deviation) in sensor pixels of the lens's blur, 0 = none. Noise stays as fine as it is
     demosaic : of a Bayer sensor by `BILINEAR`, which blurs picture and noise, by `GRADIENT`, whose noise is finer, by
-        `DIRECTED`, which looks for edges and finds some in the noise, or by an ideal one, `ADAPTIVE`, that blurs noise
-        as `BILINEAR` does and the picture not at all; or `NO_MOSAIC`, three colours at every pixel. Zippers and false
-        colours at edges are left out
+        `DIRECTED`, which looks for edges and finds some in the noise, or by `IDEAL`, that blurs noise as `BILINEAR`
+        does and the picture not at all; or `NO_MOSAIC`, three colours at every pixel. Zippers and false colours at
+        edges are left out
     saturation : what the colour matrix from sensor to sRGB does to R − Y, G − Y and B − Y, and to their noise; 1 = none
     contrast : of the tone curve, whose middle is 1 + contrast / 2 times as steep and whose ends are 1 − contrast times;
         above −1 and below 1, 0 = none. Noise grows and shrinks with it
@@ -83,7 +81,7 @@ class Camera:
         for name in ("red_gain", "blue_gain", "saturation", "resize"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
-        if self.demosaic not in (ways := (BILINEAR, GRADIENT, DIRECTED, ADAPTIVE, NO_MOSAIC)):
+        if self.demosaic not in (ways := (BILINEAR, GRADIENT, DIRECTED, IDEAL, NO_MOSAIC)):
             raise ValueError(f"demosaic must be {', '.join(ways[:-1])} or {ways[-1]}, got {self.demosaic}")
         if not -1 < self.contrast < 1:
             raise ValueError(f"contrast must be above -1 and below 1, got {self.contrast}")
@@ -91,7 +89,7 @@ class Camera:
             raise ValueError(f"exposure must be above 0, got {self.exposure}")
 
 
-def random_camera(rng: np.random.Generator, nights: float = NIGHTS) -> Camera:
+def random_camera(rng: np.random.Generator, nights: float = 0.4) -> Camera:
     """Draw a camera: from a phone in the dark (photos at 17 dB, as in SIDD) to a large sensor by day (45 dB).
 
     Shot and read noise are log-uniform over three decades; the share `nights` of the shots has the noisiest of them.
@@ -131,7 +129,7 @@ def plain_camera(rng: np.random.Generator) -> Camera:
         read_noise=shot_gain * float(10 ** rng.uniform(-0.1, 0.6)),
         red_gain=float(rng.uniform(1.3, 2.5)),
         blue_gain=float(rng.uniform(1.3, 2.5)),
-        demosaic=ADAPTIVE,
+        demosaic=IDEAL,
         chroma_smoothing=float(rng.uniform(0.3, 0.7)),
         jpeg_quality=int(rng.integers(90, 100)) if rng.random() < 0.5 else None,
     )
@@ -190,7 +188,7 @@ def _photograph(colours: Picture, camera: Camera, rng: np.random.Generator) -> t
     if camera.demosaic == NO_MOSAIC:
         return mean, _expose(colours, camera, rng) - mean
     noise = np.asarray(_expose(bayer.mosaic(colours), camera, rng) - bayer.mosaic(mean), np.float32)
-    if camera.demosaic in (BILINEAR, ADAPTIVE):
+    if camera.demosaic in (BILINEAR, IDEAL):
         return bayer.soften(mean) if camera.demosaic == BILINEAR else mean, bayer.bilinear(noise)
     return mean, bayer.gradient(noise) if camera.demosaic == GRADIENT else bayer.directed(noise)
 

@@ -20,12 +20,15 @@ def make(photos: Path, out: Path, *more: str) -> subprocess.CompletedProcess[str
 def test_one_command_makes_weights_and_measures_them(tmp_path: Path) -> None:
     photos, out = tmp_path / "photos", tmp_path / "out"
     picture = Image.fromarray(np.uint8(255 * sample_picture(400, 400, np.random.default_rng(0))))
-    for name in ("clean/a.png", "pairs/set/x_noisy.png", "pairs/set/x_clean.png"):
+    for name in ("clean/a.png", "train/a.png", "pairs/set/x_noisy.png", "pairs/set/x_clean.png"):
         (photos / name).parent.mkdir(parents=True, exist_ok=True)
         picture.save(photos / name)
-    made = make(photos, out, "fast", "fast-research", "--steps", "1")
+    made = make(photos, out, "fast-research", "fast", "--steps", "1")
     assert made.returncode == 0, made.stderr
-    assert sorted(file.name for file in out.glob("*.safetensors")) == ["fast-research.safetensors", "fast.safetensors"]
+    assert [file.stem for file in sorted(out.glob("*.safetensors"))] == ["fast-research", "fast", "study"]
+    assert made.stdout.index("fast.safetensors") < made.stdout.index(
+        "study.safetensors"
+    )  # each begins with the one before
     assert "| fast " in made.stdout
     assert "| fast-research " in made.stdout
     weights = (out / "fast.safetensors").read_bytes()

@@ -195,10 +195,19 @@ def test_plain_cameras_leave_the_picture_as_sharp_as_it_is() -> None:
     assert max(quality) > 38
 
 
+def test_plain_cameras_have_the_read_noise_of_sensors() -> None:
+    rng = random()
+    cameras = [simulation.plain_camera(rng) for _ in range(200)]
+    electrons = [camera.read_noise / camera.shot_gain for camera in cameras]
+    assert 0.79 < min(electrons) < 0.9
+    assert 3.6 < max(electrons) < 3.99
+    assert all(1e-4 <= camera.shot_gain <= 1e-2 for camera in cameras)
+
+
 def test_an_ideal_camera_makes_the_noise_of_a_bilinear_one() -> None:
     scene = np.full((96, 96, 3), 0.5, np.float32)
     camera = Camera(shot_gain=1e-3)
-    one, other = (simulate(scene, replace(camera, demosaic=way), random(3))[0] for way in ("bilinear", "adaptive"))
+    one, other = (simulate(scene, replace(camera, demosaic=way), random(3))[0] for way in ("bilinear", "ideal"))
     np.testing.assert_allclose(one, other, atol=1e-5)
 
 

@@ -3,13 +3,13 @@
 Examples
     A crop of a clean photo, photographed by a camera that is drawn at random (`simulation.random_camera`), or half of
     the time by a plain one (`simulation.plain_camera`), which leaves the picture as sharp as it is: over pictures that
-    are mostly blurred a network learns that what is fine is noise. Of given `cameras` the photo gets the noise alone,
-    and stays as sharp and as bright as it is. Most crops are made smaller first, and what is fainter than `_GRAIN` in
-    them is smoothed: film grain and a sensor's noise that a "clean" photo still has would else be what the network
-    learns to leave. Half of them get other colours. One in sixteen stays as it is, at full size half of the time: what
-    is clean must come out as it came. To learn to enlarge, the camera sees the crop reduced by t. One in four is a
-    painted scene in the crop's colours (`dead_leaves`): clean photos are few, and of landscapes and people, and what
-    lies on a desk is flatter.
+    are mostly blurred a network may learn that what is fine is noise. Of given `cameras` the photo gets the noise
+    alone, and stays as sharp and as bright as it is. Most crops are made smaller first, and what is fainter than
+    `_GRAIN` in them is smoothed: film grain and a sensor's noise that a "clean" photo still has would else be what the
+    network learns to leave. Half of them get other colours. One in sixteen stays as it is, at full size half of the
+    time: what is clean must come out as it came. To learn to enlarge, the camera sees the crop reduced by t. One in
+    four is a painted scene in the crop's colours (`dead_leaves`): clean photos are few, and of landscapes and people,
+    and what lies on a desk is flatter.
 Loss
     L1 between output and target, and between both averaged over squares of `_BLOCKS` pixels, where a wrong colour is
     all that is left; and their structural dissimilarity (1 − SSIM, after Zhao et al., TCI 2017), which asks for even
