@@ -37,7 +37,7 @@ SETTINGS: Mapping[str, Mapping[str, object]] = {
     "painted scenes": {"painted": 0.0},
     "plain cameras": {"plain": 0.0, "nights": 0.25},
 }
-"""Tricks that a setting of the method turns off."""
+"""Tricks that a setting of the method turns off. Without plain cameras a quarter of all shots is still by night."""
 
 ALL = [*TRICKS, *SETTINGS]
 

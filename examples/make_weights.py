@@ -23,7 +23,7 @@ from nsp_cli.training import has_run
 ROOT = Path(__file__).parents[1]
 
 CAMERAS = json.dumps(json.loads((ROOT / "examples/research_cameras.json").read_text()), separators=(",", ":"))
-"""What `training.match` found for PHOTOS/train (`fast` of commit 3ca95c7): fields of `simulation.Camera`."""
+"""What `training.matching.match` found for PHOTOS/train (`fast` of commit 3ca95c7): fields of `simulation.Camera`."""
 
 FAST, STUDY, RESEARCH = "fast", "study", "fast-research"
 _LIKE = f"--set own=0.6 --set nights=1 --set plain=0 --set painted=0 --set cameras={CAMERAS}"
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(STEPS)} (all)")
     parser.add_argument("--from", dest="start", metavar="MODEL", help="weights to begin with")
     parser.add_argument("--processes", type=int, default=1, help="for each step, one thread or one GPU each (1)")
-    parser.add_argument("--steps", type=int, help="in place of the minutes, to try this script")
+    parser.add_argument("--steps", type=int, help="in place of each step's own budget, to try this script")
     args = parser.parse_args()
     asked = {*args.names, *([STUDY] if RESEARCH in args.names else [])} or set(STEPS)
     if wrong := asked - set(STEPS):

@@ -38,8 +38,8 @@ _WINDOW = 1024
 _SHARES, _KEEP = {"own": 0.85, "plain": 0.0, "nights": 0.6, "painted": 0.0}, 0.7
 """Settings of `methods.simulated`, and the share of the old weights in what is written (`TrainSettings.keep`). Far into
 one camera and back a good way wins more there, and loses less elsewhere, than a run of half as many own examples does;
-and heavy noise is what is forgotten first. Painted scenes that wear one camera's noise make that worse, and plain
-cameras in the place of others by day do not help (weights/README.md)."""
+and heavy noise is what is forgotten first. Painted scenes that wear one camera's noise make that worse, and the
+one run that had plain cameras among the random ones won no more and lost more (weights/README.md)."""
 
 
 @dataclass(frozen=True)

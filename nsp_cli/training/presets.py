@@ -110,7 +110,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
                 lr=2e-3,
                 ema=0.999,
             ),
-            "clean photos, no GPU, an hour and a half; the weights `fast` had twelve of one core",
+            "clean photos, no GPU, an hour and a half; the weights `fast` had nearly fourteen of one core",
         ),
     },
     "apbsn": {
