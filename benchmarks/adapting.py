@@ -22,9 +22,9 @@ from measuring import mean_psnr
 from timing import parser, print_table, use_threads
 
 from nsp_cli.api import load_backend
-from nsp_cli.evaluation import to_uint8
+from nsp_cli.evaluation.metrics import to_uint8
 from nsp_cli.image import Frame, from_unit, is_photo, read_srgb, to_unit, write
-from nsp_cli.simulation import GRADIENT, Camera, simulate
+from nsp_cli.simulation.camera import GRADIENT, Camera, simulate
 
 CAMERA = Camera(
     shot_gain=4e-3,

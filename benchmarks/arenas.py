@@ -9,10 +9,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from nsp_cli.evaluation import to_uint8
+from nsp_cli.evaluation.metrics import to_uint8
 from nsp_cli.image import Frame, from_unit, is_photo, read, to_unit, write
-from nsp_cli.sample import sample_picture
-from nsp_cli.simulation import Camera, Picture, simulate, white_noise
+from nsp_cli.simulation.camera import Camera, Picture, simulate, white_noise
+from nsp_cli.simulation.scene import sample_picture
 
 Choice = TypeVar("Choice")
 

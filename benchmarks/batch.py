@@ -20,15 +20,15 @@ import numpy as np
 import torch
 from timing import interleave, parser, print_table
 
-from nsp_cli import engine
 from nsp_cli.api import load_backend
-from nsp_cli.cli.batch import Writing, plan
+from nsp_cli.cli.batch.photo import Writing, plan
+from nsp_cli.cli.batch.runner import Job, run
 from nsp_cli.cli.console import Reporter
 from nsp_cli.cli.options import IfExists
-from nsp_cli.cli.run import Job, run
+from nsp_cli.engine.process import process
 from nsp_cli.image import Frame, read, write
-from nsp_cli.sample import sample_picture
-from nsp_cli.simulation import Camera, simulate
+from nsp_cli.simulation.camera import Camera, simulate
+from nsp_cli.simulation.scene import sample_picture
 
 _QUIET = Reporter(lambda _: None, lambda _: None, lambda: None)
 
@@ -70,7 +70,7 @@ def main() -> None:
     flags.add_argument("--pretend", type=float, metavar="RATE", help="sleep at so many MP/s instead of working")
     given = flags.parse_args()
     if given.pretend is None:
-        work = partial(engine.process, backend=load_backend(given.model, device=given.device))
+        work = partial(process, backend=load_backend(given.model, device=given.device))
     else:
         work = partial(pretend, given.pretend)
     with tempfile.TemporaryDirectory() as name:

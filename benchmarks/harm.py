@@ -14,7 +14,7 @@ import numpy as np
 from timing import parser, print_table, use_threads
 
 from nsp_cli.api import denoise, load_backend
-from nsp_cli.evaluation import psnr, to_uint8
+from nsp_cli.evaluation.metrics import psnr, to_uint8
 from nsp_cli.image import is_photo, read_srgb
 
 

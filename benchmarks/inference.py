@@ -16,18 +16,18 @@ import numpy as np
 import torch
 from timing import failure, interleave, parser, print_table, use_threads
 
-from nsp_cli import engine
 from nsp_cli.api import export, load_model
-from nsp_cli.backends.base import Backend
-from nsp_cli.backends.device import Precision, choose_device
-from nsp_cli.backends.onnx_backend import OnnxBackend
-from nsp_cli.backends.torch_backend import TorchBackend
-from nsp_cli.exporting import TOLERANCE
+from nsp_cli.engine.backends.base import Backend
+from nsp_cli.engine.backends.device import Precision, choose_device
+from nsp_cli.engine.backends.onnx_backend import OnnxBackend
+from nsp_cli.engine.backends.torch_backend import TorchBackend
+from nsp_cli.engine.exporting import TOLERANCE
+from nsp_cli.engine.process import process
 from nsp_cli.image import Frame
 from nsp_cli.methods import build_method
-from nsp_cli.sample import sample_picture
-from nsp_cli.simulation import Camera, simulate
-from nsp_cli.spec import Task
+from nsp_cli.model.spec import Task
+from nsp_cli.simulation.camera import Camera, simulate
+from nsp_cli.simulation.scene import sample_picture
 
 _REFERENCE = "torch, fp32"
 _FLOAT32 = (_REFERENCE, "torch compiled, fp32", "onnxruntime, fp32")
@@ -83,7 +83,7 @@ def main() -> None:
     results: dict[str, np.ndarray] = {}
 
     def run(name: str, backend: Backend, tile: int) -> None:
-        results[name] = engine.process(photo, backend, tile=tile).pixels
+        results[name] = process(photo, backend, tile=tile).pixels
 
     calls = {
         f"{name}, tile {tile}": partial(run, f"{name}, tile {tile}", backend, tile)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsp_cli.api import denoise
-from nsp_cli.backends.base import Backend
-from nsp_cli.evaluation import Scores, find_pairs, mean, psnr, score, to_uint8
+from nsp_cli.engine.backends.base import Backend
+from nsp_cli.evaluation.metrics import Scores, find_pairs, mean, psnr, score, to_uint8
 from nsp_cli.image import read_srgb
 
 Photo = NDArray[np.uint8]

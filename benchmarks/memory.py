@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 from timing import print_table
 
-from nsp_cli.checkpoint import save_model
 from nsp_cli.image import Frame, from_unit, write
+from nsp_cli.model.checkpoint import save_model
+from nsp_cli.model.spec import ModelSpec
 from nsp_cli.networks import build_network
-from nsp_cli.sample import sample_picture
-from nsp_cli.simulation import Camera, simulate
-from nsp_cli.spec import ModelSpec
+from nsp_cli.simulation.camera import Camera, simulate
+from nsp_cli.simulation.scene import sample_picture
 
 _FORMATS = {
     "png8": (".png", np.uint8),

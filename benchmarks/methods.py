@@ -32,13 +32,13 @@ from arenas import NOISES, Arena, real_arena, simulated_arena
 from timing import markdown, parser, use_threads
 from torch import Generator, Tensor, nn
 
-from nsp_cli import engine
 from nsp_cli.api import load_backend, load_model
-from nsp_cli.evaluation import find_pairs, psnr, to_uint8
+from nsp_cli.engine.process import process
+from nsp_cli.evaluation.metrics import find_pairs, psnr, to_uint8
 from nsp_cli.image import Frame, read
 from nsp_cli.methods import METHODS, Method, build_method
 from nsp_cli.methods.base import Crop, PlainPipeline, SelfSupervised
-from nsp_cli.spec import Task
+from nsp_cli.model.spec import Task
 from nsp_cli.training import PHOTOGRAPHER, Job, TrainSettings, find_preset, has_run, train
 
 BOUND = "supervised"
@@ -133,7 +133,7 @@ def measure(arena: Arena, weights: Path | None, device: str) -> Result:
         for noisy, clean in find_pairs(folder, folder):
             photo, answer = (to_uint8(read(path).pixels) for path in (noisy, clean))
             started = time.perf_counter()
-            result = photo if backend is None else engine.process(Frame(photo), backend).pixels
+            result = photo if backend is None else process(Frame(photo), backend).pixels
             seconds.append((time.perf_counter() - started) * 1e6 / (photo.shape[0] * photo.shape[1]))
             found.append(psnr(to_uint8(result), answer))
         figures[test] = mean(found)

@@ -21,13 +21,13 @@ import torch
 from numpy.typing import NDArray
 from timing import print_table
 
-from nsp_cli.correlation import noise_correlation
-from nsp_cli.evaluation import find_pairs
+from nsp_cli.evaluation.metrics import find_pairs
 from nsp_cli.image import from_unit, is_photo, read, to_unit
-from nsp_cli.luma import luma
-from nsp_cli.noise import REACH_LEVEL, NoiseEstimate, estimate, reach
+from nsp_cli.image.luma import luma
+from nsp_cli.noise.correlation import noise_correlation
+from nsp_cli.noise.estimate import REACH_LEVEL, NoiseEstimate, estimate, reach
 from nsp_cli.ops.noise_level import measured
-from nsp_cli.simulation import Camera, simulate, white_noise
+from nsp_cli.simulation.camera import Camera, simulate, white_noise
 
 Picture = NDArray[np.float32]
 Pair = tuple[Picture, Picture]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from timing import interleave, parser, print_table, use_threads
 from torch import Generator
 
-from nsp_cli.backends.device import choose_device
+from nsp_cli.engine.backends.device import choose_device
 from nsp_cli.methods.nsp import NSP
 from nsp_cli.ops.cells import Strategy
 

@@ -14,8 +14,8 @@ import numpy as np
 from timing import parser, print_table, use_threads
 
 from nsp_cli.api import denoise, load_backend
-from nsp_cli.backends.base import Backend
-from nsp_cli.evaluation import find_pairs, psnr, to_uint8
+from nsp_cli.engine.backends.base import Backend
+from nsp_cli.evaluation.metrics import find_pairs, psnr, to_uint8
 from nsp_cli.image import read_srgb
 
 PHASES = ((0, 0), (0, 1), (1, 0), (1, 1))

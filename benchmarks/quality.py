@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 from timing import parser, print_table, use_threads
 
-from nsp_cli import engine, models
 from nsp_cli.api import load_backend
-from nsp_cli.backends.base import Backend
-from nsp_cli.evaluation import Scores, find_pairs, mean, psnr, score, to_uint8
+from nsp_cli.engine.backends.base import Backend
+from nsp_cli.engine.process import process
+from nsp_cli.evaluation.metrics import Scores, find_pairs, mean, psnr, score, to_uint8
 from nsp_cli.image import Frame, from_unit, read, to_unit
+from nsp_cli.model import registry
 
 Photo = NDArray[np.uint8]
 Pairs = Sequence[tuple[Photo, Photo]]
@@ -63,7 +64,7 @@ def best(pairs: Pairs, settings: Sequence[float], run: Callable[[int, float], Ph
 def model_figures(pairs: Pairs, backend: Backend) -> tuple[Figure, Figure]:
     """At full strength, and at the best; the network runs once a photo, and the rest is blending."""
     photos = [to_unit(noisy) for noisy, _ in pairs]
-    results = [engine.process(Frame(photo), backend).pixels for photo in photos]
+    results = [process(Frame(photo), backend).pixels for photo in photos]
 
     def blend(i: int, strength: float) -> Photo:
         mixed = photos[i] + np.float32(strength / 100) * (results[i] - photos[i])
@@ -105,7 +106,7 @@ def main() -> None:
     use_threads(args.threads)
     chosen: list[str | None] = args.model or [None]
     backends = {
-        models.resolve(model).stem: load_backend(model, device=args.device, precision=args.precision)
+        registry.resolve(model).stem: load_backend(model, device=args.device, precision=args.precision)
         for model in (chosen if "models" in args.only else [])
     }
     folders = sorted(path for path in args.root.iterdir() if path.is_dir())

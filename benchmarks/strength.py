@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from timing import parser, print_table, use_threads
 
 from nsp_cli.api import load_backend
-from nsp_cli.backends.base import Backend
-from nsp_cli.engine import process
+from nsp_cli.engine.auto_strength import auto_strength, mean_square_change
+from nsp_cli.engine.backends.base import Backend
+from nsp_cli.engine.process import process
 from nsp_cli.image import Frame, is_photo, read, to_unit
-from nsp_cli.noise import NoiseEstimate, estimate
-from nsp_cli.simulation import random_camera, simulate
-from nsp_cli.strength import auto_strength, mean_square_change
+from nsp_cli.noise.estimate import NoiseEstimate, estimate
+from nsp_cli.simulation.camera import random_camera, simulate
 
 EDGES = (0, 1, 2, 3, 5, 8, 12, 20, 255)
 

@@ -23,13 +23,13 @@ from PIL import Image
 from skimage.registration import phase_cross_correlation
 from timing import parser, print_table, use_threads
 
-from nsp_cli import engine
 from nsp_cli.api import load_backend
-from nsp_cli.evaluation import Scores, mean, psnr, score, to_uint8
+from nsp_cli.engine.process import process
+from nsp_cli.evaluation.metrics import Scores, mean, psnr, score, to_uint8
 from nsp_cli.image import Frame, from_unit, is_photo, read
-from nsp_cli.sample import sample_picture
-from nsp_cli.simulation import Camera, simulate
-from nsp_cli.spec import Task
+from nsp_cli.model.spec import Task
+from nsp_cli.simulation.camera import Camera, simulate
+from nsp_cli.simulation.scene import sample_picture
 
 Photo = NDArray[np.uint8]
 
@@ -104,7 +104,7 @@ def main() -> None:
     }
 
     def run(task: Task, photo: Photo) -> Photo:
-        return to_uint8(engine.process(Frame(photo), backends[task]).pixels)
+        return to_uint8(process(Frame(photo), backends[task]).pixels)
 
     ways: dict[str, Callable[[Photo], Photo]] = {str(task): lambda p, t=task: run(t, p) for task in _MODES}
     ways["denoise, direct"] = lambda p: run(Task.DIRECT, run(Task.DENOISE, p))

@@ -15,7 +15,7 @@ import torch
 from timing import failure, interleave, parser, print_table, use_threads
 from torch import Generator, Tensor, nn
 
-from nsp_cli.backends.device import Precision, autocast, choose_device
+from nsp_cli.engine.backends.device import Precision, autocast, choose_device
 from nsp_cli.methods import build_method
 from nsp_cli.networks import build_network
 from nsp_cli.training import PRESETS, TrainSettings

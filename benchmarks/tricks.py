@@ -17,10 +17,10 @@ from unittest.mock import patch
 from measuring import mean_scores
 from timing import parser, print_table, use_threads
 
-from nsp_cli import models
 from nsp_cli.api import load_backend
 from nsp_cli.image import is_photo
 from nsp_cli.methods import simulated
+from nsp_cli.model import registry
 from nsp_cli.training import Job, find_preset, train
 
 TRICKS: Mapping[str, tuple[str, float | int]] = {
@@ -63,7 +63,7 @@ def main() -> None:
         target = args.out / f"{trick.replace(' ', '-') or 'all'}.safetensors"
         if not target.exists():
             run = target.with_name(f"new-{target.name}")
-            job = Job(photos, run, target.with_suffix(".run"), models.resolve(args.start), device=args.device)
+            job = Job(photos, run, target.with_suffix(".run"), registry.resolve(args.start), device=args.device)
             with patch.object(simulated, *TRICKS[trick]) if trick in TRICKS else nullcontext():
                 without = {**settings.method_args, **SETTINGS.get(trick, {})}
                 train(replace(settings, method_args=without), job)

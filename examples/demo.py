@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 from showing import Panel, lay_out, run_nsp, take_photo
 
-from nsp_cli.simulation import Camera
+from nsp_cli.simulation.camera import Camera
 
 WIDTH, HEIGHT = 640, 480
 CAMERA = Camera(shot_gain=4e-3, read_noise=8e-3, chroma_smoothing=0.8, jpeg_quality=95)  # about ISO 6400

@@ -10,8 +10,8 @@ from torch import Generator, Tensor
 from nsp_cli.methods.nsp import CANONICAL, NSP
 from nsp_cli.ops.cells import Strategy, partition
 from nsp_cli.ops.pd import pd_split
-from nsp_cli.sample import sample_picture
-from nsp_cli.simulation import random_camera, simulate
+from nsp_cli.simulation.camera import random_camera, simulate
+from nsp_cli.simulation.scene import sample_picture
 
 
 def numbered(side: int) -> Tensor:

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from PIL import Image
 from showing import Panel, lay_out, run_nsp, take_photo
 
-from nsp_cli.simulation import Camera
+from nsp_cli.simulation.camera import Camera
 
 WIDTH, HEIGHT, SEED = 640, 480, 3
 HIGH_ISO = Camera(shot_gain=9e-3, read_noise=1.2e-2, chroma_smoothing=1.2, jpeg_quality=95)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import torch
 
-from nsp_cli.checkpoint import load_model, save_model
-from nsp_cli.models import sha256
-from nsp_cli.spec import ModelSpec, Task
+from nsp_cli.model.checkpoint import load_model, save_model
+from nsp_cli.model.registry import sha256
+from nsp_cli.model.spec import ModelSpec, Task
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 

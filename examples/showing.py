@@ -8,8 +8,8 @@ import sys
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from nsp_cli.sample import sample_picture
-from nsp_cli.simulation import Camera, simulate
+from nsp_cli.simulation.camera import Camera, simulate
+from nsp_cli.simulation.scene import sample_picture
 
 GAP, CAPTION = 10, 24
 

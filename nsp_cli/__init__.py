@@ -8,13 +8,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from nsp_cli.version import __version__
+from nsp_cli.system.version import __version__
 
 if TYPE_CHECKING:
     from nsp_cli.api import denoise, export, load_backend, load_model, super_resolve
     from nsp_cli.errors import NspError
     from nsp_cli.image import Frame
-    from nsp_cli.spec import Task
+    from nsp_cli.model.spec import Task
     from nsp_cli.training import train
 
 _HOMES = {
@@ -26,7 +26,7 @@ _HOMES = {
     "train": "training",
     "Frame": "image",
     "NspError": "errors",
-    "Task": "spec",
+    "Task": "model.spec",
 }
 
 __all__ = [

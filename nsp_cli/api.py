@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nsp_cli import engine, models
-from nsp_cli.backends.base import Backend
+from nsp_cli.engine.auto_strength import Strength, Wanted
+from nsp_cli.engine.backends.base import Backend
+from nsp_cli.engine.loading import NO_SETTINGS, load_backend, method_of
+from nsp_cli.engine.process import process
 from nsp_cli.image.frame import Frame
-from nsp_cli.loading import NO_SETTINGS, load_backend, method_of
-from nsp_cli.spec import Task
-from nsp_cli.strength import Strength, Wanted
+from nsp_cli.model import registry
+from nsp_cli.model.spec import Task
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from nsp_cli.spec import ModelSpec
+    from nsp_cli.model.spec import ModelSpec
 
 __all__ = ["DEFAULT_SR_MODE", "denoise", "export", "load_backend", "load_model", "super_resolve"]
 
@@ -82,9 +83,9 @@ def super_resolve(
 
 def load_model(model: str | Path | None = None, task: Task = Task.DENOISE) -> tuple[nn.Module, ModelSpec]:
     """A torch network and its recipe; `model` and `task` as for `load_backend`. Raises `ModelError`."""
-    from nsp_cli import checkpoint
+    from nsp_cli.model import checkpoint
 
-    return checkpoint.load_model(models.resolve(model, task))
+    return checkpoint.load_model(registry.resolve(model, task))
 
 
 def export(
@@ -96,10 +97,10 @@ def export(
     overwrite: bool = False,
 ) -> float:
     """Write the whole pipeline as ONNX, checked against torch; see `exporting.export`, and `load_backend`."""
-    from nsp_cli.exporting import export as write_onnx
+    from nsp_cli.engine.exporting import export as write_onnx
 
     network, spec = load_model(model, task)
-    pipeline = method_of(spec, settings, models.resolve(model, task).name).pipeline(network, task, spec.channels)
+    pipeline = method_of(spec, settings, registry.resolve(model, task).name).pipeline(network, task, spec.channels)
     spec = replace(spec, method_args={**spec.method_args, **settings})
     return write_onnx(pipeline, spec, target, overwrite=overwrite)
 
@@ -113,5 +114,5 @@ def _run(
 ) -> Photo:
     frame = photo if isinstance(photo, Frame) else Frame(photo)
     choice = looks.choose(frame, backend)
-    result = engine.process(frame, backend, looks=choice.looks, noise=choice.told, tile=tile, report=report)
+    result = process(frame, backend, looks=choice.looks, noise=choice.told, tile=tile, report=report)
     return result if isinstance(photo, Frame) else result.pixels  # pyright: ignore[reportReturnType]

@@ -16,12 +16,12 @@ import torch
 from torch import nn
 
 from nsp_cli import api
-from nsp_cli.checkpoint import save_model
 from nsp_cli.image import Frame, write
+from nsp_cli.model.checkpoint import save_model
+from nsp_cli.model.spec import ModelSpec
 from nsp_cli.networks import build_network
-from nsp_cli.sample import sample_picture
-from nsp_cli.simulation import Camera, simulate
-from nsp_cli.spec import ModelSpec
+from nsp_cli.simulation.camera import Camera, simulate
+from nsp_cli.simulation.scene import sample_picture
 
 torch.set_num_threads(1)
 

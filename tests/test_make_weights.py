@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from nsp_cli.sample import sample_picture
+from nsp_cli.simulation.scene import sample_picture
 
 SCRIPT = Path(__file__).parents[1] / "examples" / "make_weights.py"
 

@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from nsp_cli.cli.evaluate import evaluate
-from nsp_cli.cli.export import export
-from nsp_cli.cli.inspect import inspect
-from nsp_cli.cli.models import list_models
-from nsp_cli.cli.photos import denoise, sr
-from nsp_cli.cli.train import train
-from nsp_cli.version import __version__
+from nsp_cli.cli.commands.denoise import denoise, sr
+from nsp_cli.cli.commands.eval import evaluate
+from nsp_cli.cli.commands.export import export
+from nsp_cli.cli.commands.inspect import inspect
+from nsp_cli.cli.commands.models import list_models
+from nsp_cli.cli.commands.train import train
+from nsp_cli.system.version import __version__
 
 app = typer.Typer(
     help="Removes real camera noise from photos, and enlarges noisy photos.",

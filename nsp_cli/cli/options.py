@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nsp_cli import spec
 from nsp_cli.errors import UsageError
+from nsp_cli.model import spec
 
 if TYPE_CHECKING:
-    from nsp_cli.strength import Wanted
+    from nsp_cli.engine.auto_strength import Wanted
 
 
 class IfExists(StrEnum):
@@ -118,7 +118,7 @@ def wanted_settings(blind: int | None) -> dict[str, int]:
 
 def wanted_looks(strength: str, luma: float, chroma: float, noise: float | None = None) -> Wanted:
     """What --strength, --luma, --chroma and --noise say. Raises `UsageError`."""
-    from nsp_cli.strength import Wanted
+    from nsp_cli.engine.auto_strength import Wanted
 
     try:
         return Wanted("auto" if strength == "auto" else float(strength), luma, chroma, noise)

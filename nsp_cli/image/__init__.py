@@ -13,11 +13,11 @@
 Importing this package imports NumPy alone; Pillow, OpenCV, tifffile and rawpy load with the first file of their format.
 """
 
+from nsp_cli.image.codecs.raw_kinds import RAW_SUFFIXES, Develop
 from nsp_cli.image.colour import ColourSpace, colour_space, srgb_pixels
-from nsp_cli.image.exif import retouch_exif
 from nsp_cli.image.formats import SUFFIXES, WRITABLE, is_photo, output_suffix
 from nsp_cli.image.frame import Frame, Metadata, from_unit, peak, to_unit
-from nsp_cli.image.raw_kinds import RAW_SUFFIXES, Develop
+from nsp_cli.image.metadata.exif import retouch_exif
 from nsp_cli.image.reading import read, read_srgb
 from nsp_cli.image.writing import encode, write
 

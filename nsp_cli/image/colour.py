@@ -14,9 +14,9 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from nsp_cli.image.exif import EXIF_POINTER, INTEROP_POINTER, parse_exif
 from nsp_cli.image.frame import Frame, Metadata, Pixels, to_unit
-from nsp_cli.image.icc import SRGB_CURVE, Curve, Parametric, Profile, Values, parse_profile
+from nsp_cli.image.metadata.exif import EXIF_POINTER, INTEROP_POINTER, parse_exif
+from nsp_cli.image.metadata.icc import SRGB_CURVE, Curve, Parametric, Profile, Values, parse_profile
 
 _SRGB_TO_XYZ = np.array(
     [[0.4360747, 0.3850649, 0.1430804], [0.2225045, 0.7168786, 0.0606169], [0.0139322, 0.0971045, 0.7141733]]

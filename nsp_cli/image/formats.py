@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from nsp_cli.errors import InputError
+from nsp_cli.image.codecs.raw_kinds import RAW_SUFFIXES, is_raw
 from nsp_cli.image.frame import Frame
-from nsp_cli.image.raw_kinds import RAW_SUFFIXES, is_raw
 
 MAX_PIXELS = 1_000_000_000
 """Read no picture above this: its header is more likely a lie than a photo, and OpenCV stops at 2**30 anyway."""
@@ -71,7 +71,7 @@ FORMATS: tuple[Format, ...] = (
         alpha=True,
         keeps=frozenset({"icc", "exif", "xmp", "dpi"}),
         max_side=1_000_000,  # libpng's own limit
-        module="nsp_cli.image.png",
+        module="nsp_cli.image.codecs.png",
     ),
     Format(
         name="jpeg",
@@ -83,7 +83,7 @@ FORMATS: tuple[Format, ...] = (
         alpha=False,
         keeps=frozenset({"icc", "exif", "xmp", "dpi", "iptc"}),
         max_side=65_500,  # libjpeg's own limit
-        module="nsp_cli.image.jpeg",
+        module="nsp_cli.image.codecs.jpeg",
     ),
     Format(
         name="tiff",
@@ -95,7 +95,7 @@ FORMATS: tuple[Format, ...] = (
         alpha=True,
         keeps=frozenset({"icc", "exif", "xmp", "dpi", "iptc"}),
         max_side=2**31 - 1,
-        module="nsp_cli.image.tiff",
+        module="nsp_cli.image.codecs.tiff",
     ),
     Format(
         name="webp",
@@ -107,7 +107,7 @@ FORMATS: tuple[Format, ...] = (
         alpha=True,
         keeps=frozenset({"icc", "exif", "xmp"}),
         max_side=16_383,
-        module="nsp_cli.image.webp",
+        module="nsp_cli.image.codecs.webp",
     ),
     Format(
         name="avif",
@@ -119,7 +119,7 @@ FORMATS: tuple[Format, ...] = (
         alpha=True,
         keeps=frozenset({"icc", "exif", "xmp"}),
         max_side=65_536,
-        module="nsp_cli.image.avif",
+        module="nsp_cli.image.codecs.avif",
     ),
 )
 
@@ -133,7 +133,7 @@ RAW = Format(
     alpha=False,
     keeps=frozenset(),
     max_side=0,
-    module="nsp_cli.image.raw",
+    module="nsp_cli.image.codecs.raw",
 )
 """Read and never written, so it is no row of the table."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nsp_cli.image.formats import SUFFIXES
-from nsp_cli.image.ifd import Tree
+from nsp_cli.image.metadata.ifd import Tree
 
 _WIDTH, _HEIGHT = 256, 257
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from nsp_cli.errors import InputError
+from nsp_cli.image.codecs.raw_kinds import Develop
 from nsp_cli.image.colour import srgb_pixels
 from nsp_cli.image.formats import RAW, Format, sniff
 from nsp_cli.image.frame import Frame, Pixels
-from nsp_cli.image.raw_kinds import Develop
 
 
 def read(source: Path | bytes, develop: Develop | None = None) -> Frame:
@@ -56,7 +56,7 @@ def read_srgb(source: Path | bytes) -> Pixels:
 def _decode(row: Format, data: bytes, develop: Develop | None) -> Frame:
     if row is not RAW:
         return row.codec().decode(data)
-    from nsp_cli.image import raw
+    from nsp_cli.image.codecs import raw
 
     return raw.decode(data, develop)
 

@@ -24,10 +24,10 @@ from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import UsageError
 from nsp_cli.methods.base import SelfSupervised
-from nsp_cli.methods.decomposed import DecomposedPipeline, draw_subs, same_size
+from nsp_cli.methods.pd_pipeline import DecomposedPipeline, draw_subs, same_size
+from nsp_cli.model.spec import Task
 from nsp_cli.ops.masks import PERIOD, draw_patterns, repeat_pattern
 from nsp_cli.ops.padding import pad_to_multiple
-from nsp_cli.spec import Task
 
 
 @dataclass(frozen=True)

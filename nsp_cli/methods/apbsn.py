@@ -23,9 +23,9 @@ from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import UsageError
 from nsp_cli.methods.base import SelfSupervised
-from nsp_cli.methods.decomposed import DecomposedPipeline, Layout, draw_subs, same_size
+from nsp_cli.methods.pd_pipeline import DecomposedPipeline, Layout, draw_subs, same_size
+from nsp_cli.model.spec import Task
 from nsp_cli.ops.refine import PASSES
-from nsp_cli.spec import Task
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import ModelError
+from nsp_cli.model.spec import PipelineSpec, Task
 from nsp_cli.networks import as_network, grid_of, tile_of, wants_noise_level
 from nsp_cli.ops.noise_level import measured, told
 from nsp_cli.ops.padding import pad_to_multiple
-from nsp_cli.spec import PipelineSpec, Task
 
 Crop = NDArray[np.float32]
 """(P, P, C), sRGB-encoded in [0, 1]."""

@@ -23,11 +23,11 @@ from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import ModelError, UsageError
 from nsp_cli.methods.base import SMALLEST, SelfSupervised
+from nsp_cli.model.spec import PipelineSpec, Task
 from nsp_cli.networks import Network, as_network, grid_of, tile_of
 from nsp_cli.ops.cells import Strategy, gather_cells, partition
 from nsp_cli.ops.padding import cut_to_multiple, cut_to_size, pad_to_multiple
 from nsp_cli.ops.pd import pd_merge, pd_split
-from nsp_cli.spec import PipelineSpec, Task
 
 CANONICAL = "canonical"
 STRATEGIES = (*(str(strategy) for strategy in Strategy), CANONICAL)

@@ -20,9 +20,9 @@ from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import UsageError
 from nsp_cli.methods.base import PlainPipeline, SelfSupervised
+from nsp_cli.model.spec import Task
 from nsp_cli.networks import as_network
 from nsp_cli.ops.padding import cut_to_multiple
-from nsp_cli.spec import Task
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,10 @@ from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import UsageError
 from nsp_cli.methods.base import SelfSupervised
-from nsp_cli.methods.decomposed import DecomposedPipeline, same_size
+from nsp_cli.methods.pd_pipeline import DecomposedPipeline, same_size
+from nsp_cli.model.spec import Task
 from nsp_cli.ops.cells import gather_cells, shuffle
 from nsp_cli.ops.padding import cut_to_multiple
-from nsp_cli.spec import Task
 
 
 @dataclass(frozen=True)

@@ -41,14 +41,14 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Generator, Tensor, nn
 
-from nsp_cli.dead_leaves import dead_leaves
 from nsp_cli.errors import UsageError
-from nsp_cli.luma import luma as luma_of
+from nsp_cli.image.luma import luma as luma_of
 from nsp_cli.methods.base import ONE_VIEW, TURNS, Crop, PlainPipeline, Turned
+from nsp_cli.model.spec import Task
 from nsp_cli.networks import as_network, wants_noise_level
 from nsp_cli.ops.padding import cut_to_multiple
-from nsp_cli.simulation import Camera, decode_srgb, encode_srgb, plain_camera, random_camera, simulate
-from nsp_cli.spec import Task
+from nsp_cli.simulation.camera import Camera, decode_srgb, encode_srgb, plain_camera, random_camera, simulate
+from nsp_cli.simulation.dead_leaves import dead_leaves
 
 _UNTOUCHED = 1 / 16
 _ANYWHERE = 16

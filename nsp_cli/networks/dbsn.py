@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nsp_cli.errors import ModelError
-from nsp_cli.networks.tail import Activation, mixers, next_scale_tail
+from nsp_cli.networks.layers import Activation, mixers, next_scale_tail
 
 
 class Variant(StrEnum):

@@ -12,7 +12,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from nsp_cli.networks.levels import through_levels
+from nsp_cli.networks.layers import through_levels
 
 
 class ChannelNorm(nn.Module):

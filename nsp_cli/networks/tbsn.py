@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nsp_cli.networks.dbsn import CentralMaskedConv2d
-from nsp_cli.networks.tail import next_scale_tail
+from nsp_cli.networks.layers import next_scale_tail
 from nsp_cli.ops.padding import cut_to_size
 from nsp_cli.ops.pd import pd_merge, pd_split
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nsp_cli.networks.levels import through_levels
+from nsp_cli.networks.layers import through_levels
 
 _LEVEL_GAIN = 5.0
 """Noise of a fifth of white is the heaviest that there is; times this, it is as large as the photo's values."""

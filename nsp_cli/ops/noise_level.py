@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nsp_cli.luma import WEIGHTS
+from nsp_cli.image.luma import WEIGHTS
 from nsp_cli.ops.padding import pad_to_multiple
 
 _BLOCK = 8

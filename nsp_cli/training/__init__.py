@@ -1,8 +1,8 @@
 """One trainer and one data set of noisy photos, for every method."""
 
 from nsp_cli.training.adapting import adapt, copies_in
+from nsp_cli.training.config import TrainSettings
 from nsp_cli.training.presets import PHOTOGRAPHER, PRESETS, Preset, find_preset, wants_clean
-from nsp_cli.training.settings import TrainSettings
 from nsp_cli.training.state import has_run, saved_settings
 from nsp_cli.training.trainer import Job, Progress, train
 

@@ -23,14 +23,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nsp_cli import engine
-from nsp_cli.backends.base import Backend
+from nsp_cli.engine.backends.base import Backend
+from nsp_cli.engine.loading import load_backend
+from nsp_cli.engine.process import process
 from nsp_cli.errors import InputError, NoInputError
 from nsp_cli.image import Frame, from_unit, read_srgb, to_unit, write
-from nsp_cli.loading import load_backend
-from nsp_cli.simulation import Camera, Picture
-from nsp_cli.training.matching import Look, flattest, match, telling
-from nsp_cli.training.settings import TrainSettings
+from nsp_cli.simulation.camera import Camera, Picture
+from nsp_cli.training.camera_fit import Look, flattest, match, telling
+from nsp_cli.training.config import TrainSettings
 
 _PHOTOS = 48
 _WINDOW = 1024
@@ -121,7 +121,7 @@ def study(
             noisy = _window(read_srgb(path), _WINDOW, rng)
         except InputError:
             continue
-        denoised = np.clip(np.asarray(engine.process(Frame(noisy), backend).pixels, np.float32), 0, 1)
+        denoised = np.clip(np.asarray(process(Frame(noisy), backend).pixels, np.float32), 0, 1)
         looks += [look] if (look := flattest(noisy, denoised)) else []
         clean.append(folder / f"{index:04d}.png")
         write(Frame(from_unit(_reduced(denoised, smallest), np.uint16)), clean[-1], overwrite=True)

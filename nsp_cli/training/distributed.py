@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from nsp_cli.processes import place
+from nsp_cli.system.processes import place
 
 
 class _Shared(DistributedDataParallel):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from nsp_cli.errors import UsageError
 from nsp_cli.methods import build_method
-from nsp_cli.training.settings import TrainSettings
+from nsp_cli.training.config import TrainSettings
 
 PHOTOGRAPHER = "photographer"
 """Every method has a preset of this name: what fits thirty photos, a CPU and half an hour."""

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from nsp_cli.checkpoint import load_tensors, save_tensors
 from nsp_cli.errors import ModelError
-from nsp_cli.training.settings import TrainSettings
+from nsp_cli.model.checkpoint import load_tensors, save_tensors
+from nsp_cli.training.config import TrainSettings
 
 _FILE = "state.safetensors"
 

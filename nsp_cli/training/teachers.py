@@ -16,15 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from nsp_cli import engine, models
-from nsp_cli.checkpoint import load_model
+from nsp_cli.engine.loading import load_backend
+from nsp_cli.engine.process import process
 from nsp_cli.errors import UsageError
 from nsp_cli.image import Frame
 from nsp_cli.image.frame import Pixels
-from nsp_cli.loading import load_backend
 from nsp_cli.methods import build_method
-from nsp_cli.training.outputs import OutputCache
-from nsp_cli.version import __version__
+from nsp_cli.model import registry
+from nsp_cli.model.checkpoint import load_model
+from nsp_cli.system.version import __version__
+from nsp_cli.training.cache import OutputCache
 
 _FEWEST = 4
 """Views of a teacher whose method has fewer of its own: of a turned photo the same weights make something else."""
@@ -57,12 +58,12 @@ def find_teacher(model: str, views: int) -> Teacher:
     views : how many: the method's own ones first, then these again for each further orientation of the photo; 0 for
         the method's own, filled up to four
     """
-    path = models.resolve(model)
+    path = registry.resolve(model)
     own = _own_views(path)
     count = views or max(len(own), _FEWEST)
     if not 0 <= views <= len(own) * _TURNS:
         raise UsageError(f"--teacher-views for {path.name} must be from 0 to {len(own) * _TURNS}, got {views}.")
-    return Teacher(path, models.sha256(path), tuple(View(own[i % len(own)], i // len(own)) for i in range(count)))
+    return Teacher(path, registry.sha256(path), tuple(View(own[i % len(own)], i // len(own)) for i in range(count)))
 
 
 def _own_views(path: Path) -> Sequence[Mapping[str, Any]]:
@@ -108,7 +109,7 @@ class Lessons:
     def _ask(self, photo: Pixels, teacher: Teacher, view: View) -> Pixels:
         # Opened for each answer and not kept: that takes a moment, and an answer takes seconds to minutes.
         backend = load_backend(teacher.path, device=self.device, settings=view.settings)
-        answer = engine.process(Frame(np.ascontiguousarray(turned(photo, view.turn))), backend)
+        answer = process(Frame(np.ascontiguousarray(turned(photo, view.turn))), backend)
         return np.ascontiguousarray(turned_back(answer.pixels, view.turn))
 
 

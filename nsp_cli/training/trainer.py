@@ -17,23 +17,23 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.utils.data import DataLoader
 
-from nsp_cli.backends.device import Precision, autocast, choose_device, choose_precision
-from nsp_cli.checkpoint import load_model, save_model
+from nsp_cli.engine.backends.device import Precision, autocast, choose_device, choose_precision
 from nsp_cli.errors import ModelError, NspError, UsageError
 from nsp_cli.image import read_srgb
 from nsp_cli.methods import Method, build_method
-from nsp_cli.models import home
+from nsp_cli.model.checkpoint import load_model, save_model
+from nsp_cli.model.registry import home
+from nsp_cli.model.spec import ModelSpec
 from nsp_cli.networks import as_network, build_network, wants_noise_level
-from nsp_cli.spec import ModelSpec
+from nsp_cli.system.version import __version__
+from nsp_cli.training.cache import OutputCache
+from nsp_cli.training.config import TrainSettings
+from nsp_cli.training.data import NoisyPhotos, hold_out, open_alone
 from nsp_cli.training.distributed import Team, team
-from nsp_cli.training.monitor import Monitor
 from nsp_cli.training.optimizers import OPTIMIZERS
-from nsp_cli.training.outputs import OutputCache
-from nsp_cli.training.photos import NoisyPhotos, hold_out, open_alone
-from nsp_cli.training.settings import TrainSettings
 from nsp_cli.training.state import State, ema_of, learning_rate
 from nsp_cli.training.teachers import Lessons, Teacher, find_teacher, identities
-from nsp_cli.version import __version__
+from nsp_cli.training.validation import Monitor
 
 _ENDLESS = 10**9
 _LOG_EVERY = 20

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from nsp_cli import models
-from nsp_cli.checkpoint import load_model, load_tensors, save_model
+from nsp_cli.model import registry
+from nsp_cli.model.checkpoint import load_model, load_tensors, save_model
+from nsp_cli.model.spec import ModelSpec
 from nsp_cli.networks import build_network
-from nsp_cli.spec import ModelSpec
-from nsp_cli.training import matching
+from nsp_cli.training import camera_fit
 from tests.cli.test_commands import run
 
 TINY = {"widths": (8, 8), "depths": (1, 1)}
@@ -25,7 +25,7 @@ def plain(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matching, "_DRAWS", (4, 4))
+    monkeypatch.setattr(camera_fit, "_DRAWS", (4, 4))
 
 
 def test_noisy_photos_teach_their_own_cameras(large_noisy_photos: Path, tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_noisy_photos_teach_their_own_cameras(large_noisy_photos: Path, tmp_path
     cameras = spec.method_args["cameras"]
     assert len(cameras) == 4  # the four nearest; of painted photos, which are full of texture, the plainest alone tells
     assert len(list((tmp_path / "own.run" / "clean").glob("*.png"))) == 5
-    start = load_tensors(models.resolve("fast"))[0]
+    start = load_tensors(registry.resolve("fast"))[0]
     assert any(not value.equal(start[name]) for name, value in network.state_dict().items())
     assert run("denoise", large_noisy_photos / "0.png", tmp_path / "out.png", "-m", target)[0] == 0
 
@@ -59,7 +59,7 @@ def test_a_run_goes_on_with_what_the_study_found(large_noisy_photos: Path, tmp_p
     copies = training.copies_in(tmp_path / "whole.run" / "clean")
     calls = iter([False, True])
     job = training.Job(
-        copies, broken, tmp_path / "broken.run", start=models.resolve("fast"), device="cpu", stop=lambda: next(calls)
+        copies, broken, tmp_path / "broken.run", start=registry.resolve("fast"), device="cpu", stop=lambda: next(calls)
     )
     training.train(settings, job)
     (tmp_path / "broken.run" / "clean").symlink_to(tmp_path / "whole.run" / "clean")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from nsp_cli.image import Frame, encode, read
-from nsp_cli.models import sha256
+from nsp_cli.model.registry import sha256
 from tests.cli.test_commands import nsp, run
 
 Weights = Callable[..., Path]

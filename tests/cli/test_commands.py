@@ -276,7 +276,7 @@ def test_train_takes_an_optimizer_by_name(noisy_photos: Path, tmp_path: Path) ->
 
 
 def test_train_from_weights_takes_their_network(weights: Weights, noisy_photos: Path, tmp_path: Path) -> None:
-    from nsp_cli.checkpoint import load_model
+    from nsp_cli.model.checkpoint import load_model
 
     target = tmp_path / "tuned.safetensors"
     flags = "--steps 1 --batch 1 --patch 72 --device cpu".split()

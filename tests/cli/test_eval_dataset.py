@@ -11,7 +11,7 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
 import nsp_cli.api
-from nsp_cli.spec import PipelineSpec
+from nsp_cli.model.spec import PipelineSpec
 from tests.cli.test_commands import run
 from tests.mat_builders import numbered, save_dnd, save_v5
 

@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from nsp_cli.api import denoise, super_resolve
-from nsp_cli.checkpoint import save_model
 from nsp_cli.image import Frame, read, write
-from nsp_cli.luma import luma
+from nsp_cli.image.luma import luma
+from nsp_cli.model.checkpoint import save_model
+from nsp_cli.model.spec import ModelSpec
 from nsp_cli.networks import build_network
-from nsp_cli.spec import ModelSpec
 from tests.cli.test_commands import run
 
 Weights = Callable[..., Path]

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from nsp_cli.cli.events import Outcome, Recipe, Status, Tally
-from nsp_cli.cli.previews import Size, most_changed, take_previews
-from nsp_cli.cli.report import Report
+from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status, Tally
+from nsp_cli.cli.report.previews import Size, most_changed, take_previews
+from nsp_cli.cli.report.report import Report
 from nsp_cli.image import Frame, Metadata
 
 VOID = {"meta", "link", "img", "input"}

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from nsp_cli.cli.team import Team, join, own_device
+from nsp_cli.cli.batch.team import Team, join, own_device
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 7])

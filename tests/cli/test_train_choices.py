@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from nsp_cli import models
-from nsp_cli.checkpoint import load_model, save_model
-from nsp_cli.cli.choices import Choices, parse_set
+from nsp_cli.cli.commands.train_options import Choices, parse_set
 from nsp_cli.errors import UsageError
 from nsp_cli.image import read
 from nsp_cli.methods import METHODS
+from nsp_cli.model import registry
+from nsp_cli.model.checkpoint import load_model, save_model
+from nsp_cli.model.spec import ModelSpec, Task
 from nsp_cli.networks import NETWORKS, build_network
-from nsp_cli.spec import ModelSpec, Task
 from nsp_cli.training import PRESETS
 from tests.cli.test_commands import run
 
@@ -103,10 +103,10 @@ def test_weights_are_gone_on_from_with_their_method_or_another(weights: Weights,
 
 def test_the_weights_that_ship_are_the_start_unless_the_network_changes() -> None:
     settings, begin = Choices().settle()
-    assert begin == models.resolve(None, Task.DENOISE)
+    assert begin == registry.resolve(None, Task.DENOISE)
     assert settings.method == load_model(begin)[1].method
     settings, begin = Choices(own={"inputs": 2}).settle()
-    assert begin == models.resolve(None, Task.SHUFFLE)
+    assert begin == registry.resolve(None, Task.SHUFFLE)
     assert (settings.method, settings.method_args["inputs"]) == ("nsp", 2)
     for changed in (Choices(own={"width": 8}), Choices("nsp"), Choices(preset="paper"), Choices(network="atbsn")):
         assert changed.settle()[1] is None

@@ -11,7 +11,7 @@ import tifffile
 from PIL import Image
 
 from nsp_cli.image import Frame, Metadata
-from nsp_cli.image.ifd import append_directory
+from nsp_cli.image.metadata.ifd import append_directory
 
 NOTE_AT = 8
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from image_builders import build_exif
 
-from nsp_cli.image.ifd import Tree, append_directory, append_packed
+from nsp_cli.image.metadata.ifd import Tree, append_directory, append_packed
 
 BLACK, WHITE = 512, 16_383
 NEUTRAL = (0.5, 1.0, 0.625)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nsp_cli.image import Metadata, formats, read
-from nsp_cli.image.raw_kinds import is_raw
+from nsp_cli.image.codecs.raw_kinds import is_raw
 from tests.fuzz import Sample, mutants, raw_samples, samples, trouble
 
 

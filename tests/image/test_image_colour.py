@@ -20,16 +20,16 @@ from icc_builders import (
 from image_builders import random_frame
 from PIL import Image, ImageCms
 
-from nsp_cli.engine import process
+from nsp_cli.engine.blending import Looks
+from nsp_cli.engine.process import process
 from nsp_cli.image import Frame, Metadata, encode, read, read_srgb, to_unit, write
 from nsp_cli.image.colour import ColourSpace, colour_space
-from nsp_cli.image.exif import EXIF_POINTER, INTEROP_POINTER
-from nsp_cli.image.icc import parse_profile
-from nsp_cli.image.ifd import LONG, append_directory
-from nsp_cli.ops.blend import Looks
-from nsp_cli.spec import PipelineSpec
-from nsp_cli.training.photos import PhotoCache
-from tests.test_engine import Fake
+from nsp_cli.image.metadata.exif import EXIF_POINTER, INTEROP_POINTER
+from nsp_cli.image.metadata.icc import parse_profile
+from nsp_cli.image.metadata.ifd import LONG, append_directory
+from nsp_cli.model.spec import PipelineSpec
+from nsp_cli.training.data import PhotoCache
+from tests.engine.test_process import Fake
 
 GRID = np.linspace(0, 1, 18, dtype=np.float32)
 COLOURS = np.stack(np.meshgrid(GRID, GRID, GRID, indexing="ij"), axis=-1).reshape(18, -1, 3)

@@ -8,10 +8,10 @@ from icc_builders import rgb_profile
 from image_builders import build_exif, random_frame, smooth_frame
 from PIL import Image
 
-from nsp_cli.engine import process
+from nsp_cli.engine.process import process
 from nsp_cli.image import Frame, Metadata, encode, read
-from nsp_cli.spec import PipelineSpec
-from tests.test_engine import Fake
+from nsp_cli.model.spec import PipelineSpec
+from tests.engine.test_process import Fake
 
 TWICE = Fake(
     lambda tile: tile.repeat(2, 2).repeat(2, 3),

@@ -14,7 +14,7 @@ from image_builders import only_page
 from PIL import Image
 
 from nsp_cli.image import Frame, Metadata, encode, read, retouch_exif, write
-from nsp_cli.image.exif import orientation_only
+from nsp_cli.image.metadata.exif import orientation_only
 
 FrameMaker = Callable[..., Frame]
 EXIF_POINTER, GPS_POINTER, INTEROP_POINTER, MAKER_NOTE = 0x8769, 0x8825, 0xA005, 0x927C

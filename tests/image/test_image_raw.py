@@ -17,11 +17,11 @@ from raw_builders import NEUTRAL, build_dng, mosaic
 
 from nsp_cli.errors import InputError, OutputError, UsageError
 from nsp_cli.image import SUFFIXES, WRITABLE, Develop, Frame, colour_space, encode, is_photo, read, write
-from nsp_cli.image.exif import parse_exif
+from nsp_cli.image.codecs.raw_kinds import RAW_SUFFIXES, is_raw
 from nsp_cli.image.formats import RAW, sniff
-from nsp_cli.image.ifd import append_directory
-from nsp_cli.image.raw_exif import raw_exif
-from nsp_cli.image.raw_kinds import RAW_SUFFIXES, is_raw
+from nsp_cli.image.metadata.exif import parse_exif
+from nsp_cli.image.metadata.ifd import append_directory
+from nsp_cli.image.metadata.raw_exif import raw_exif
 
 GREEN, GREY = (0.2, 0.5, 0.1), (0.4, 0.4, 0.4)
 

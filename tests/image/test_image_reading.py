@@ -17,7 +17,7 @@ from PIL import Image
 
 from nsp_cli.errors import InputError
 from nsp_cli.image import Frame, Metadata, encode, read
-from nsp_cli.image.png import build
+from nsp_cli.image.codecs.png import build
 
 FORMATS = ["png", "jpeg", "tiff", "webp", "avif"]
 FrameMaker = Callable[..., Frame]

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nsp_cli import publishing
 from nsp_cli.errors import OutputError, TargetExistsError
 from nsp_cli.image import Frame, Metadata, encode, read, write
+from nsp_cli.system import atomic
 
 FrameMaker = Callable[..., Frame]
 
@@ -34,7 +34,7 @@ def no_hard_links(monkeypatch: pytest.MonkeyPatch, *, exclusive_rename: bool = T
     """As on a camera's card; without an exclusive rename as on the oddest network drive."""
     monkeypatch.setattr(os, "link", fail)
     if not exclusive_rename:
-        monkeypatch.setattr(publishing, "_exclusive_rename", lambda: fail)
+        monkeypatch.setattr(atomic, "_exclusive_rename", lambda: fail)
 
 
 @pytest.mark.parametrize("hard_links", [True, False])
@@ -70,7 +70,7 @@ def fail(*_: object) -> None:
 
 @pytest.mark.skipif(sys.platform not in ("linux", "darwin", "win32"), reason="no exclusive rename is known here")
 def test_the_exclusive_rename_renames_and_never_replaces(tmp_path: Path) -> None:
-    rename, names = publishing._exclusive_rename(), [tmp_path / name for name in ("ä", "b 写", "c")]
+    rename, names = atomic._exclusive_rename(), [tmp_path / name for name in ("ä", "b 写", "c")]
     names[0].write_bytes(b"new")
     names[2].write_bytes(b"precious")
     rename(names[0], names[1])
@@ -97,12 +97,12 @@ def test_without_hard_links_a_kill_leaves_a_whole_file_or_none(
     data = encode(make_frame(), "png")[0]
     sys.settrace(look)
     try:
-        publishing.publish(data, target, overwrite=False)
+        atomic.publish(data, target, overwrite=False)
     finally:
         sys.settrace(None)
     assert sizes == {-1, len(data)}
     with pytest.raises(TargetExistsError):
-        publishing.publish(data, target, overwrite=False)
+        atomic.publish(data, target, overwrite=False)
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
@@ -218,7 +218,7 @@ def test_metadata_without_a_place_is_said(metadata: Metadata, make_frame: FrameM
 def test_a_tiff_above_4_gb_says_that_it_loses_exif(
     metadata: Metadata, make_frame: FrameMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nsp_cli.image.tiff_writer._CLASSIC_LIMIT", 10)
+    monkeypatch.setattr("nsp_cli.image.codecs.tiff_writer._CLASSIC_LIMIT", 10)
     frame = make_frame("uint16", alpha=True, metadata=metadata)
     data, warnings = encode(frame, "tiff")
     assert data[:4] == b"II+\0"

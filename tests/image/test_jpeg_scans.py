@@ -9,7 +9,7 @@ from PIL import Image
 
 from nsp_cli.errors import InputError
 from nsp_cli.image import read
-from nsp_cli.sample import sample_picture
+from nsp_cli.simulation.scene import sample_picture
 
 KINDS = {
     "plain": {},

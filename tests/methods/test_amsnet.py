@@ -6,8 +6,8 @@ from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import UsageError
 from nsp_cli.methods.amsnet import AMSNet, FilledIn, total_variation
+from nsp_cli.model.spec import Task
 from nsp_cli.networks import build_network
-from nsp_cli.spec import Task
 
 
 class Spy(nn.Module):

@@ -6,9 +6,9 @@ from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import ModelError, UsageError
 from nsp_cli.methods.apbsn import APBSN
-from nsp_cli.methods.decomposed import Layout
+from nsp_cli.methods.pd_pipeline import Layout
+from nsp_cli.model.spec import Task
 from nsp_cli.ops.pd import pd_split
-from nsp_cli.spec import Task
 from tests.conftest import tiny_network
 
 

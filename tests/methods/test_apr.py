@@ -9,9 +9,9 @@ from torch import Generator, Tensor, nn
 from nsp_cli.errors import ModelError, UsageError
 from nsp_cli.methods import build_method
 from nsp_cli.methods.apr import APR, choose_neighbours, replaced
+from nsp_cli.model.spec import Task
 from nsp_cli.networks import build_network
 from nsp_cli.networks.atbsn import ATBSN
-from nsp_cli.spec import Task
 
 H, W = 12, 9
 

@@ -13,17 +13,17 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
-from nsp_cli import engine
-from nsp_cli.backends.device import Precision
-from nsp_cli.backends.torch_backend import TorchBackend
-from nsp_cli.checkpoint import load_model, load_tensors, save_model
-from nsp_cli.exporting import TOLERANCE, export
+from nsp_cli.engine.backends.device import Precision
+from nsp_cli.engine.backends.torch_backend import TorchBackend
+from nsp_cli.engine.exporting import TOLERANCE, export
+from nsp_cli.engine.process import process
 from nsp_cli.image import Frame
 from nsp_cli.methods import METHODS, Method, Pipeline, build_method
+from nsp_cli.model.checkpoint import load_model, load_tensors, save_model
+from nsp_cli.model.spec import ModelSpec, Task
 from nsp_cli.networks import NETWORKS, build_network
-from nsp_cli.sample import sample_picture
-from nsp_cli.simulation import Camera, simulate
-from nsp_cli.spec import ModelSpec, Task
+from nsp_cli.simulation.camera import Camera, simulate
+from nsp_cli.simulation.scene import sample_picture
 from nsp_cli.training import PHOTOGRAPHER, PRESETS, Job, TrainSettings, train
 
 
@@ -280,8 +280,8 @@ def test_tiled_equals_whole(case: Case) -> None:
     assert bool(backend.spec.tile) == bool(case.seam)
     side = backend.spec.tile // 2 or backend.spec.multiple * 3 + 2 * backend.spec.halo + 5
     frame = Frame(photo(side, side + 3)[0].permute(1, 2, 0).numpy())
-    whole = engine.process(frame, backend, tile=4 * side).pixels
-    tiled = engine.process(frame, backend, tile=backend.spec.tile // 4 or backend.spec.multiple * 2).pixels
+    whole = process(frame, backend, tile=4 * side).pixels
+    tiled = process(frame, backend, tile=backend.spec.tile // 4 or backend.spec.multiple * 2).pixels
     if case.seam:
         assert 0 < np.abs(tiled - whole).mean() < case.seam
     else:

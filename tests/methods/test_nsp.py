@@ -7,8 +7,8 @@ from torch import Generator, Tensor, nn
 from nsp_cli.errors import ModelError, UsageError
 from nsp_cli.methods import STRATEGIES, build_method
 from nsp_cli.methods.nsp import NSP
+from nsp_cli.model.spec import Task
 from nsp_cli.ops.pd import pd_merge, pd_split
-from nsp_cli.spec import Task
 from tests.conftest import tiny_network
 
 

@@ -18,12 +18,12 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
-from nsp_cli.correlation import noise_correlation
 from nsp_cli.methods import METHODS, Method, build_method
+from nsp_cli.model.spec import Task
 from nsp_cli.networks import build_network
-from nsp_cli.sample import sample_picture
-from nsp_cli.simulation import Camera, Picture, simulate, white_noise
-from nsp_cli.spec import Task
+from nsp_cli.noise.correlation import noise_correlation
+from nsp_cli.simulation.camera import Camera, Picture, simulate, white_noise
+from nsp_cli.simulation.scene import sample_picture
 
 MARGIN = 2.0
 """dB over the noisy photo."""

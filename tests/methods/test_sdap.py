@@ -6,7 +6,7 @@ from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import UsageError
 from nsp_cli.methods.sdap import SDAP
-from nsp_cli.spec import Task
+from nsp_cli.model.spec import Task
 from tests.conftest import tiny_network
 
 

@@ -9,14 +9,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from nsp_cli.errors import ModelError, UsageError
-from nsp_cli.luma import WEIGHTS
+from nsp_cli.image.luma import WEIGHTS
 from nsp_cli.methods import simulated
 from nsp_cli.methods.simulated import Simulated
+from nsp_cli.model.spec import Task
 from nsp_cli.networks import build_network
 from nsp_cli.ops.noise_level import measured, told
-from nsp_cli.sample import sample_picture
-from nsp_cli.simulation import Camera
-from nsp_cli.spec import Task
+from nsp_cli.simulation.camera import Camera
+from nsp_cli.simulation.scene import sample_picture
 
 CROP = sample_picture(128, 128, np.random.default_rng(0))
 LOUD = Camera(shot_gain=2e-2, read_noise=2e-2)

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from nsp_cli.noise import luma_level
+from nsp_cli.noise.estimate import luma_level
 from nsp_cli.ops.noise_level import measured, told
-from nsp_cli.sample import sample_picture
-from nsp_cli.simulation import Camera, simulate, white_noise
+from nsp_cli.simulation.camera import Camera, simulate, white_noise
+from nsp_cli.simulation.scene import sample_picture
 
 # Smooth: of faint texture this measure takes a part for noise.
 CLEAN = cv2.GaussianBlur(0.1 + 0.8 * sample_picture(256, 320, np.random.default_rng(3)), (0, 0), 4)

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nsp_cli import models
 from nsp_cli.errors import NoInputError
 from nsp_cli.image import Frame, read, write
-from nsp_cli.sample import sample_picture
-from nsp_cli.simulation import Camera, simulate
-from nsp_cli.spec import PipelineSpec
-from nsp_cli.training import TrainSettings, adapt, matching
+from nsp_cli.model import registry
+from nsp_cli.model.spec import PipelineSpec
+from nsp_cli.simulation.camera import Camera, simulate
+from nsp_cli.simulation.scene import sample_picture
+from nsp_cli.training import TrainSettings, adapt, camera_fit
 from nsp_cli.training.adapting import copies_in, study
 
 SCENE = sample_picture(160, 192, np.random.default_rng(3))
@@ -32,7 +32,7 @@ class Blur:
 
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matching, "_DRAWS", (4, 4))
+    monkeypatch.setattr(camera_fit, "_DRAWS", (4, 4))
 
 
 def test_a_study_writes_clean_photos_and_is_repeatable(large_noisy_photos: Path, tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_only_a_run_with_cameras_of_its_own_has_their_shares(
     settings = TrainSettings(method="simulated", steps=1, patch=32)
     for photos, known in ((large_noisy_photos, True), (noisy_photos, False)):
         some = sorted(photos.iterdir())[:1]
-        adapted, _ = adapt(settings, some, models.resolve("fast"), tmp_path / str(known), device="cpu")
+        adapted, _ = adapt(settings, some, registry.resolve("fast"), tmp_path / str(known), device="cpu")
         assert bool(adapted.method_args["cameras"]) == known
         assert {"own", "plain", "nights", "painted"}.issubset(adapted.method_args) == known
 

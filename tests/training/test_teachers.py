@@ -10,16 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from nsp_cli import engine
 from nsp_cli.api import load_backend
-from nsp_cli.checkpoint import load_model, save_model
 from nsp_cli.errors import ModelError, UsageError
 from nsp_cli.image import Frame, read, read_srgb, write
+from nsp_cli.model.checkpoint import load_model, save_model
+from nsp_cli.model.spec import ModelSpec
 from nsp_cli.networks import build_network
-from nsp_cli.spec import ModelSpec
 from nsp_cli.training import Job, TrainSettings, teachers, train
-from nsp_cli.training.outputs import OutputCache
-from nsp_cli.training.photos import NoisyPhotos
+from nsp_cli.training.cache import OutputCache
+from nsp_cli.training.data import NoisyPhotos
 from nsp_cli.training.teachers import Lessons, Teacher, View, find_teacher, turned, turned_back
 
 Weights = Callable[..., Path]
@@ -88,7 +87,7 @@ def test_a_layer_is_what_the_teacher_makes_of_the_photo(weights: Weights, tmp_pa
         taught = Teacher(weights(), "tiny", (View({"phase": 2}, turn),))
         photo, layer = lessons(tmp_path / "kept", taught)(tmp_path / "photo.png")
         assert np.array_equal(photo, pixels)
-        expected = engine.process(Frame(np.ascontiguousarray(turned(pixels, turn))), backend).pixels
+        expected = process(Frame(np.ascontiguousarray(turned(pixels, turn))), backend).pixels
         assert np.array_equal(layer, turned_back(expected, turn))
         assert layer.dtype == np.uint16
 
@@ -98,7 +97,7 @@ def test_a_photo_is_taught_once(weights: Weights, noisy_photos: Path, tmp_path: 
     first = lessons(tmp_path / "kept", taught)(noisy_photos / "0.png")
     (noisy_photos / "0.png").rename(noisy_photos / "renamed.png")  # the content counts
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(teachers.engine, "process", None)  # would raise if a teacher were asked
+        patch.setattr(teachers, "process", None)  # would raise if a teacher were asked
         again = lessons(tmp_path / "kept", taught)(noisy_photos / "renamed.png")
         with pytest.raises(TypeError):
             lessons(tmp_path / "kept", taught)(noisy_photos / "1.png")

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from nsp_cli.checkpoint import load_model, load_tensors, save_model
 from nsp_cli.errors import ModelError, NspError, UsageError
 from nsp_cli.methods import build_method
+from nsp_cli.model.checkpoint import load_model, load_tensors, save_model
+from nsp_cli.model.spec import ModelSpec, Task
 from nsp_cli.networks import build_network
-from nsp_cli.spec import ModelSpec, Task
 from nsp_cli.training import PRESETS, Job, Progress, TrainSettings, saved_settings, train
 from nsp_cli.training.distributed import Team
 from nsp_cli.training.state import learning_rate
@@ -272,7 +272,7 @@ def torchrun(*arguments: object) -> None:
 
 _RANKS = """
 import os, pathlib, sys, torch
-from nsp_cli.checkpoint import save_tensors
+from nsp_cli.model.checkpoint import save_tensors
 from nsp_cli.training import Job, TrainSettings, trainer
 
 torch.set_num_threads(1)

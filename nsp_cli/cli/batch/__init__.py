@@ -1,0 +1,1 @@
+"""Plan, run and summarize a batch of photos."""

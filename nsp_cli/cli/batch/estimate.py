@@ -1,0 +1,80 @@
+"""`--dry-run`: what would be read and written, and how long it might take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import typer
+
+from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status
+from nsp_cli.cli.batch.photo import Work, Writing, is_wanted
+from nsp_cli.cli.console import plain
+from nsp_cli.engine.backends.base import Backend
+from nsp_cli.engine.tiling import choose_tile, round_tile
+from nsp_cli.errors import InputError, NspError
+from nsp_cli.image.probe import probe_size
+
+_SIDE = 256
+"""Of the tile that is timed, in pixels: as a rule under a second on a laptop."""
+
+
+def foresee(work: Work, writing: Writing) -> Outcome:
+    """What would become of a photo, as far as its name and header tell."""
+    outcome = Outcome(work.source, work.target, Status.PLANNED)
+    try:
+        if work.problem is not None:
+            raise InputError(work.problem)
+        if not is_wanted(work, writing.if_exists):
+            return replace(outcome, status=Status.SKIPPED)
+    except NspError as error:
+        return replace(outcome, status=Status.FAILED, error=str(error))
+    size = probe_size(work.source)
+    return replace(outcome, megapixels=None if size is None else size[0] * size[1] / 1e6)
+
+
+def show(planned: Outcome) -> None:
+    """One line on stdout."""
+    if planned.status is Status.FAILED:
+        typer.echo(plain(f"{planned.source}: would fail: {planned.error}"))
+        return
+    size = "size unknown" if planned.megapixels is None else f"{planned.megapixels:.2f} MP"
+    note = "exists, would be skipped" if planned.status is Status.SKIPPED else size
+    typer.echo(plain(f"{planned.source} -> {planned.target} ({note})"))
+
+
+def sentence(plans: Sequence[Outcome], backend: Backend, recipe: Recipe) -> str:
+    """The totals, and the time that is expected from a short measurement."""
+    wanted = [planned for planned in plans if planned.status is Status.PLANNED]
+    megapixels = sum(planned.megapixels or 0 for planned in wanted)
+    counts = {status: sum(p.status is status for p in plans) for status in (Status.SKIPPED, Status.FAILED)}
+    rest = "".join(f", {count} would be {status}" for status, count in counts.items() if count)
+    unknown = sum(planned.megapixels is None for planned in wanted)
+    rest += f", {unknown} of unknown size" if unknown else ""
+    seconds = megapixels * seconds_per_megapixel(backend)
+    return (
+        f"{len(wanted)} of {len(plans)} photos would be written{rest}: {megapixels:.2f} MP with the model "
+        f"{recipe.model} ({recipe.sha256[:12]}), about {_spelled(seconds)}; an estimate from one tile, timed just now."
+    )
+
+
+def seconds_per_megapixel(backend: Backend) -> float:
+    """Time one small tile, and add what the halo of the tiles of a large photo costs."""
+    spec = backend.spec
+    side = round_tile(_SIDE, spec)
+    tile = np.full((1, spec.planes, side, side), 0.5, np.float32)
+    backend.run(tile)  # the first one allocates, and chooses algorithms
+    started = time.monotonic()
+    backend.run(tile)
+    seconds = time.monotonic() - started
+    inner = choose_tile(spec, backend.free_bytes())
+    return seconds / (side * side / 1e6) * ((inner + 2 * spec.halo) / inner) ** 2
+
+
+def _spelled(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"

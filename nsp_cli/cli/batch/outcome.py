@@ -1,0 +1,126 @@
+"""What became of each photo, and what it was done with: for the lines, the JSON and the report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nsp_cli.model.spec import Task
+
+if TYPE_CHECKING:
+    from nsp_cli.cli.report.previews import Previews
+
+
+class Status(StrEnum):
+    """What became of a photo."""
+
+    WRITTEN = "written"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    PLANNED = "planned"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One photo's line.
+
+    Attributes
+    ----------
+    seconds : reading, inference and writing, which overlap with those of other photos
+    notes : what was chosen for this photo alone, such as a strength that was measured
+    previews : small pictures for the report, where one is wanted
+    """
+
+    source: Path
+    target: Path | None
+    status: Status
+    seconds: float = 0.0
+    megapixels: float | None = None
+    warnings: tuple[str, ...] = ()
+    error: str | None = None
+    notes: Mapping[str, object] = field(default_factory=dict)
+    previews: Previews | None = None
+
+    def with_seconds(self, more: float) -> Outcome:
+        return replace(self, seconds=self.seconds + more)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What every photo of a command is done with."""
+
+    model: str
+    sha256: str
+    settings: Mapping[str, object]
+
+
+def recipe(model: str | None, task: Task, **settings: object) -> Recipe:
+    """Look the model up, which takes no framework. Raises `ModelError`."""
+    from nsp_cli.model import registry
+
+    path = registry.resolve(model, task)
+    return Recipe(model=path.stem, sha256=registry.sha256(path), settings={"task": task, **settings})
+
+
+def as_json(outcome: Outcome, recipe: Recipe) -> str:
+    """One line; names that are no valid Unicode come out as lone surrogates, as Python's `os.fsdecode` gives them."""
+    values: dict[str, Any] = {
+        "input": str(outcome.source),
+        "output": None if outcome.target is None else str(outcome.target),
+        "status": str(outcome.status),
+        "model": recipe.model,
+        "model_sha256": recipe.sha256,
+        "settings": {**recipe.settings, **outcome.notes},
+        "seconds": round(outcome.seconds, 4),
+        "megapixels": outcome.megapixels,
+        "warnings": list(outcome.warnings),
+        "error": outcome.error,
+    }
+    return json.dumps(values, default=str)
+
+
+@dataclass
+class Tally:
+    """How far a batch has come."""
+
+    photos: int
+    written: int = 0
+    skipped: int = 0
+    failures: list[str] = field(default_factory=list)
+    megapixels: float = 0.0
+    stopped: bool = False
+
+    def add(self, outcome: Outcome) -> None:
+        if outcome.status is Status.FAILED:
+            self.failures.append(outcome.error or "")
+        elif outcome.status is Status.SKIPPED:
+            self.skipped += 1
+        else:
+            self.written += 1
+            self.megapixels += outcome.megapixels or 0.0
+
+    @property
+    def settled(self) -> int:
+        return self.written + self.skipped + len(self.failures)
+
+    def sentence(self) -> str:
+        """ "2998 of 3000 photos written, 2 failed"."""
+        parts = [f"{self.written} of {self.photos} photos written"]
+        parts += [f"{self.skipped} skipped"] if self.skipped else []
+        parts += [f"{len(self.failures)} failed"] if self.failures else []
+        parts += ["stopped before the end"] if self.stopped else []
+        return ", ".join(parts)
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            self.photos + other.photos,
+            self.written + other.written,
+            self.skipped + other.skipped,
+            self.failures + other.failures,
+            self.megapixels + other.megapixels,
+            self.stopped or other.stopped,
+        )

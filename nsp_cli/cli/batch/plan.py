@@ -1,0 +1,169 @@
+"""From what was typed to a list of (photo, output): files, folders and patterns. Reads folders, never photos."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nsp_cli.cli.batch.filter import Filter
+from nsp_cli.cli.console import warn
+from nsp_cli.errors import NoInputError, UsageError
+from nsp_cli.image import SUFFIXES, WRITABLE, is_photo, output_suffix
+
+
+@dataclass(frozen=True)
+class Work:
+    """One photo and where its result goes; `problem` says why it cannot be worked on at all."""
+
+    source: Path
+    target: Path
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for: the paths as typed, and how folders are to be searched and results to be named."""
+
+    paths: Sequence[str]
+    recursive: bool = False
+    format: str | None = None
+    filter: Filter = field(default_factory=Filter)
+
+
+def plan(
+    paths: Sequence[str], *, recursive: bool = False, format: str | None = None, filter: Filter | None = None
+) -> tuple[list[Work], bool]:
+    """Pair every photo with its output; also say whether this is a batch (and not one file).
+
+    One path: the result goes beside it. Two: IN OUT. More: the last one is OUT if it is a folder, or is written with a
+    slash at its end; else all are photos. A photo may also be a pattern such as ``card/*.jpg``, for shells that do not
+    look it up.
+
+    Raises
+    ------
+    UsageError : a folder without a folder to write to, an unknown format; NoInputError : nothing to read
+    """
+    if format is not None and f".{format}" not in WRITABLE:
+        raise UsageError(f"--format must be one of {', '.join(sorted({*WRITABLE.values()}))}, got '{format}'.")
+    request = Request(paths, recursive, format, filter or Filter())
+    *sources, last = paths
+    is_folder = last.endswith(("/", os.sep)) or Path(last).is_dir()
+    if not sources or (len(sources) > 1 and not is_folder):
+        sources, out = list(paths), None
+    else:
+        out = Path(last)
+        is_folder = is_folder or (_is_pattern(sources[0]) and out.suffix.lower() not in WRITABLE)
+    works = [work for source in sources for work in _works(source, out, is_folder, request)]
+    if all(work.problem for work in works):
+        raise NoInputError(works[0].problem or "")
+    if out is None:
+        kept = _without_results(works)
+        if len(kept) < len(works):
+            warn(f"{len(works) - len(kept)} results of an earlier run (_nsp) are left out.")
+        works = kept
+    _refuse_clashes(works)
+    return works, len(works) > 1 or any(Path(s).is_dir() or _is_pattern(s) for s in sources)
+
+
+def _works(text: str, out: Path | None, is_folder: bool, request: Request) -> list[Work]:
+    source = Path(text)
+    if source.is_dir():
+        return _folder(source, out, request)
+    if _is_pattern(text):
+        return _pattern(text, out if is_folder else None, request, out)
+    target = _renamed(source, "_nsp", request.format) if out is None else out
+    if out is not None and is_folder:
+        target = _renamed(out / source.name, "", request.format)
+    missing = None if os.path.lexists(source) else f"There is no photo and no folder {source}."
+    return [Work(source, target, missing)]
+
+
+def _is_pattern(text: str) -> bool:
+    """A file may have a star in its name, so one that exists is a file."""
+    return glob.has_magic(text) and not os.path.lexists(text)
+
+
+def _pattern(text: str, folder: Path | None, request: Request, out: Path | None) -> list[Work]:
+    """The photos that match, sub-folders below the pattern's fixed part kept, in the order of their names."""
+    parts = Path(text).parts
+    fixed = Path(*parts[: next(i for i, part in enumerate(parts) if glob.has_magic(part))])
+    found = [Path(name) for name in sorted(glob.iglob(text, recursive=True))]  # noqa: PTH207 - as a shell does it
+    photos = [p for p in found if is_photo(p) and not p.is_dir() and request.filter.takes(p.relative_to(fixed))]
+    if folder is not None:
+        photos = [photo for photo in photos if folder.resolve() not in photo.resolve().parents]
+    if not photos:
+        raise NoInputError(f"No photo matches {text}.")
+    if folder is not None:
+        return [Work(p, _renamed(folder / p.relative_to(fixed), "", request.format)) for p in photos]
+    return [Work(photo, out or _renamed(photo, "_nsp", request.format)) for photo in photos]
+
+
+def _folder(source: Path, out: Path | None, request: Request) -> list[Work]:
+    if out is None or out.is_file():
+        raise UsageError(f"{source} is a folder: say which folder to write to, as in `nsp denoise {source} denoised/`.")
+    inside, results = source.resolve(), out.resolve()
+    if inside == results:
+        raise UsageError(f"{out} is the folder that is read; nsp never writes over its input.")
+    problems: list[Work] = []
+
+    def unreadable(error: OSError) -> None:
+        path = Path(error.filename)
+        problems.append(Work(path, path, f"{path}: expected a readable folder, found: {error.strerror}"))
+
+    # A second run must not take the first run's results, where they lie inside the folder, for photos.
+    nested = results if inside in results.parents else None
+    photos = sorted(path for path in _walk(source, request.recursive, nested, unreadable) if is_photo(path))
+    works = [
+        Work(path, _renamed(out / path.relative_to(source), "", request.format))
+        for path in photos
+        if request.filter.takes(path.relative_to(source))
+    ]
+    if not works and not problems:
+        which = " that --include and --exclude leave" if photos else ""
+        hint = "" if request.recursive or photos else "; -r looks into its sub-folders"
+        raise NoInputError(f"{source} holds no photo{which}{hint}.")
+    return works + problems
+
+
+def _walk(source: Path, recursive: bool, without: Path | None, unreadable: object) -> Iterator[Path]:
+    """Files and links that lead nowhere, which then fail by name; links to folders are not followed, so no loops."""
+    for name, folders, files in os.walk(source, onerror=unreadable):  # pyright: ignore[reportArgumentType]
+        here = Path(name)
+        folders[:] = [] if not recursive else [f for f in folders if without is None or (here / f).resolve() != without]
+        # A pipe or a device with a photo's name would block the whole batch.
+        yield from (path for path in (here / file for file in files) if path.is_file() or path.is_symlink())
+
+
+def _renamed(path: Path, mark: str, format: str | None) -> Path:
+    suffix = output_suffix(path.suffix) if format is None else f".{format}"
+    return path.with_name(f"{path.stem}{mark}{suffix}")
+
+
+def _without_results(works: list[Work]) -> list[Work]:
+    """Leave out what an earlier run wrote beside its photos: `nsp denoise *.jpg` names it too when it is run again."""
+    stems = {(work.source.parent, work.source.stem) for work in works}
+
+    def is_result(path: Path) -> bool:
+        found = re.fullmatch(r"(.+)_nsp(?:_\d+)?", path.stem)
+        return found is not None and (path.parent, found[1]) in stems
+
+    return [work for work in works if not is_result(work.source)]
+
+
+def _refuse_clashes(works: Sequence[Work]) -> None:
+    seen: dict[Path, Path] = {}
+    for work in works:
+        if work.target in seen:
+            if work.source == seen[work.target]:
+                raise UsageError(f"{work.source} is named twice.")
+            raise UsageError(f"{seen[work.target]} and {work.source} would both be written to {work.target}.")
+        seen[work.target] = work.source
+
+
+def readable() -> str:
+    """The suffixes that a folder is searched for, for a help text."""
+    return " ".join(sorted(SUFFIXES))

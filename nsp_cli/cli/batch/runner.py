@@ -1,0 +1,201 @@
+"""Through a list of photos past every bad file: threads read ahead and write behind, inference never waits for them.
+
+At most `jobs` photos wait to be worked on and at most `jobs` to be written, so memory is bounded whatever the list's
+length. What became of each photo is told in the order of the list.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from nsp_cli.cli.batch.outcome import Outcome, Status
+from nsp_cli.cli.batch.photo import Change, Writing, is_wanted, put, unique
+from nsp_cli.cli.batch.plan import Work
+from nsp_cli.cli.console import Reporter, err
+from nsp_cli.cli.report.previews import Previews, Size, take_previews
+from nsp_cli.errors import InputError, MemoryLimitError, NspError, OutputError
+from nsp_cli.image import Frame, read
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be done with each photo; `previews` is the size of the report's pictures, None for none."""
+
+    change: Change
+    writing: Writing
+    jobs: int = 2
+    previews: Size | None = None
+    verbose: bool = False
+
+
+@dataclass(frozen=True)
+class _Photo:
+    """A photo on its way: read, or with its outcome already settled."""
+
+    work: Work
+    frame: Frame | None
+    outcome: Outcome
+
+
+Settled = Callable[[Outcome], None]
+
+
+class _Line:
+    """The readers, the main thread and the writers."""
+
+    def __init__(self, works: Sequence[Work], job: Job, settled: Settled) -> None:
+        self._rest: Iterator[Work] = iter(works)
+        self._job, self._settled = job, settled
+        self._readers = ThreadPoolExecutor(job.jobs, "nsp-read")
+        self._writers = ThreadPoolExecutor(job.jobs, "nsp-write")
+        self._ahead: deque[Future[_Photo]] = deque()
+        self._behind: deque[Future[Outcome]] = deque()
+
+    def read_ahead(self) -> None:
+        for work in islice(self._rest, max(self._job.jobs - len(self._ahead), 0)):
+            self._ahead.append(self._readers.submit(_read, work, self._job))
+
+    def next(self) -> _Photo | None:
+        """The next photo, as soon as it is read; None at the end."""
+        self.read_ahead()
+        photo = self._ahead.popleft().result() if self._ahead else None
+        self.read_ahead()
+        return photo
+
+    def write_behind(self, photo: _Photo, result: Frame | None, outcome: Outcome) -> None:
+        """Hand a result to the writers, or an outcome that is settled already to its place in the order."""
+        if result is None:
+            done: Future[Outcome] = Future()
+            done.set_result(outcome)
+            self._behind.append(done)
+        else:
+            # The photo itself, which may be large, is kept for the report alone.
+            before = None if self._job.previews is None else photo.frame
+            self._behind.append(self._writers.submit(_write, before, result, outcome, self._job))
+        self.settle(self._job.jobs)
+
+    def settle(self, waiting: int) -> None:
+        """Tell what is known, in order, and wait until at most `waiting` writes are under way."""
+        while self._behind and (self._behind[0].done() or sum(not future.done() for future in self._behind) > waiting):
+            self._settled(self._behind.popleft().result())
+
+    def close(self) -> None:
+        self._readers.shutdown(wait=False, cancel_futures=True)
+        self._writers.shutdown(wait=False, cancel_futures=True)
+
+
+def run(works: Sequence[Work], job: Job, reporter: Reporter, stop: Callable[[], bool], settled: Settled) -> bool:
+    """Work on the photos until the end, or until `stop` says so; True if it was the end.
+
+    `settled` is told of every photo that was worked on, in order and in this thread.
+
+    Raises
+    ------
+    NspError : a wrong flag, or a device that is missing, is wrong for every photo and ends the batch
+    KeyboardInterrupt : at once; writes may still be under way
+    """
+    line = _Line(works, job, settled)
+    try:
+        finished = _through(line, job, reporter, stop)
+        line.settle(0)
+    except NspError:
+        line.settle(0)
+        raise
+    finally:
+        line.close()
+    return finished
+
+
+def _through(line: _Line, job: Job, reporter: Reporter, stop: Callable[[], bool]) -> bool:
+    while not stop():
+        photo = line.next()
+        if photo is None:
+            return True
+        if stop():
+            break
+        result, outcome = _change(photo, job, reporter)
+        line.write_behind(photo, result, outcome)
+    return False
+
+
+def _read(work: Work, job: Job) -> _Photo:
+    started = time.monotonic()
+    outcome = Outcome(work.source, work.target, Status.PLANNED)
+    try:
+        if work.problem is not None:
+            raise InputError(work.problem)
+        if not is_wanted(work, job.writing.if_exists):
+            return _Photo(work, None, replace(outcome, status=Status.SKIPPED))
+        frame = read(work.source, job.writing.develop)
+    except Exception as error:
+        return _Photo(work, None, _failed(outcome, error, job))
+    seconds = time.monotonic() - started
+    return _Photo(work, frame, replace(outcome, seconds=seconds, megapixels=frame.megapixels))
+
+
+def _change(photo: _Photo, job: Job, reporter: Reporter) -> tuple[Frame | None, Outcome]:
+    if photo.frame is None:
+        return None, photo.outcome
+    started = time.monotonic()
+    notes: dict[str, object] = {}
+    try:
+        result = job.change(photo.frame, _of(photo, reporter, notes))
+    except Exception as error:
+        return None, _failed(photo.outcome, error, job)
+    return result, replace(photo.outcome, notes=notes).with_seconds(time.monotonic() - started)
+
+
+def _of(photo: _Photo, reporter: Reporter, notes: dict[str, object]) -> Reporter:
+    """What is said of one photo names it, since lines about others come between."""
+    return replace(reporter, line=lambda text: reporter.line(f"{photo.work.source}: {text}"), note=notes.__setitem__)
+
+
+def _write(before: Frame | None, result: Frame, outcome: Outcome, job: Job) -> Outcome:
+    started = time.monotonic()
+    assert outcome.target is not None
+    try:
+        target, warnings = put(result, outcome.target, job.writing)
+        seconds = time.monotonic() - started
+        if target is None:
+            return replace(outcome, status=Status.SKIPPED)
+        previews = _previews(before, result, job)
+    except Exception as error:
+        return _failed(outcome, error, job)
+    said = unique((*result.warnings, *warnings))
+    done = replace(outcome, target=target, status=Status.WRITTEN, warnings=said, previews=previews)
+    return done.with_seconds(seconds)
+
+
+def _previews(before: Frame | None, after: Frame, job: Job) -> Previews | None:
+    """None where they cannot be made: the photo itself is written."""
+    if job.previews is None or before is None:
+        return None
+    try:
+        return take_previews(before, after, job.previews)
+    except Exception:
+        if job.verbose:
+            err.print(traceback.format_exc(), markup=False)
+        return None
+
+
+def _failed(outcome: Outcome, error: Exception, job: Job) -> Outcome:
+    """One photo's surprise must not end a night's batch. Raises what is wrong for every photo."""
+    if job.verbose:
+        err.print("".join(traceback.format_exception(error)), markup=False)
+    if isinstance(error, InputError | OutputError | MemoryLimitError):
+        sentence = str(error)
+        if str(outcome.source) not in sentence and str(outcome.target) not in sentence:
+            sentence = f"{outcome.source}: {sentence}"
+    elif isinstance(error, NspError):
+        raise error
+    elif isinstance(error, MemoryError):
+        sentence = f"{outcome.source}: expected a photo that fits into memory, found none left for it"
+    else:
+        sentence = f"{outcome.source}: internal error, {type(error).__name__}: {error}"
+    return replace(outcome, status=Status.FAILED, error=" ".join(sentence.split()), target=None)

@@ -1,0 +1,150 @@
+"""`nsp eval`."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nsp_cli.cli import options
+from nsp_cli.cli.console import complain, out, progress
+from nsp_cli.errors import InputError, MemoryLimitError, UsageError
+from nsp_cli.model.spec import Precision
+
+if TYPE_CHECKING:
+    from nsp_cli.engine.auto_strength import Wanted
+    from nsp_cli.engine.backends.base import Backend
+
+Folder = Annotated[Path, typer.Argument(show_default=False)]
+
+
+@dataclass(frozen=True)
+class _Figures:
+    """Of one pair, or the mean of all. PSNR is infinite where nothing differs; JSON has null for that."""
+
+    noisy_psnr: float
+    noisy_ssim: float
+    psnr: float
+    ssim: float
+    seconds_per_megapixel: float
+    strength: float
+
+    def as_json(self) -> dict[str, float | None]:
+        return {name: value if math.isfinite(value) else None for name, value in asdict(self).items()}
+
+
+def evaluate(
+    noisy: Annotated[
+        Path, typer.Argument(help="A folder of noisy photos, or that of a --dataset.", show_default=False)
+    ],
+    clean: Annotated[
+        Path | None, typer.Argument(help="A folder of clean ones; x_noisy goes with x_clean.", show_default=False)
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", help="sidd-val, sidd-bench, dnd, polyu or cc, as published.")
+    ] = None,
+    submission: Annotated[
+        Path | None,
+        typer.Option("--submission", metavar="OUT", help="For sidd-bench a .csv, for dnd a folder: for their servers."),
+    ] = None,
+    model: options.Model = None,
+    strength: options.Strength = "100",
+    luma: options.Luma = 100,
+    chroma: options.Chroma = 100,
+    blind: options.Blind = None,
+    tile: options.Tile = 0,
+    device: options.Device = "auto",
+    precision: options.Precision = Precision.AUTO,
+    backend: options.Backend = options.Backends.AUTO,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Measure PSNR, SSIM (RGB, Gaussian window) and seconds a megapixel on pairs of noisy and clean photos.
+
+    Photos are compared in sRGB at 8 bits. A pair that cannot be measured is named, and the others are measured.
+    """
+    from nsp_cli.api import load_backend
+    from nsp_cli.evaluation import metrics
+
+    looks = options.wanted_looks(strength, luma, chroma)
+    chosen = options.wanted_settings(blind)
+    opened = partial(load_backend, model, device=device, precision=precision, backend=backend, settings=chosen)
+    if dataset is not None:
+        from nsp_cli.cli.commands.eval_dataset import evaluate_dataset
+
+        if clean is not None:
+            raise UsageError(f"--dataset {dataset} needs one folder, got {noisy} and {clean}.")
+        evaluate_dataset(dataset, noisy, submission, opened, looks, tile=tile, quiet=quiet, as_json=as_json)
+        return
+    if clean is None:
+        raise UsageError("nsp eval needs two folders, NOISY and CLEAN, or one and --dataset.")
+    if submission is not None:
+        raise UsageError("--submission goes with --dataset.")
+    pairs = metrics.find_pairs(noisy, clean)
+    _evaluate_pairs(pairs, opened(), looks, tile, quiet=quiet, as_json=as_json)
+
+
+def _evaluate_pairs(
+    pairs: list[tuple[Path, Path]], ready: Backend, looks: Wanted, tile: int, *, quiet: bool, as_json: bool
+) -> None:
+    rows: dict[str, _Figures] = {}
+    failures: list[str] = []
+    with progress(len(pairs), "pairs", quiet=quiet or as_json) as reporter:
+        for pair in pairs:
+            try:
+                rows[pair[0].name] = _measure(*pair, ready, looks, tile, reporter.within)
+            except (InputError, MemoryLimitError) as error:
+                sentence = str(error)
+                failures.append(sentence if any(str(p) in sentence for p in pair) else f"{pair[0]}: {sentence}")
+            reporter.done()
+    for sentence in failures:
+        complain(sentence)
+    mean = _mean(list(rows.values())) if rows else None
+    if as_json:
+        photos = [{"photo": name, **row.as_json()} for name, row in rows.items()]
+        values = {"photos": photos, "mean": mean and mean.as_json(), "failures": failures}
+        out.print_json(json.dumps(values, allow_nan=False))
+    elif mean is not None:
+        _print_table({**rows, f"mean of {len(rows)}": mean})
+    if failures:
+        raise typer.Exit(1)
+
+
+def _measure(
+    noisy: Path, clean: Path, backend: Backend, looks: Wanted, tile: int, report: Callable[[float], None]
+) -> _Figures:
+    from nsp_cli.engine.process import process
+    from nsp_cli.evaluation.metrics import score
+    from nsp_cli.image import read, read_srgb, srgb_pixels
+
+    photo, truth = read(noisy), read_srgb(clean)
+    before = score(srgb_pixels(photo), truth)
+    started = time.monotonic()
+    choice = looks.choose(photo, backend)
+    result = process(photo, backend, looks=choice.looks, noise=choice.told, tile=tile, report=report)
+    seconds = time.monotonic() - started
+    after = score(srgb_pixels(result), truth)
+    rate = seconds / photo.megapixels
+    return _Figures(before.psnr, before.ssim, after.psnr, after.ssim, rate, choice.looks.strength)
+
+
+def _mean(rows: list[_Figures]) -> _Figures:
+    return _Figures(*(sum(getattr(row, field.name) for row in rows) / len(rows) for field in fields(_Figures)))
+
+
+def _print_table(rows: dict[str, _Figures]) -> None:
+    from rich.table import Table
+
+    table = Table("photo", "noisy PSNR", "noisy SSIM", "PSNR", "SSIM", "s/MP", "strength", box=None, pad_edge=False)
+    digits = (".2f", ".4f", ".2f", ".4f", ".2f", ".0f")
+    for name, row in rows.items():
+        table.add_row(name, *(format(value, d) for value, d in zip(asdict(row).values(), digits, strict=True)))
+    out.print(table)

@@ -1,0 +1,148 @@
+"""`nsp inspect`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nsp_cli.cli import options
+from nsp_cli.cli.console import complain, err, out
+from nsp_cli.errors import InputError, NoInputError, OutputError, UsageError
+from nsp_cli.model.spec import Precision
+
+if TYPE_CHECKING:
+    from nsp_cli.engine.backends.base import Backend
+    from nsp_cli.image import Frame
+
+
+def inspect(
+    photos: Annotated[list[Path], typer.Argument(help="Photos, or folders of them.", show_default=False)],
+    residual: Annotated[
+        Path | None, typer.Option("--residual", help="For one photo: write what denoising changes, amplified.")
+    ] = None,
+    model: options.Model = None,
+    tile: options.Tile = 0,
+    device: options.Device = "auto",
+    precision: options.Precision = Precision.AUTO,
+    as_json: options.Json = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Measure the noise of photos: level and reach in luma and chroma, and the strength that auto would choose."""
+    from nsp_cli.api import load_backend
+
+    found = _photos(photos)
+    if residual is not None and len(found) != 1:
+        raise UsageError(f"--residual is one picture for one photo, got {len(found)} photos.")
+    if residual is not None and residual.exists():
+        raise UsageError(f"{residual} exists already; choose another name.")
+    about = _model(model)
+    ready = load_backend(model, device=device, precision=precision)
+    rows: list[dict[str, Any]] = []
+    failed = False
+    for path in found:
+        try:
+            rows.append(_row(path, residual, ready, tile))
+        except (InputError, OutputError) as error:
+            complain(str(error))
+            failed = True
+    if as_json:
+        out.print_json(json.dumps({"model": about, "photos": rows}))
+    elif rows:
+        _print_table(rows, about)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _photos(paths: list[Path]) -> list[Path]:
+    from nsp_cli.image import is_photo
+
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found += sorted(p for p in path.iterdir() if p.is_file() and is_photo(p))
+        elif path.exists():
+            found.append(path)
+        else:
+            raise NoInputError(f"There is no photo and no folder {path}.")
+    if not found:
+        raise NoInputError(f"{paths[0]} holds no photo.")
+    return found
+
+
+def _model(model: str | None) -> dict[str, Any]:
+    """What is known of the weights: their line in the manifest, or what their own file says."""
+    from nsp_cli.model import registry
+
+    path = registry.resolve(model)
+    own = registry.ModelInfo(path.stem, path, photos="your own")
+    info = next((info for info in registry.shipped() if info.path == path), own)
+    about = {
+        key: value for key, value in dataclasses.asdict(info).items() if key not in ("path", "default_for", "sha256")
+    }
+    if path.suffix == ".safetensors":
+        from nsp_cli.model.checkpoint import load_model
+
+        about["training"] = dict(load_model(path)[1].training)
+    return about
+
+
+def _row(path: Path, residual: Path | None, backend: Backend, tile: int) -> dict[str, Any]:
+    from nsp_cli.engine.auto_strength import Wanted
+    from nsp_cli.image import read
+    from nsp_cli.noise.estimate import NoiseEstimate
+
+    frame = read(path)
+    choice = Wanted("auto").choose(frame, backend)
+    row: dict[str, Any] = {
+        "photo": str(path),
+        "height": frame.size[0],
+        "width": frame.size[1],
+        **{key: round(value, 2) for key, value in dataclasses.asdict(choice.noise or NoiseEstimate()).items()},
+        "strength": round(choice.looks.strength, 1),
+    }
+    if residual is not None:
+        row |= {"residual": str(residual), "factor": _write_residual(frame, residual, backend, tile)}
+    return row
+
+
+def _write_residual(frame: Frame, target: Path, backend: Backend, tile: int) -> int:
+    from nsp_cli.api import denoise
+    from nsp_cli.engine.blending import residual_picture
+    from nsp_cli.image import Frame, to_unit, write
+
+    denoised = denoise(frame, backend=backend, tile=tile)
+    picture, factor = residual_picture(to_unit(frame.pixels), to_unit(denoised.pixels))
+    write(Frame(picture), target)
+    return factor
+
+
+def _print_table(rows: list[dict[str, Any]], about: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    from nsp_cli.noise.estimate import REACH_LEVEL
+
+    names = ("photo", "luma noise", "chroma noise", "luma reach", "chroma reach", "auto strength")
+    table = Table(*names, box=None, pad_edge=False)
+    for row in rows:
+        values = (
+            f"{row['luma']:.1f}",
+            f"{row['chroma']:.1f}",
+            f"{row['luma_reach']:.1f}",
+            f"{row['chroma_reach']:.1f}",
+        )
+        table.add_row(Path(row["photo"]).name, *values, f"{row['strength']:.0f}")
+    out.print(table)
+    err.print(
+        "Noise: standard deviation of 255, chroma over R − Y and B − Y. "
+        f"Reach: pixels until its autocorrelation is below {REACH_LEVEL}."
+    )
+    err.print(f"Model {about['name']}: trained on {about['photos']}.", markup=False)
+    for row in rows:
+        if "factor" in row:
+            err.print(
+                f"{row['residual']}: denoised minus input, {row['factor']} times, around middle grey", markup=False
+            )

@@ -1,0 +1,48 @@
+"""`nsp models`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING
+
+from nsp_cli.cli import options
+from nsp_cli.cli.console import out
+from nsp_cli.model.spec import Task
+
+if TYPE_CHECKING:
+    from nsp_cli.model.registry import ModelInfo
+
+
+def list_models(as_json: options.Json = False, verbose: options.Verbose = False) -> None:
+    """List the weights that are at hand: those that ship, and those in NSP_HOME/weights."""
+    from nsp_cli.model import registry
+
+    infos = registry.at_hand()
+    if as_json:
+        rows = [{**dataclasses.asdict(info), "path": str(info.path), "megabytes": info.megabytes} for info in infos]
+        out.print_json(json.dumps(rows))
+        return
+    from rich.table import Column, Table
+
+    names = ("model", "default of", "method", "network", "photos", "licence", "MB", "quality")
+    columns = (Column(name, no_wrap=name in names[:2], overflow="fold") for name in names)
+    table = Table(*columns, box=None, pad_edge=False)
+    for info in infos:
+        table.add_row(
+            info.name,
+            _default_of(info),
+            info.method,
+            info.network,
+            info.photos,
+            info.licence,
+            f"{info.megabytes:.1f}",
+            info.quality,
+        )
+    out.print(table)
+
+
+def _default_of(info: ModelInfo) -> str:
+    denoises = Task.DENOISE in info.default_for
+    enlarges = any(task in info.default_for for task in Task if task is not Task.DENOISE)
+    return " and ".join(use for use, ours in (("denoise", denoises), ("sr", enlarges)) if ours)

@@ -1,0 +1,300 @@
+"""`nsp train`."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nsp_cli.cli import options
+from nsp_cli.cli.commands.train_options import Choices, parse_set
+from nsp_cli.cli.console import err, progress, warn
+from nsp_cli.cli.flags import takes
+from nsp_cli.errors import NoInputError, UsageError
+from nsp_cli.model.spec import Precision
+from nsp_cli.system.processes import place
+
+if TYPE_CHECKING:
+    from nsp_cli.training import Job, Progress, TrainSettings
+
+
+CLEAN = "clean"
+"""In a run's folder: nearly clean copies of noisy photos, see `training.adapting`."""
+
+_MINUTES = 10.0
+"""Of fine-tuning by way of a study, unless something else was said."""
+
+
+@dataclass(frozen=True)
+class TrainFlags:
+    """All flags of `nsp train`, in the order of its help; None leaves a choice to the preset."""
+
+    output: Annotated[Path, typer.Option("-o", "--output", help="The weights to write.")] = Path("nsp.safetensors")
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run of this --output, same settings.")] = (
+        False
+    )
+    method: Annotated[
+        str | None,
+        typer.Option(
+            "--method",
+            help="nsp, apr, apbsn, sdap, amsnet; rd: from --teacher models; simulated: from clean photos. "
+            "Default: that of the weights to start from.",
+        ),
+    ] = None
+    preset: Annotated[str, typer.Option("--preset", help="photographer, or paper: the method as published.")] = (
+        "photographer"
+    )
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="Weights to start from, or 'scratch'. Default: those that ship, unless a flag changes the network.",
+        ),
+    ] = None
+    minutes: Annotated[float | None, typer.Option("--minutes", help="Budget in minutes of training.")] = None
+    steps: Annotated[int | None, typer.Option("--steps", help="Budget in steps.")] = None
+    pairs: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option("--pairs", help="Folders NOISY CLEAN: their PSNR is shown, and decides nothing."),
+    ] = None
+    strategy: Annotated[
+        str | None,
+        typer.Option("--strategy", help="Pairs: canonical, or NSP's random, sorted, intersected, consecutive."),
+    ] = None
+    stride: Annotated[int | None, typer.Option("--stride", help="s, the side of NSP's cells.")] = None
+    targets: Annotated[int | None, typer.Option("--targets", help="n, targets in a cell.")] = None
+    inputs: Annotated[int | None, typer.Option("--inputs", help="Inputs used for each target; 0: all.")] = None
+    scale: Annotated[int | None, typer.Option("--scale", help="t, the factor from input to target.")] = None
+    network: Annotated[str | None, typer.Option("--network", help="dbsn, tbsn, atbsn, unet, resunet or nafnet.")] = None
+    width: Annotated[int | None, typer.Option("--width", help="Feature channels.")] = None
+    depth: Annotated[int | None, typer.Option("--depth", help="Residual modules in a branch.")] = None
+    residual: Annotated[bool | None, typer.Option("--residual/--no-residual", help="Blind residual.")] = None
+    others: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any other setting of the method or the network; repeatable."),
+    ] = None
+    teachers: Annotated[
+        list[str] | None,
+        typer.Option("--teacher", metavar="MODEL", help="A model to learn from, as of -m; repeatable."),
+    ] = None
+    teacher_views: Annotated[
+        int | None,
+        typer.Option(
+            "--teacher-views",
+            help="Targets that each teacher gives: its own (blind shifts, phases), then these of the photo turned and "
+            "flipped. Default: its own, four at least.",
+        ),
+    ] = None
+    teacher_cache_megabytes: Annotated[
+        int | None,
+        typer.Option(
+            "--teacher-cache", help="Teachers' outputs kept in nsp's own folder, in megabytes. Default: 10000."
+        ),
+    ] = None
+    batch: Annotated[int | None, typer.Option("--batch", help="Photos in a step, over all processes.")] = None
+    patch: Annotated[int | None, typer.Option("--patch", help="Side of a crop in pixels.")] = None
+    lr: Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")] = None
+    optimizer: Annotated[str | None, typer.Option("--optimizer", help="adam, adamw, muon; give --lr too.")] = None
+    keep: Annotated[
+        float | None,
+        typer.Option("--keep", help="Share of the weights to start from in those that are written, 0 to 1."),
+    ] = None
+    seed: Annotated[int | None, typer.Option("--seed")] = None
+    save_every: Annotated[int | None, typer.Option("--save-every", help="Steps between saved states.")] = None
+    cache_megabytes: Annotated[int | None, typer.Option("--cache", help="Decoded photos kept, in megabytes.")] = None
+    compile: Annotated[bool | None, typer.Option("--compile/--no-compile", help="torch.compile the network.")] = None
+    device: options.Device = "auto"
+    precision: Annotated[Precision | None, typer.Option("--precision")] = None
+    quiet: options.Quiet = False
+    verbose: options.Verbose = False
+
+    def choices(self) -> Choices:
+        """What was said of the run's settings. Raises `UsageError`, `ModelError`."""
+        run = {
+            name: getattr(self, name)
+            for name in (
+                "batch", "patch", "lr", "optimizer", "keep", "seed", "save_every", "compile",
+                "cache_megabytes", "teacher_views", "teacher_cache_megabytes",
+            )
+        }  # fmt: skip
+        run["precision"] = self.precision and str(self.precision)
+        run["teachers"] = self.teachers and _files(self.teachers)
+        names = ("strategy", "stride", "targets", "inputs", "scale", "width", "depth", "residual")
+        own = _given({name: getattr(self, name) for name in names}) | parse_set(self.others or [])
+        return Choices(self.method, self.preset, self.start, self.network, self.steps, self.minutes, _given(run), own)
+
+
+@takes(TrainFlags)
+def train(
+    context: typer.Context,
+    photos: Annotated[
+        list[Path] | None, typer.Argument(help="Noisy photos, or folders of them (searched to the bottom).")
+    ] = None,
+    *,
+    flags: TrainFlags,
+) -> None:
+    """Train or fine-tune on noisy photos; no clean photos are needed.
+
+    Ctrl-C ends a run after its step, a crash loses what came after the last --save-every: --resume goes on.
+    """
+    from nsp_cli import training
+    from nsp_cli.evaluation.metrics import find_pairs
+
+    # torchrun starts this command several times: one of them speaks, and looks after the files.
+    leads = place().leads
+    folder = flags.output.with_suffix(".run")
+    found = find_photos(photos or [])
+    quiet = flags.quiet or not leads
+    if flags.resume:
+        _refuse_settings(context)
+        settings, begin = training.saved_settings(folder), None
+        found = training.copies_in(_copies(folder)) or found
+    else:
+        if leads:
+            _refuse_overwriting(flags.output, folder)
+        settings, begin = flags.choices().settle()
+        if begin is not None and flags.method is None and training.wants_clean(settings):
+            settings, found = _studied(settings, found, begin, flags, quiet=quiet)
+    job = training.Job(
+        photos=found,
+        target=flags.output,
+        folder=folder,
+        start=begin,
+        pairs=find_pairs(*flags.pairs) if flags.pairs else (),
+        device=flags.device,
+        resume=flags.resume,
+        stop=_stop_on_interrupt(),
+    )
+    _run(settings, job, quiet=quiet)
+
+
+def _studied(
+    settings: TrainSettings, photos: list[Path], start: Path, flags: TrainFlags, *, quiet: bool
+) -> tuple[TrainSettings, list[Path]]:
+    """Weights that learn from clean photos learn from noisy ones by way of a study of their noise."""
+    from nsp_cli import training
+
+    if flags.minutes is None and flags.steps is None:
+        settings = replace(settings, minutes=_MINUTES)
+    own = _copies(flags.output.with_suffix(".run"))
+    with progress(1, "looking at the noise", quiet=quiet) as reporter:
+        settings, copies = training.adapt(settings, photos, start, own, device=flags.device, report=reporter.within)
+    if not quiet:
+        err.print(f"{len(copies)} of {len(photos)} photos studied")
+    if place().leads and not settings.method_args["cameras"]:
+        warn("The photos' noise is not known: it is too faint, or they are below 128 pixels. Learning from any noise.")
+    return settings, copies
+
+
+def _copies(folder: Path) -> Path:
+    """Where a run keeps its clean copies; each of several processes makes the same ones, in a place of its own."""
+    here = place()
+    return folder / CLEAN if here.alone else folder / CLEAN / str(here.rank)
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _files(names: list[str]) -> tuple[str, ...]:
+    """Where the models are, so that a run can be resumed from another folder. Raises `ModelError`."""
+    from nsp_cli.model import registry
+
+    return tuple(str(registry.resolve(name).absolute()) for name in names)
+
+
+def _run(settings: TrainSettings, job: Job, *, quiet: bool) -> None:
+    """Train, and say before and after what is what."""
+    if not quiet:
+        begin = "the run so far" if job.resume else job.start.name if job.start else "new weights"
+        err.print(f"{len(job.photos)} photos, {begin}, files of the run in {job.folder}")
+    stopped = _watched(settings, job, quiet)
+    if stopped:
+        err.print(f"Stopped; go on with: nsp train … -o {job.target} --resume")
+        raise typer.Exit(130)
+    if not quiet:
+        err.print(f"{job.target} is written; use it with: nsp denoise -m {job.target} IN OUT")
+
+
+def find_photos(paths: list[Path]) -> list[Path]:
+    """All photos among files and in folders, sorted. Raises `NoInputError`."""
+    from nsp_cli.image import is_photo
+
+    found: set[Path] = set()
+    for path in paths:
+        if path.is_dir():
+            found |= {p for p in path.rglob("*") if p.is_file() and is_photo(p)}
+        elif path.is_file():
+            found.add(path)
+        else:
+            raise NoInputError(f"There is no photo and no folder {path}.")
+    if not found:
+        raise NoInputError("There is no photo to train on; name photos or folders, as in `nsp train my-photos/`.")
+    return sorted(found)
+
+
+def _watched(settings: TrainSettings, job: Job, quiet: bool) -> bool:
+    """Train under a progress display; True if the run was stopped before its end."""
+    from nsp_cli import training
+
+    last: Progress | None = None
+    with progress(1, "training", quiet=quiet) as reporter:
+
+        def report(now: Progress) -> None:
+            nonlocal last
+            last = now
+            reporter.within(now.share)
+            if now.step % 100 == 0:
+                rate = now.step / max(now.seconds, 1e-9)
+                reporter.line(f"step {now.step}, {100 * now.share:.0f}%, loss {now.loss:.4f}, {rate:.2f} steps/s")
+
+        training.train(settings, replace(job, report=report))
+    return bool(job.stop())
+
+
+_FLAGS = {
+    "start": "--from",
+    "cache_megabytes": "--cache",
+    "others": "--set",
+    "teachers": "--teacher",
+    "teacher_cache_megabytes": "--teacher-cache",
+}
+_WITH_RESUME = {"photos", "output", "resume", "pairs", "device", "quiet", "verbose"}
+
+
+def _refuse_settings(context: typer.Context) -> None:
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if name not in _WITH_RESUME and source is not None and source.name == "COMMANDLINE":
+            flag = _FLAGS.get(name, f"--{name.replace('_', '-')}")
+            raise UsageError(f"--resume goes on with the settings of the run; leave out {flag}.")
+
+
+def _refuse_overwriting(output: Path, folder: Path) -> None:
+    from nsp_cli.training import has_run
+
+    if output.suffix != ".safetensors":
+        raise UsageError(f"--output must end in .safetensors, got {output}.")
+    if not output.parent.is_dir():
+        raise UsageError(f"There is no folder {output.parent} to write {output.name} to.")
+    for path, there in ((output, output.exists()), (folder, has_run(folder))):
+        if there:
+            raise UsageError(f"{path} exists already; go on with --resume, or choose another --output.")
+
+
+def _stop_on_interrupt() -> Any:
+    """A question that turns true at the first Ctrl-C (or SIGTERM); the second one interrupts at once."""
+    asked = False
+
+    def ask(number: int, frame: object) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    signal.signal(signal.SIGINT, ask)
+    signal.signal(signal.SIGTERM, ask)
+    return lambda: asked

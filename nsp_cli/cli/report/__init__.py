@@ -1,0 +1,1 @@
+"""The HTML page of a batch, before and after."""

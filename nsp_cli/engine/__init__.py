@@ -1,0 +1,1 @@
+"""Run a pipeline over a photo: tiles, runtimes, blending, export."""

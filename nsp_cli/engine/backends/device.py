@@ -1,0 +1,76 @@
+"""Which device, and in which precision: the one place that asks the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import psutil
+import torch
+
+from nsp_cli.errors import BackendError, MemoryLimitError
+from nsp_cli.model.spec import Precision
+
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED", "bad_alloc")
+"""What CUDA, cuDNN and the CPU allocators of Linux and Windows say."""
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Turn "auto", "cuda", "cuda:1", "mps" or "cpu" into a device that is there. Raises `BackendError`."""
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if name == "auto":
+        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise BackendError(f"The device must be auto, cuda, mps or cpu, got '{name}'.") from error
+    there = {"cuda": cuda and (device.index or 0) < torch.cuda.device_count(), "mps": mps, "cpu": True}
+    if not there.get(device.type, False):
+        raise BackendError(f"The device '{name}' is not available here; use --device auto or --device cpu.")
+    return device
+
+
+def choose_precision(device: torch.device, precision: Precision = Precision.AUTO) -> Precision:
+    """Settle AUTO: bf16 where the hardware multiplies it natively, else float32. Raises `BackendError`."""
+    if precision is Precision.AUTO:
+        return Precision.BF16 if _has_bf16(device) else Precision.FP32
+    if precision is Precision.FP16 and device.type == "cpu":
+        raise BackendError("fp16 needs a GPU; on a CPU use --precision bf16 or fp32.")
+    return precision
+
+
+def _has_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        asks = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
+        return any(ask is not None and ask() for ask in asks)
+    return False
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """The context in which a settled precision runs."""
+    dtype = torch.float16 if precision is Precision.FP16 else torch.bfloat16
+    return torch.autocast(device.type, dtype, enabled=precision in (Precision.BF16, Precision.FP16))
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that a tile may use now, in bytes."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return int(psutil.virtual_memory().available)
+
+
+@contextmanager
+def memory_errors() -> Generator[None]:
+    """Turn every way in which torch says "out of memory" into `MemoryLimitError`."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise MemoryLimitError("The device is out of memory.") from error
+    except MemoryError as error:
+        raise MemoryLimitError("The machine is out of memory.") from error
+    except RuntimeError as error:
+        if any(words in str(error) for words in _OUT_OF_MEMORY):
+            raise MemoryLimitError("The machine is out of memory.") from error
+        raise

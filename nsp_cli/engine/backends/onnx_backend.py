@@ -1,0 +1,77 @@
+"""A pipeline that `nsp export` wrote, run by onnxruntime. Imports neither torch nor the methods."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import psutil
+from numpy.typing import NDArray
+
+from nsp_cli.errors import BackendError, MemoryLimitError, ModelError
+from nsp_cli.model.spec import PipelineSpec
+
+PIPELINE_KEY = "nsp.pipeline"
+NOISE_LEVEL = "noise_level"
+"""The second input of a network that is told it, see `exporting.export`."""
+
+_PROVIDERS = {"cuda": "CUDAExecutionProvider", "mps": "CoreMLExecutionProvider", "cpu": "CPUExecutionProvider"}
+
+
+class OnnxBackend:
+    """See `backends.base.Backend`. Raises `ModelError` for a file that is not ours, `BackendError` for the device."""
+
+    def __init__(self, path: Path, device: str = "auto", threads: int = 0) -> None:
+        options = ort.SessionOptions()
+        options.log_severity_level = 4  # what goes wrong is said in a sentence of ours
+        ort.set_default_logger_severity(4)
+        options.intra_op_num_threads = threads
+        # Tiles differ in size; buffers planned for the largest would stay allocated for all.
+        options.enable_mem_pattern = False
+        if not path.is_file():
+            raise ModelError(f"There is no model at {path}.")
+        providers = _providers(device)
+        try:
+            self._session = ort.InferenceSession(path.read_bytes(), options, providers=providers)
+        except Exception as error:  # onnxruntime has one exception class for each status code
+            raise ModelError(f"{path} is not an ONNX model that can be run: {_first_line(error)}.") from error
+        used = self._session.get_providers()
+        if device != "auto" and _PROVIDERS[device.split(":", maxsplit=1)[0]] not in used:
+            raise BackendError(f"onnxruntime cannot use the device '{device}' here; use --device cpu.")
+        metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        if PIPELINE_KEY not in metadata:
+            raise ModelError(f"{path} was not written by nsp export: its metadata has no '{PIPELINE_KEY}'.")
+        self.spec = PipelineSpec.from_json(metadata[PIPELINE_KEY])
+        self._input: str = self._session.get_inputs()[0].name
+
+    def run(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
+        colours = self.spec.channels
+        given = {self._input: np.ascontiguousarray(tile[:, :colours])}
+        if tile.shape[1] > colours:
+            given[NOISE_LEVEL] = np.ascontiguousarray(tile[0, colours, :1, 0])
+        try:
+            (result,) = self._session.run(None, given)
+        except Exception as error:
+            if "allocat" in str(error) or "memory" in str(error).lower():
+                raise MemoryLimitError("onnxruntime is out of memory.") from error
+            raise BackendError(f"onnxruntime failed: {_first_line(error)}.") from error
+        return np.asarray(result, np.float32)
+
+    def free_bytes(self) -> int:
+        return int(psutil.virtual_memory().available)
+
+
+def _providers(device: str) -> list[str | tuple[str, dict[str, int]]]:
+    there = ort.get_available_providers()
+    if device == "auto":
+        return [_PROVIDERS[kind] for kind in ("cuda", "cpu") if _PROVIDERS[kind] in there]
+    kind, _, index = device.partition(":")
+    provider = _PROVIDERS.get(kind)
+    if provider is None or provider not in there:
+        raise BackendError(f"onnxruntime has no provider for the device '{device}' here; use --device cpu.")
+    return [(provider, {"device_id": int(index)})] if kind == "cuda" and index.isdigit() else [provider]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__

@@ -1,0 +1,46 @@
+"""A pipeline in PyTorch: CUDA, Apple's MPS, or the CPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from nsp_cli.engine.backends.device import Precision, autocast, choose_precision, free_bytes, memory_errors
+from nsp_cli.model.spec import PipelineSpec
+
+
+@dataclass
+class TorchBackend:
+    """See `backends.base.Backend`.
+
+    Parameters
+    ----------
+    pipeline : a `methods.Pipeline` module; it is moved to `device`
+    compile : run it through torch.compile; pays off from some dozens of megapixels on
+    """
+
+    pipeline: nn.Module
+    device: torch.device
+    precision: Precision = Precision.AUTO
+    compile: bool = False
+    spec: PipelineSpec = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.spec = self.pipeline.spec  # pyright: ignore[reportAttributeAccessIssue]
+        self.precision = choose_precision(self.device, self.precision)
+        self.pipeline.to(self.device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
+        if self.precision is Precision.FP32:
+            torch.backends.cudnn.allow_tf32 = False  # ten bits of precision are not what fp32 promises
+        self._forward = torch.compile(self.pipeline, dynamic=True) if self.compile else self.pipeline
+
+    def run(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
+        with memory_errors(), torch.inference_mode(), autocast(self.device, self.precision):
+            photo = torch.from_numpy(tile).to(self.device).contiguous(memory_format=torch.channels_last)
+            return self._forward(photo).float().cpu().numpy()
+
+    def free_bytes(self) -> int:
+        return free_bytes(self.device)

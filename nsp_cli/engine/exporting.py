@@ -1,0 +1,114 @@
+"""The whole pipeline (PD, network, reassembly) as one ONNX file that any program can run on a photo of any size."""
+
+from __future__ import annotations
+
+import warnings
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nsp_cli.engine.backends.onnx_backend import NOISE_LEVEL, PIPELINE_KEY, OnnxBackend
+from nsp_cli.errors import ModelError, TargetExistsError, UnavailableError
+from nsp_cli.methods import Pipeline
+from nsp_cli.model.checkpoint import SPEC_KEY
+from nsp_cli.model.spec import ModelSpec
+from nsp_cli.ops.noise_level import measured, told
+from nsp_cli.system.atomic import publish
+
+OPSET = 18
+TOLERANCE = 1e-4
+_CHECK_SIZES = ((64, 96), (37, 53), (1, 5))
+
+
+def export(pipeline: Pipeline, spec: ModelSpec, target: Path, *, overwrite: bool = False) -> float:
+    """Write `pipeline` as ONNX and return the largest difference from torch that the check found.
+
+    The file has an input "photo", (1, C, height, width) float32 in [0, 1], an output "result", (1, C, scale·height,
+    scale·width), and the recipe in its metadata. Where the network is told the noise level there is a second input,
+    "noise_level", (1,) float32, see `PipelineSpec.noise_level`, that may be left out: then, and below 0, the graph
+    measures it. The file is kept only if onnxruntime and torch agree within `TOLERANCE` on photos of several sizes.
+
+    Raises
+    ------
+    ModelError : the two disagree; OutputError : the file cannot be written; UnavailableError : onnx is not installed
+    """
+    target = Path(target)
+    if target.exists() and not overwrite:  # said before the seconds that a graph takes, and again by `publish`
+        raise TargetExistsError(f"{target}: expected no file of this name, found one")
+    model = _graph(pipeline, spec)
+    temporary = target.with_name(f".nsp-{target.name}.part")
+    try:
+        publish(model, temporary, overwrite=True)
+        worst = _disagreement(pipeline, OnnxBackend(temporary, "cpu"))
+    finally:
+        temporary.unlink(missing_ok=True)
+    if not worst <= TOLERANCE:
+        raise ModelError(
+            f"onnxruntime and torch differ by {worst:.1e}, more than {TOLERANCE:.0e}; nothing was written."
+        )
+    publish(model, target, overwrite=overwrite)
+    return worst
+
+
+def _graph(pipeline: Pipeline, spec: ModelSpec) -> bytes:
+    try:
+        import onnx
+
+        import_module("onnxscript")  # torch's exporter needs it, and says so less clearly
+    except ImportError as error:
+        raise UnavailableError(
+            "Export needs onnx and onnxscript; install them with: pip install 'nsp-cli[export]'."
+        ) from error
+    assert isinstance(pipeline, nn.Module)
+    tells = pipeline.spec.noise_level
+    example = (torch.rand(1, spec.channels, 64, 96), *([torch.full((1,), 0.1)] if tells else []))
+    sizes = {2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            (_Told(pipeline) if tells else pipeline).cpu().eval(),
+            example,
+            input_names=["photo", NOISE_LEVEL][: len(example)],
+            output_names=["result"],
+            opset_version=OPSET,
+            dynamic_shapes=(sizes, None)[: len(example)],
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    proto = program.model_proto
+    if tells:  # a value of its own makes an input optional
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(np.full(1, -1, np.float32), NOISE_LEVEL))
+    for node in (*proto.graph.node, *(n for function in proto.functions for n in function.node)):
+        node.ClearField("metadata_props")  # stack traces, with the paths of the machine that exported
+        node.ClearField("doc_string")
+    onnx.helper.set_model_props(proto, {PIPELINE_KEY: pipeline.spec.to_json(), SPEC_KEY: spec.to_json()})
+    return proto.SerializeToString()
+
+
+class _Told(nn.Module):
+    """A pipeline as a graph with two inputs, see `export`."""
+
+    def __init__(self, pipeline: nn.Module) -> None:
+        super().__init__()
+        self.pipeline = pipeline
+
+    def forward(self, photo: Tensor, noise_level: Tensor) -> Tensor:
+        return self.pipeline(told(photo, torch.where(noise_level >= 0, noise_level, measured(photo))))
+
+
+def _disagreement(pipeline: Pipeline, backend: OnnxBackend) -> float:
+    rng = np.random.default_rng(0)
+    worst = 0.0
+    for height, width in _CHECK_SIZES:
+        photo = rng.random((1, pipeline.spec.planes, height, width), np.float32)
+        photo[:, pipeline.spec.channels :] = 0.05  # the noise level, the same everywhere
+        for given in (photo, photo[:, : pipeline.spec.channels]) if pipeline.spec.noise_level else (photo,):
+            with torch.no_grad():
+                expected = pipeline(torch.from_numpy(given)).numpy()
+            worst = max(worst, float(np.abs(backend.run(given) - expected).max()))
+    return worst

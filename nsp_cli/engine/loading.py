@@ -1,0 +1,90 @@
+"""From a model's name or file to a backend that is ready for a task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from nsp_cli.engine.backends.base import Backend
+from nsp_cli.errors import BackendError, ModelError, UsageError
+from nsp_cli.model import registry
+from nsp_cli.model.spec import Task
+
+if TYPE_CHECKING:
+    from nsp_cli.methods import Method
+    from nsp_cli.model.spec import ModelSpec
+
+NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
+
+_MEANINGS = {"blind": "blind spot to choose"}
+"""What a model lacks, in the user's words, where its method lacks a setting."""
+
+
+def load_backend(
+    model: str | Path | None = None,
+    task: Task = Task.DENOISE,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    backend: str = "auto",
+    settings: Mapping[str, Any] = NO_SETTINGS,
+) -> Backend:
+    """Open a model for a task, once for many photos.
+
+    Parameters
+    ----------
+    model : a name of `nsp models`, a .safetensors or .onnx file, or None for the task's default that ships
+    device : "auto", "cuda", "cuda:1", "mps" or "cpu"
+    precision : "auto", "fp32", "bf16" or "fp16"; ONNX files run in float32
+    backend : "auto", "torch" or "onnx"; the file decides, so this only says what is expected
+    settings : of the model's method, in place of those it was trained with, as in {"blind": 1}
+
+    Raises
+    ------
+    ModelError, BackendError, UsageError
+    """
+    path = registry.resolve(model, task)
+    kind = "onnx" if path.suffix == ".onnx" else "torch"
+    if backend not in ("auto", kind):
+        wanted = "an .onnx file that `nsp export` writes" if backend == "onnx" else "a .safetensors file"
+        raise UsageError(f"--backend {backend} runs {wanted}, got {path.name}.")
+    if kind == "onnx" and settings:
+        raise UsageError(f"The settings of {path.name} were fixed when it was exported; give them to `nsp export`.")
+    opened = (
+        _open_onnx(path, device, precision) if kind == "onnx" else _open_torch(path, task, device, precision, settings)
+    )
+    if opened.spec.task != task:
+        raise ModelError(
+            f"{path.name} was exported for '{opened.spec.task}', not for '{task}'; export it with --task {task}."
+        )
+    return opened
+
+
+def _open_onnx(path: Path, device: str, precision: str) -> Backend:
+    from nsp_cli.engine.backends.onnx_backend import OnnxBackend
+
+    if precision not in ("auto", "fp32"):
+        raise BackendError(f"An ONNX model runs in fp32, got --precision {precision}.")
+    return OnnxBackend(path, device)
+
+
+def _open_torch(path: Path, task: Task, device: str, precision: str, settings: Mapping[str, Any]) -> Backend:
+    from nsp_cli.engine.backends.device import Precision, choose_device
+    from nsp_cli.engine.backends.torch_backend import TorchBackend
+    from nsp_cli.model.checkpoint import load_model
+
+    network, spec = load_model(path)
+    pipeline = method_of(spec, settings, path.name).pipeline(network, task, spec.channels)
+    return TorchBackend(pipeline, choose_device(device), Precision(precision))  # pyright: ignore[reportArgumentType]
+
+
+def method_of(spec: ModelSpec, settings: Mapping[str, Any], name: str) -> Method:
+    """The method of a model called `name`, some of its settings replaced. Raises `UsageError` for one it lacks."""
+    from nsp_cli.methods import build_method, settings_of
+
+    for setting in settings:
+        if setting not in settings_of(spec.method):
+            raise UsageError(f"The model {name} has no {_MEANINGS.get(setting, f'setting {setting!r}')}.")
+    return build_method(spec.method, {**spec.method_args, **settings})

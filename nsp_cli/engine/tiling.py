@@ -1,0 +1,95 @@
+"""Cutting a photo into tiles whose results fit together without a seam: plain integers, no framework.
+
+A tile is a region of the photo, its origin a multiple of the pipeline's `multiple`, so that every tile sees the same PD
+phases as the whole photo. It is read with a halo that covers the receptive field, clipped at the photo's border: there
+the pipeline meets the border just as it does when it gets the whole photo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsp_cli.model.spec import PipelineSpec
+
+Slices = tuple[slice, slice]
+
+
+@dataclass(frozen=True)
+class Region:
+    """A rectangle of photo pixels, from (top, left) up to and without (bottom, right)."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def slices(self) -> Slices:
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    def with_halo(self, halo: int, height: int, width: int) -> Region:
+        """The region and `halo` pixels around it, as far as the photo reaches."""
+        return Region(
+            max(self.top - halo, 0),
+            max(self.left - halo, 0),
+            min(self.bottom + halo, height),
+            min(self.right + halo, width),
+        )
+
+    def inside(self, outer: Region) -> Region:
+        """This region in the coordinates of one that contains it."""
+        return Region(self.top - outer.top, self.left - outer.left, self.bottom - outer.top, self.right - outer.left)
+
+    def scaled(self, scale: int) -> Region:
+        return Region(self.top * scale, self.left * scale, self.bottom * scale, self.right * scale)
+
+    def split(self, side: int) -> Iterator[Region]:
+        """Cut into regions of at most side × side pixels, row by row."""
+        for top in range(self.top, self.bottom, side):
+            for left in range(self.left, self.right, side):
+                yield Region(top, left, min(top + side, self.bottom), min(left + side, self.right))
+
+
+MOST_BYTES = 10**9
+"""What one tile may use at most: a photo of 100 megapixels then stays under three times its own float32 size."""
+
+
+def smallest_tile(spec: PipelineSpec) -> int:
+    """The side below which a tile would be almost all halo, in pixels."""
+    return max(spec.multiple * 8, 32)
+
+
+def round_tile(side: int, spec: PipelineSpec) -> int:
+    """The nearest side not above `side` that a tile may have."""
+    return max(side // spec.multiple * spec.multiple, spec.multiple)
+
+
+def choose_tile(spec: PipelineSpec, free_bytes: int, largest: int = 1024) -> int:
+    """The side of the largest tile that, with its halo, uses a third of the free memory, or `MOST_BYTES`.
+
+    A pipeline whose result depends on its tile has one of its own. For the others, larger tiles waste less on the halo;
+    above `largest` the gain is below the noise of a measurement (`benchmarks/inference.py`) and memory only grows.
+    """
+    if spec.tile:
+        return spec.tile
+    budget = min(free_bytes / 3, MOST_BYTES)
+    side = int((budget / spec.working_bytes) ** 0.5) - 2 * spec.halo
+    return round_tile(max(min(side, largest), smallest_tile(spec)), spec)
+
+
+def fade(start: int, stop: int, length: int, width: int) -> NDArray[np.float32]:
+    """How much each pixel takes from the tile [start, stop) of a side of `length` pixels, where tiles overlap.
+
+    For the pixels from start − width up to stop + width, as far as the side reaches: rising to 1 over 2·width pixels
+    around `start` and falling around `stop`, but not at the side's ends. The tiles of a side, at least 2·width long
+    each but for the last, add up to 1.
+    """
+    first, last = max(start - width, 0), min(stop + width, length)
+    at = np.arange(first, last, dtype=np.float32) + 0.5
+    rise = np.ones_like(at) if start == 0 else np.clip((at - start + width) / (2 * width), 0, 1)
+    fall = np.ones_like(at) if stop == length else np.clip((stop + width - at) / (2 * width), 0, 1)
+    return np.minimum(rise, fall)

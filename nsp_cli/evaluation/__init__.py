@@ -1,0 +1,1 @@
+"""Metrics, published data sets and submission files."""

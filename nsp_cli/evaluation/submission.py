@@ -1,0 +1,131 @@
+"""What the servers of SIDD and of DND take, whose clean photos are secret.
+
+SIDD benchmark, sRGB: a CSV file with the header ``ID,BLOCK`` and a row for each block, numbered from 0 over photos and
+then their blocks; BLOCK is the base64 of its (H, W, 3) uint8 RGB bytes, row after row. As the authors' example
+(AbdoKamel/sidd_kaggle_submit, prepare_submission_srgb.py) writes it for the contest ``sidd-benchmark-srgb-psnr``.
+
+DND, sRGB track: ``bundled/NNNN.mat`` for each photo, MATLAB version 5, with the crops of its boxes in the cell array
+``Idenoised``, and ``israw`` = false, ``eval_version`` = '1.0'; beside them ``NNNN_BB.mat``, the crops one by one as
+``Idenoised_crop``. As the authors' submission kit writes them (bundle_submissions.py, which AP-BSN's program ships).
+
+Neither server was asked: what they accept today was not tried.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsp_cli.errors import OutputError, TargetExistsError, UnavailableError, UsageError
+from nsp_cli.image.frame import Pixels, to_unit
+from nsp_cli.system.atomic import publish
+
+
+class Submission(Protocol):
+    """Takes the denoised blocks in the order of the set, then writes what is left to write."""
+
+    def add(self, photo: int, index: int, result: Pixels) -> None:
+        """The result of a block, (H, W, 3) uint8 or float32; `photo` and `index` count from 0."""
+        ...
+
+    def close(self) -> Path:
+        """Finish, and say what is to be handed in. Raises OutputError."""
+        ...
+
+
+class SiddCsv:
+    """One CSV file, written when it is complete.
+
+    Raises UsageError unless the target ends in .csv in a folder that exists, TargetExistsError where it exists.
+    """
+
+    def __init__(self, target: Path) -> None:
+        if target.suffix != ".csv":
+            raise UsageError(f"--submission for SIDD is a .csv file, got {target}.")
+        if not target.parent.is_dir():
+            raise UsageError(f"There is no folder {target.parent} to write {target.name} to.")
+        if target.exists():
+            raise TargetExistsError(f"{target} exists already; choose another --submission.")
+        self.target = target
+        self._text = io.BytesIO()
+        self._text.write(b"ID,BLOCK\n")
+        self._rows = 0
+
+    def add(self, photo: int, index: int, result: Pixels) -> None:  # noqa: ARG002
+        if result.dtype != np.uint8:
+            raise ValueError(f"SIDD's blocks are uint8, got {result.dtype}")
+        self._text.write(b"%d,%s\n" % (self._rows, base64.b64encode(np.ascontiguousarray(result).tobytes())))
+        self._rows += 1
+
+    def close(self) -> Path:
+        publish(self._text.getbuffer(), self.target, overwrite=False)
+        return self.target
+
+
+class DndBundle:
+    """A folder of crops, and in it the folder `bundled`, whose content is handed in.
+
+    Raises UsageError where the target is a file or its parent is missing, TargetExistsError where it is not empty.
+    """
+
+    def __init__(self, target: Path) -> None:
+        if target.is_file() or not target.parent.is_dir():
+            raise UsageError(f"--submission for DND is a folder that can be made, got {target}.")
+        if target.is_dir() and any(target.iterdir()):
+            raise TargetExistsError(f"{target} is not empty; choose another --submission.")
+        _scipy_io()
+        self.target, self.bundled = target, target / "bundled"
+        self._photo, self._crops = 0, list[NDArray[np.float32]]()
+
+    def add(self, photo: int, index: int, result: Pixels) -> None:
+        if photo != self._photo:
+            self._bundle()
+            self._photo = photo
+        crop = np.clip(to_unit(result), 0, 1)
+        self._save(self.target / f"{photo + 1:04d}_{index + 1:02d}.mat", {"Idenoised_crop": crop})
+        self._crops.append(crop)
+
+    def close(self) -> Path:
+        self._bundle()
+        return self.bundled
+
+    def _bundle(self) -> None:
+        if not self._crops:
+            return
+        cells = np.empty(len(self._crops), object)
+        for i, crop in enumerate(self._crops):
+            cells[i] = crop
+        self._save(
+            self.bundled / f"{self._photo + 1:04d}.mat",
+            {"Idenoised": cells, "israw": False, "eval_version": "1.0"},
+        )
+        self._crops.clear()
+
+    def _save(self, path: Path, variables: dict[str, Any]) -> None:
+        buffer = io.BytesIO()
+        _scipy_io().savemat(buffer, variables)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{path.parent}: expected to make this folder, found: {error.strerror}.") from error
+        publish(buffer.getbuffer(), path, overwrite=False)
+
+
+def _scipy_io() -> Any:
+    try:
+        import scipy.io
+    except ImportError as error:
+        raise UnavailableError(
+            "Submissions to DND need SciPy; install it with: pip install 'nsp-cli[eval]'."
+        ) from error
+    return scipy.io
+
+
+SUBMISSIONS: dict[str, Callable[[Path], Submission]] = {"sidd-bench": SiddCsv, "dnd": DndBundle}
+"""The sets that have a server, by the names of `datasets.DATASETS`."""

@@ -1,0 +1,100 @@
+"""JPEG through Pillow, which keeps EXIF, XMP and ICC bytes as they are and reports truncation as an error."""
+
+from __future__ import annotations
+
+import struct
+import warnings as python_warnings
+from io import BytesIO
+from typing import Any, cast
+
+import numpy as np
+from PIL import Image, JpegImagePlugin
+
+from nsp_cli.errors import InputError
+from nsp_cli.image.codecs.jpeg_scans import has_every_block
+from nsp_cli.image.formats import check_size
+from nsp_cli.image.frame import Frame, Metadata, split_channels
+from nsp_cli.image.metadata.exif import exif_dpi
+
+# Pillow looks for a resolution in EXIF and talks to stderr about odd fields there, which stay as they are anyway.
+python_warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
+
+_SUBSAMPLING = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
+_MAX_EXIF, _MAX_XMP, _MAX_IPTC = 65_533 - 6, 65_533 - 29, 65_533 - 27
+_MOST_PIXELS_A_BYTE = 2_000
+"""A header that promises more lies: each block of 64 pixels takes a bit at least, and chroma has a quarter as many."""
+_IPTC_RESOURCE = 0x0404
+_EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
+
+
+def decode(data: bytes) -> Frame:
+    image = JpegImagePlugin.JpegImageFile(BytesIO(data))
+    check_size(*image.size)
+    if image.width * image.height > _MOST_PIXELS_A_BYTE * len(data):
+        raise ValueError(f"{len(data):,} bytes cannot hold {image.width:,} x {image.height:,} pixels")
+    if image.mode not in ("L", "RGB"):
+        raise InputError(f"expected a grey or RGB JPEG, found {image.mode}: convert it to RGB first")
+    image.load()
+    pixels, _ = split_channels(np.array(image))
+    if not has_every_block(data, pixels):
+        raise ValueError("a part of the picture is missing")
+    info = cast(dict[str, Any], image.info)
+    exif = info.get("exif", b"").removeprefix(b"Exif\0\0") or None
+    metadata = Metadata(
+        icc=info.get("icc_profile") or None,
+        exif=exif,
+        xmp=info.get("xmp") or None,
+        # Pillow makes up 72 where neither JFIF nor EXIF says anything.
+        dpi=info.get("dpi") if info.get("jfif_unit") in (1, 2) else exif_dpi(exif),
+        iptc=info.get("photoshop", {}).get(_IPTC_RESOURCE) or None,
+    )
+    subsampling = _SUBSAMPLING.get(JpegImagePlugin.get_sampling(image))
+    return Frame(pixels, None, metadata, "jpeg", subsampling, _left_behind(image))
+
+
+def _left_behind(image: JpegImagePlugin.JpegImageFile) -> tuple[str, ...]:
+    warnings: list[str] = []
+    if "mp" in image.info:
+        warnings.append("The further pictures inside the JPEG (previews, gain map) are not carried over.")
+    if any(body.startswith(_EXTENDED_XMP) for _, body in image.applist):
+        warnings.append("The extended part of the JPEG's XMP is not carried over.")
+    if image.info.get("comment"):
+        warnings.append("The JPEG's comment is not carried over.")
+    return tuple(warnings)
+
+
+def encode(frame: Frame, quality: int) -> tuple[bytes, tuple[str, ...]]:
+    metadata = frame.metadata
+    warnings: list[str] = []
+    options: dict[str, Any] = {"quality": quality, "subsampling": frame.jpeg_subsampling or "4:4:4"}
+    if metadata.icc is not None:
+        options["icc_profile"] = metadata.icc
+    if metadata.dpi is not None:
+        options["dpi"] = metadata.dpi
+    for name, value, limit in (
+        ("EXIF", metadata.exif, _MAX_EXIF),
+        ("XMP", metadata.xmp, _MAX_XMP),
+        ("IPTC", metadata.iptc, _MAX_IPTC),
+    ):
+        if value is None:
+            continue
+        if len(value) > limit:
+            warnings.append(f"{name} of {len(value):,} bytes is not kept: a JPEG holds {limit:,}.")
+        else:
+            key, wrapped = _wrap(name, value)
+            options[key] = wrapped
+    out = BytesIO()
+    pixels = frame.pixels[:, :, 0] if frame.pixels.shape[2] == 1 else frame.pixels
+    Image.fromarray(np.ascontiguousarray(pixels)).save(out, "JPEG", **options)
+    return out.getvalue(), tuple(warnings)
+
+
+def _wrap(name: str, value: bytes) -> tuple[str, bytes]:
+    """Pillow's keyword, and the value as Pillow wants it."""
+    if name == "EXIF":
+        return "exif", b"Exif\0\0" + value
+    if name == "XMP":
+        return "xmp", value
+    resource = b"8BIM" + struct.pack(">HHI", _IPTC_RESOURCE, 0, len(value)) + value + b"\0" * (len(value) % 2)
+    segment = b"Photoshop 3.0\0" + resource
+    return "extra", b"\xff\xed" + struct.pack(">H", len(segment) + 2) + segment

@@ -1,0 +1,80 @@
+"""RAW through rawpy (LibRaw): developed to 16-bit sRGB, upright, with the camera's EXIF."""
+
+from __future__ import annotations
+
+from functools import cache
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import rawpy
+from PIL import ImageCms, JpegImagePlugin
+
+from nsp_cli.errors import InputError
+from nsp_cli.image.codecs.raw_kinds import Develop
+from nsp_cli.image.formats import check_size
+from nsp_cli.image.frame import Frame, Metadata
+from nsp_cli.image.metadata.exif import exif_dpi, mark_developed
+from nsp_cli.image.metadata.raw_exif import raw_exif, raw_xmp
+
+_SRGB_CURVE = (2.4, 12.92)
+
+
+def decode(data: bytes, develop: Develop | None = None) -> Frame:
+    """Develop a RAW file; the frame is upright, its EXIF says so, and its profile is sRGB."""
+    develop = develop or Develop()
+    warnings: list[str] = []
+    try:
+        with rawpy.imread(BytesIO(data)) as raw:
+            check_size(raw.sizes.iwidth, raw.sizes.iheight)
+            options = _white_balance(raw, develop, warnings)
+            pixels = raw.postprocess(
+                output_color=rawpy.ColorSpace.sRGB,  # pyright: ignore[reportAttributeAccessIssue]
+                output_bps=16,
+                gamma=_SRGB_CURVE,
+                no_auto_bright=True,
+                bright=2.0**develop.exposure,
+                **options,
+            )
+            preview = _preview_exif(raw)
+    except rawpy.LibRawFileUnsupportedError as error:  # pyright: ignore[reportAttributeAccessIssue]
+        form = "TIFF form" if data[:2] in (b"II", b"MM") else "a form"
+        raise InputError(
+            f"expected a RAW file that LibRaw can develop, found a RAW file in {form} that it cannot"
+        ) from error
+    exif, more = raw_exif(data, preview)
+    xmp, on_xmp = raw_xmp(data)
+    exif = mark_developed(exif)
+    pixels = np.ascontiguousarray(pixels if pixels.shape[2] == 3 else pixels[:, :, :1])
+    metadata = Metadata(_srgb_profile(), exif, xmp, exif_dpi(exif))
+    return Frame(pixels, None, metadata, "raw", warnings=(*warnings, *more, *on_xmp))
+
+
+def _white_balance(raw: Any, develop: Develop, warnings: list[str]) -> dict[str, Any]:
+    """Keywords of `postprocess`; without one LibRaw takes its camera's daylight."""
+    if develop.white_balance == "auto":
+        return {"use_auto_wb": True}
+    if develop.white_balance == "daylight":
+        return {}
+    if min(raw.camera_whitebalance[:3]) <= 0:
+        warnings.append("The RAW file does not say the camera's white balance: daylight is used.")
+        return {}
+    return {"use_camera_wb": True}
+
+
+def _preview_exif(raw: Any) -> bytes | None:
+    """The EXIF of the JPEG that most cameras put into their RAW files."""
+    try:
+        preview = raw.extract_thumb()
+        if preview.format != rawpy.ThumbFormat.JPEG:  # pyright: ignore[reportAttributeAccessIssue]
+            return None
+        info = JpegImagePlugin.JpegImageFile(BytesIO(preview.data)).info
+    except Exception:  # a preview is a convenience, its damage must not cost the photo
+        return None
+    return info.get("exif", b"").removeprefix(b"Exif\0\0") or None
+
+
+@cache
+def _srgb_profile() -> bytes:
+    """Said aloud, since the camera's EXIF may name the colours of its JPEGs."""
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

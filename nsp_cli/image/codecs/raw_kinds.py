@@ -1,0 +1,74 @@
+"""RAW files: how they are recognised, and how they are to be developed. Imports no RAW library."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from nsp_cli.errors import UsageError
+from nsp_cli.image.metadata.ifd import Directory, Tree
+
+RAW_SUFFIXES = (
+    *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".gpr", ".iiq", ".kdc", ".mef"),
+    *(".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
+)
+_STARTS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"\0MRM", b"FOVb", b"IIII", b"II\x1a\0\0\0HEAP")
+_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_NEW_SUBFILE_TYPE, _SUBFILE_TYPE, _PHOTOMETRIC, _SUB_IFDS, _DNG_VERSION = 254, 255, 262, 330, 50706
+_SENSOR_COLOURS = (32803, 34892)
+
+WhiteBalance = Literal["camera", "auto", "daylight"]
+MAX_EXPOSURE = 5.0
+
+
+@dataclass(frozen=True)
+class Develop:
+    """How a RAW file becomes a picture.
+
+    Attributes
+    ----------
+    white_balance : "camera" (as it was set for the shot), "auto" (greys of the picture's mean) or "daylight"
+    exposure : stops, -5 … 5; what becomes brighter than white is cut
+
+    Raises
+    ------
+    UsageError : one is out of its range
+    """
+
+    white_balance: WhiteBalance = "camera"
+    exposure: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.white_balance not in get_args(WhiteBalance):
+            choices = ", ".join(get_args(WhiteBalance))
+            raise UsageError(f"--raw-wb must be one of {choices}, got '{self.white_balance}'.")
+        if not -MAX_EXPOSURE <= self.exposure <= MAX_EXPOSURE:
+            raise UsageError(
+                f"--raw-exposure must be -{MAX_EXPOSURE:g} to {MAX_EXPOSURE:g} stops, got {self.exposure:g}."
+            )
+
+
+def is_raw(data: bytes, suffix: str = "") -> bool:
+    """Whether the bytes are a camera's RAW file; the suffix decides only where TIFF's structure leaves it open."""
+    if data.startswith(_STARTS) or data[4:12] == b"ftypcrx " or data[6:14] == b"HEAPCCDR":
+        return True
+    if not data.startswith(_TIFF_STARTS):
+        return False
+    return data[8:10] == b"CR" or suffix.lower() in RAW_SUFFIXES or _is_raw_tiff(data)
+
+
+def _is_raw_tiff(data: bytes) -> bool:
+    try:
+        tree = Tree(data)
+        first = tree.directory(tree.first)
+    except ValueError:
+        return False
+    if _DNG_VERSION in first.fields or tree.number(first.fields.get(_PHOTOMETRIC)) in _SENSOR_COLOURS:
+        return True
+    return is_reduced(tree, first) and _SUB_IFDS in first.fields
+
+
+def is_reduced(tree: Tree, page: Directory) -> bool:
+    """Whether a TIFF's page is a smaller picture of another."""
+    new, old = (tree.number(page.fields.get(tag)) for tag in (_NEW_SUBFILE_TYPE, _SUBFILE_TYPE))
+    return bool((new or 0) & 1) or old == 2

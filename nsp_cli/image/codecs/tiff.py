@@ -1,0 +1,118 @@
+"""TIFF through tifffile: 8 and 16 bits and float32, with its EXIF directories."""
+
+from __future__ import annotations
+
+import logging
+from io import BytesIO
+from typing import cast
+
+import numpy as np
+from tifffile import TiffFile, TiffPage
+
+from nsp_cli.errors import InputError
+from nsp_cli.image.codecs.raw_kinds import is_reduced
+from nsp_cli.image.codecs.tiff_segments import DEFLATE, FLOAT_PREDICTOR, LZW, decode_page
+from nsp_cli.image.codecs.tiff_writer import encode
+from nsp_cli.image.formats import check_size
+from nsp_cli.image.frame import Frame, Metadata, Pixels, from_unit, peak, split_channels, to_unit
+from nsp_cli.image.metadata.exif import ICC_TAG, IPTC_TAG, XMP_TAG, exif_dpi, exif_from_tiff
+from nsp_cli.image.metadata.ifd import Directory, Tree
+
+__all__ = ["decode", "encode"]
+
+# tifffile reports odd tags through logging; whoever sets up logging sees them, nobody else.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+_SUB_IFDS, _DNG_VERSION = 330, 50706
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _CFA = 0, 1, 2, 32803
+_OTHER_COLOURS = {3: "palette", 4: "mask", 5: "CMYK", 6: "YCbCr", 8: "Lab", 9: "Lab", 10: "Lab"}
+_PACKBITS = 32773
+_COMPRESSIONS = {1, LZW, *DEFLATE, _PACKBITS}
+_DEPTHS = {("uint8", 8), ("uint16", 16), ("float32", 32)}
+_PREMULTIPLIED, _UNASSOCIATED = 1, 2
+_READ_AHEAD = 4 << 20
+"""Bytes of strips that tifffile decodes before it puts them in place; by itself it takes 256 MB."""
+
+
+def decode(data: bytes) -> Frame:
+    tree = Tree(data)
+    first = tree.directory(tree.first)
+    _check_pages(tree, first)
+    with TiffFile(BytesIO(data)) as file:
+        page = cast(TiffPage, file.pages[0])
+        check_size(page.imagewidth, page.imagelength)
+        _check_page(page, len(data))
+        array = _pixels(page, data)
+        photometric, extra = page.photometric, page.extrasamples
+    pixels, alpha = split_channels(array)
+    if photometric == _WHITE_IS_ZERO:
+        pixels = (pixels.dtype.type(peak(pixels.dtype)) - pixels).astype(pixels.dtype)
+    exif, warnings = exif_from_tiff(tree)
+    if alpha is not None and extra and extra[0] == _PREMULTIPLIED:
+        pixels = _unmultiply(pixels, alpha)
+        warnings += ("The TIFF's premultiplied alpha was turned into plain alpha, as it will be written.",)
+    elif alpha is not None and tuple(extra) != (_UNASSOCIATED,):
+        warnings += ("The TIFF's extra channel does not say what it is and is carried as alpha.",)
+    icc, xmp, iptc = (_bytes(tree, first, tag) for tag in (ICC_TAG, XMP_TAG, IPTC_TAG))
+    return Frame(pixels, alpha, Metadata(icc, exif, xmp, exif_dpi(exif), iptc), "tiff", warnings=warnings)
+
+
+def _bytes(tree: Tree, directory: Directory, tag: int) -> bytes | None:
+    field = directory.fields.get(tag)
+    return tree.raw(field) or None if field else None
+
+
+def _check_pages(tree: Tree, first: Directory) -> None:
+    """Refuse RAW files in TIFF's clothes, and files with more than one full picture."""
+    if _DNG_VERSION in first.fields or (is_reduced(tree, first) and _SUB_IFDS in first.fields):
+        raise InputError("expected a TIFF photo, found a RAW file in TIFF form")
+    seen, full, page = {tree.first}, 1, first
+    while page.next and page.next not in seen:
+        seen.add(page.next)
+        page = tree.directory(page.next)
+        full += not is_reduced(tree, page)
+    if full > 1:
+        raise InputError(f"expected a TIFF of one picture, found {full}: split it first")
+
+
+def _check_page(page: TiffPage, size: int) -> None:
+    """Raise InputError for pixels of a kind that a `Frame` does not hold, ValueError for ones that are cut off."""
+    colours = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3}.get(page.photometric)
+    if colours is None:
+        if page.photometric == _CFA:
+            raise InputError("expected a TIFF photo, found a RAW file in TIFF form")
+        found = _OTHER_COLOURS.get(page.photometric, f"photometric {int(page.photometric)}")
+        raise InputError(f"expected a grey or RGB TIFF, found {found}: convert it to RGB first")
+    if page.samplesperpixel - colours not in (0, 1):
+        raise InputError(f"expected at most one channel beside the colours, found {page.samplesperpixel} channels")
+    if page.compression not in _COMPRESSIONS:
+        found = getattr(page.compression, "name", page.compression)
+        raise InputError(f"expected a TIFF compressed with LZW, Deflate or not at all, found {found}")
+    if page.dtype is None or (page.dtype.name, page.bitspersample) not in _DEPTHS:
+        kind = {1: "unsigned", 2: "signed", 3: "float"}.get(int(page.sampleformat), "unknown")
+        raise InputError(f"expected a TIFF of 8, 16 or float 32 bits, found {page.bitspersample} bits, {kind}")
+    if page.fillorder != 1:
+        raise InputError("expected a TIFF with bits in their usual order, found FillOrder 2")
+    if page.imagedepth != 1:
+        raise InputError(f"expected a flat picture, found a TIFF volume {page.imagedepth} deep")
+    ends = [start + length for start, length in zip(page.dataoffsets, page.databytecounts, strict=True)]
+    if not ends or max(ends) > size or 0 in page.databytecounts:
+        raise ValueError("pixels are missing")
+
+
+def _pixels(page: TiffPage, data: bytes) -> Pixels:
+    """(H, W, C) as stored, in native byte order. Raises InputError for a float that is no number."""
+    by_hand = page.compression == LZW or page.predictor == FLOAT_PREDICTOR
+    array = decode_page(page, data) if by_hand else page.asarray(squeeze=False, buffersize=_READ_AHEAD)
+    planes, _, height, width, samples = array.shape
+    array = array.reshape(planes, height, width, samples).transpose(1, 2, 0, 3).reshape(height, width, -1)
+    array = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+    if array.dtype == np.float32 and not all(np.isfinite(row).all() for row in array):  # a row needs no memory
+        raise InputError("expected a number in each pixel of the float TIFF, found NaN or infinity")
+    return array
+
+
+def _unmultiply(pixels: Pixels, alpha: Pixels) -> Pixels:
+    cover = to_unit(alpha)[:, :, None]
+    opaque = np.divide(to_unit(pixels), cover, out=np.zeros(pixels.shape, np.float32), where=cover > 0)
+    return np.where(cover == 1, pixels, from_unit(opaque, pixels.dtype))

@@ -1,0 +1,1 @@
+"""EXIF, ICC profiles and the structures that hold them."""

@@ -1,0 +1,116 @@
+"""PD, a network on each sub-image, and the photo put together again: what AP-BSN, SDAP and AMSNet have in common."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from math import lcm
+
+import torch
+from torch import Generator, Tensor, nn
+
+from nsp_cli.errors import ModelError
+from nsp_cli.methods.base import SMALLEST, refuse_to_enlarge
+from nsp_cli.model.spec import PipelineSpec, Task
+from nsp_cli.networks import Network, as_network, grid_of, tile_of
+from nsp_cli.ops.masks import PERIOD, draw_patterns
+from nsp_cli.ops.padding import cut_to_multiple, cut_to_size, pad_to_multiple
+from nsp_cli.ops.pd import from_mosaic, pd_merge, pd_split, to_mosaic
+from nsp_cli.ops.refine import SHARE, refine
+
+
+class Layout(StrEnum):
+    """How the network gets the sub-images of a PD."""
+
+    BATCH = "batch"
+    """Each as a picture of its own: its border is a border, and tiles agree with the whole photo."""
+    MOSAIC = "mosaic"
+    """Side by side in one picture, as the released AP-BSN does: near a sub-image's border the network sees another's
+    far side, so that a strip along the photo's border, as wide as the network reaches, is another one in a tile."""
+
+
+class DecomposedPipeline(nn.Module):
+    """PD, network, merge, and passes without PD: (N, C, H, W) in [0, 1] → the same, any H and W.
+
+    Parameters
+    ----------
+    network : a network with t = 1, or a module that describes itself like one
+    stride : of the PD
+    layout : see `Layout`
+    passes : runs of the network without PD on the result, see `ops.refine`; 0 for none
+    share : of the photo's pixels that each of them puts back: 0.16 is R3, 0 a second pass over the result alone
+    period : pixels after which what `network` does repeats by itself, 1 where it is the same everywhere
+
+    Raises
+    ------
+    ModelError : the task, or the network, enlarges
+    """
+
+    replaced: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        stride: int,
+        task: Task,
+        channels: int,
+        *,
+        layout: Layout = Layout.BATCH,
+        passes: int = 0,
+        share: float = SHARE,
+        period: int = 1,
+    ) -> None:
+        super().__init__()
+        refuse_to_enlarge(task)
+        self.network = network
+        self.stride = stride
+        self.layout = layout
+        self.passes = passes
+        self.register_buffer("replaced", draw_patterns(passes, share) if passes else None, persistent=False)
+        described = same_size(network)
+        self.padding = stride * described.multiple
+        multiple = lcm(stride * grid_of(described), stride * period, PERIOD if passes else 1)
+        halo = max(described.radius * (stride + bool(passes)), SMALLEST * stride)
+        self.spec = PipelineSpec(
+            task=str(task),
+            scale=1,
+            multiple=multiple,
+            halo=-(-halo // multiple) * multiple,
+            working_bytes=4 * described.working_floats,
+            channels=channels,
+            tile=-(-tile_of(described) * stride // multiple) * multiple,
+        )
+
+    def forward(self, photo: Tensor) -> Tensor:
+        h, w = photo.shape[-2:]
+        # Only as far as the sides must divide: more of it would show pixels to their own blind spots.
+        padded = pad_to_multiple(photo, self.padding, SMALLEST * self.stride)
+        result = pd_merge(self._on_subs(pd_split(padded, self.stride)), self.stride)
+        if self.passes:
+            result = refine(self.network, padded, result, self.replaced)
+        return cut_to_size(result, h, w)
+
+    def _on_subs(self, subs: Tensor) -> Tensor:
+        """(N, s², C, h, w) → the same."""
+        if self.layout is Layout.MOSAIC:
+            return from_mosaic(self.network(to_mosaic(subs, self.stride)), self.stride)
+        return self.network(subs.flatten(0, 1)).unflatten(0, subs.shape[:2])
+
+
+def same_size(network: nn.Module) -> Network:
+    """What a network says of itself. Raises `ModelError` for one that enlarges."""
+    described = as_network(network)
+    if described.scale != 1:
+        raise ModelError(f"This method needs a network with scale 1, got scale {described.scale}.")
+    return described
+
+
+def draw_subs(photos: Tensor, stride: int, count: int, generator: Generator) -> Tensor:
+    """Draw `count` of each photo's sub-images, the same phases of all, or take all where it is 0.
+
+    (B, C, P, P) → (B·count, C, P/s, P/s). What is left of P over a multiple of s is cut off.
+    """
+    subs = pd_split(cut_to_multiple(photos, stride), stride)
+    if count:
+        phases = torch.randperm(stride * stride, generator=generator, device=generator.device)[:count]
+        subs = subs.index_select(1, phases)
+    return subs.flatten(0, 1).contiguous(memory_format=torch.channels_last)

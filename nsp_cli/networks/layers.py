@@ -1,0 +1,47 @@
+"""Parts that several networks share: NSP's next-scale tail (CVPR 2026) and the path through a U-Net's levels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Protocol
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Activation = Callable[[], nn.Module]
+
+
+def mixers(widths: tuple[int, ...], activation: Activation, bias: bool = True) -> list[nn.Module]:
+    """1×1 convolutions from each width to the next, an activation after each."""
+    return [layer for a, b in pairwise(widths) for layer in (nn.Conv2d(a, b, 1, bias=bias), activation())]
+
+
+def next_scale_tail(width: int, scale: int, activation: Activation, bias: bool = True) -> tuple[nn.Sequential, int]:
+    """Two convolutions, pixel-shuffle by t, two more: (N, width, h, w) → (N, width/t², t·h, t·w), and that width/t²."""
+    fine = max(width // scale**2, 1)
+    coarse = mixers((width, width, fine * scale**2), activation, bias)
+    return nn.Sequential(*coarse, nn.PixelShuffle(scale), *mixers((fine, fine, fine), activation, bias)), fine
+
+
+class Levels(Protocol):
+    """`down`, `shrink`, `up` and `grow` have one entry for each level but the lowest, which is `bottom`."""
+
+    down: nn.ModuleList
+    shrink: nn.ModuleList
+    bottom: nn.Sequential
+    up: nn.ModuleList
+    grow: nn.ModuleList
+
+
+def through_levels(network: Levels, features: Tensor) -> Tensor:
+    """Down, and up again with what was passed on the way added: (N, C, h, w) to the same."""
+    skips: list[Tensor] = []
+    for stage, shrink in zip(network.down, network.shrink, strict=True):
+        features = stage(features)
+        skips.append(features)
+        features = shrink(features)
+    features = network.bottom(features)
+    for stage, grow in zip(reversed(network.up), reversed(network.grow), strict=True):
+        features = stage(F.pixel_shuffle(grow(features), 2) + skips.pop())
+    return features

@@ -1,0 +1,169 @@
+"""How noisy a photo is, measured on the photo alone.
+
+::
+
+    cells spread over the photo, each of 2×2 blocks → a plane is taken off each block (light falls off, skies shade)
+    → cells of like brightness together → in each group the flattest cells → their variance and autocorrelation
+
+Camera noise is shared between neighbouring pixels, so differences of neighbours see too little of it; the variance of a
+block sees all that is finer than the block. Texture adds to variance, so only the flattest cells speak. Which ones are
+flat is decided by two of their blocks and measured on the other two: no block is chosen for its own lucky noise.
+Groups by brightness, because a camera's noise grows and shrinks with it.
+
+What this cannot know: grain that covers the whole photo is noise to it, and so is texture that leaves no flat cell; at
+low noise both raise the level and lengthen the reach.
+`benchmarks/noise_estimate.py` measures bias and scatter where the answer is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsp_cli.image.frame import Pixels, peak
+from nsp_cli.image.luma import luma
+from nsp_cli.noise.correlation import autocovariance
+
+Blocks = NDArray[np.float32]
+Convert = Callable[[Blocks], Blocks]
+
+REACH_LEVEL = 0.2
+"""Noise reaches as far as its autocorrelation is above this; independent pixels then have a reach of 0.8."""
+
+# Small blocks find flat places in textured photos, large ones see noise that reaches far; chroma noise reaches further,
+# and the colour of photos changes more slowly. These sides have the least bias, see the benchmark.
+_LUMA_BLOCK, _REACH_BLOCK, _CHROMA_BLOCK = 8, 12, 24
+_SMALLEST_BLOCK = 4  # a plane takes 3 of a block's degrees of freedom
+_CELLS = {_LUMA_BLOCK: 5000, _REACH_BLOCK: 2000, _CHROMA_BLOCK: 1000}  # at most, whatever the photo's size
+_GROUPS = 6
+_FLATTEST = {_LUMA_BLOCK: 0.05, _REACH_BLOCK: 0.05, _CHROMA_BLOCK: 0.15}  # share of a group's cells
+_FEWEST = 3  # cells of a group
+_EVEN = 1e-4  # variance of a frame, a caption or a filled area: no camera made it, and it would be the flattest of all
+_MOSTLY_EVEN = 0.1  # where fewer cells than that are uneven, the picture was drawn
+_BRIGHTEST = 8.0  # of a float photo, white = 1: so that no conversion overflows
+_TEXTURED = 4.0  # a group with more than this times the least variance has no flat cells
+
+
+@dataclass(frozen=True)
+class NoiseEstimate:
+    """Noise of a photo; all zero where the photo is too small to say (a side below 8 pixels).
+
+    Attributes
+    ----------
+    luma : standard deviation of luma noise in 8-bit units (white = 255), whatever the photo's depth
+    chroma : the same for chroma, root mean square over R − Y and B − Y; 0 for grey photos
+    luma_reach, chroma_reach : pixels until the noise's autocorrelation is below `REACH_LEVEL`
+    """
+
+    luma: float = 0.0
+    chroma: float = 0.0
+    luma_reach: float = 0.0
+    chroma_reach: float = 0.0
+
+
+def estimate(pixels: Pixels, to_srgb: Convert | None = None) -> NoiseEstimate:
+    """Measure the noise of (H, W, 1 or 3) pixels of any depth. Takes a second for 24 megapixels.
+
+    `to_srgb` converts (…, C) values, white = 1, of a photo that is not sRGB-encoded, see `image.colour.conversion`.
+    """
+    if min(pixels.shape[:2]) < 2 * _SMALLEST_BLOCK:
+        return NoiseEstimate()
+    level = luma_level(pixels, to_srgb)
+    _, luma_reach = _measure(pixels, _REACH_BLOCK, _luma, to_srgb)
+    chroma, chroma_reach = (0.0, 0.0) if pixels.shape[2] == 1 else _measure(pixels, _CHROMA_BLOCK, _chroma, to_srgb)
+    return NoiseEstimate(level, chroma, luma_reach, chroma_reach)
+
+
+def luma_level(pixels: Pixels, to_srgb: Convert | None = None) -> float:
+    """The luma noise alone, as `estimate` has it, which takes a third of the time; of photos of any size."""
+    missing = [max(2 * _SMALLEST_BLOCK - length, 0) for length in pixels.shape[:2]]
+    if any(missing):
+        pixels = np.pad(pixels, [(0, missing[0]), (0, missing[1]), (0, 0)], "symmetric")
+    return _measure(pixels, _LUMA_BLOCK, _luma, to_srgb)[0]
+
+
+def _sample(pixels: Pixels, block: int, most: int, to_srgb: Convert | None) -> Blocks:
+    """Cells of 2×2 blocks on a regular grid without those that are clipped: (N, 2·block, 2·block, C) in [0, 255]."""
+    step = max(block, int(np.ceil(np.sqrt(pixels.shape[0] * pixels.shape[1] / most))))
+    windows = np.lib.stride_tricks.sliding_window_view(pixels, (2 * block, 2 * block), (0, 1))[::step, ::step]
+    cells = np.moveaxis(windows, 2, -1).reshape(-1, 2 * block, 2 * block, pixels.shape[2])
+    values = np.clip(np.nan_to_num(cells.astype(np.float32) / np.float32(peak(pixels.dtype))), -_BRIGHTEST, _BRIGHTEST)
+    values = np.float32(255) * (values if to_srgb is None else to_srgb(values))
+    np.clip(values, 0, 255, out=values)
+    # Black and white cut noise off. Where hardly any cell is free of them, the least clipped ones must do.
+    clipped = ((values < 0.5) | (values > 254.5)).any(3).mean((1, 2))
+    allowed = max(0.02, float(np.quantile(clipped, 0.1)))
+    return values[clipped <= allowed]
+
+
+def _luma(cells: Blocks) -> Blocks:
+    """(N, side, side, C) to (1, N, side, side)."""
+    return cells[None, ..., 0] if cells.shape[3] == 1 else np.asarray(luma(cells), np.float32)[None]
+
+
+def _chroma(cells: Blocks) -> Blocks:
+    """(N, side, side, 3) to R − Y and B − Y, (2, N, side, side)."""
+    return np.stack([cells[..., 0], cells[..., 2]]) - _luma(cells)
+
+
+def _measure(
+    pixels: Pixels,
+    block: int,
+    planes_of: Callable[[Blocks], Blocks],
+    to_srgb: Convert | None,
+) -> tuple[float, float]:
+    """Standard deviation and reach of the noise in the planes (P, N, side, side) that `planes_of` takes from cells."""
+    side = min(block, *(length // 2 for length in pixels.shape[:2]))
+    cells = _sample(pixels, side, _CELLS[block], to_srgb)
+    blocks = planes_of(cells).reshape(-1, len(cells), 2, side, 2, side).swapaxes(3, 4)
+    blocks = blocks.reshape(-1, len(cells), 4, side, side)
+    rest = _without_plane(blocks)
+    variance = np.mean(rest**2, (3, 4)).mean(0) * side**2 / (side**2 - 3)  # (N, 4)
+    uneven = variance.min(1) > _EVEN
+    if np.mean(uneven) > _MOSTLY_EVEN:
+        cells, rest, variance = cells[uneven], rest[:, uneven], variance[uneven]
+    levels: list[float] = []
+    shares: list[int] = []
+    covariance = np.zeros(side // 2 + 1)
+    for group in np.array_split(np.argsort(cells.mean((1, 2, 3)), kind="stable"), min(_GROUPS, len(cells))):
+        most = max(round(_FLATTEST[block] * len(group)), _FEWEST)
+        chosen = [
+            (group[np.argsort(variance[group][:, judges].mean(1), kind="stable")[:most]], measured)
+            for judges, measured in (((0, 3), (1, 2)), ((1, 2), (0, 3)))
+        ]
+        found = [variance[flat][:, measured].mean(1) for flat, measured in chosen]
+        levels.append(float(np.median(np.concatenate(found))))
+        shares.append(len(group))
+        # By the square of its precision, so that what texture is left in one group does not drown the others.
+        weight = len(group) / max(levels[-1], 1e-6) ** 2
+        for flat, measured in chosen:
+            covariance += weight * autocovariance(rest[:, flat][:, :, measured], range(side // 2 + 1))
+    limited = np.minimum(levels, _TEXTURED * min(levels))
+    return float(np.sqrt(np.average(limited, weights=shares))), reach(covariance)
+
+
+def _without_plane(blocks: Blocks) -> Blocks:
+    """(…, side, side) less the plane that fits best."""
+    side = blocks.shape[-1]
+    slope = np.arange(side, dtype=np.float32) - np.float32((side - 1) / 2)
+    slope /= np.sqrt(side * np.sum(slope**2))
+    down, across = slope[:, None], slope[None]
+    rest = blocks - blocks.mean((-2, -1), keepdims=True)
+    for ramp in (down, across):
+        rest -= (rest * ramp).sum((-2, -1), keepdims=True) * ramp
+    return rest
+
+
+def reach(covariance: NDArray[np.float64]) -> float:
+    """Pixels until a curve known at lags 0, 1, 2 … falls below `REACH_LEVEL` of lag 0; between lags a straight line."""
+    if covariance[0] <= 1e-6:
+        return 0.0
+    curve = covariance / covariance[0]
+    below = np.flatnonzero(curve < REACH_LEVEL)
+    if not len(below):
+        return float(len(curve) - 1)
+    lag = int(below[0])
+    return float(lag - (REACH_LEVEL - curve[lag]) / (curve[lag - 1] - curve[lag]))

@@ -1,0 +1,1 @@
+"""Simulated cameras and synthetic scenes, where the clean answer is known."""

@@ -1,0 +1,225 @@
+"""Whose noise is this? Simulated cameras that give nearly clean photos the noise that the noisy ones have.
+
+Found by trial, as approximate Bayesian computation does: draw a camera, set its noise to each photo's level, photograph
+the flattest places of the nearly clean photos, measure as the noisy ones were measured (the bias of it cancels), and
+keep those that come closest; then try what lies between these and others. A camera has to fit all photos at once: one
+photo's noise may be made by chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from math import isqrt, sqrt
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from nsp_cli.image.luma import luma as luma_of
+from nsp_cli.noise.correlation import autocovariance, diagonal
+from nsp_cli.simulation.camera import Camera, Picture, random_camera, simulate
+
+_TILE = 64
+_MOST = 16
+"""Tiles of a photo that are looked at."""
+
+_MARGIN = 12
+"""Of a tile, where its neighbours are felt (little is, beyond two radii of `_FINE`); what is left is measured."""
+
+_FINE = 6.0
+"""Radius in pixels of what is measured: light and colour of photos change more slowly than that."""
+
+_CLIPPED = 0.02
+"""Share of a tile's pixels that may be black or white, which cut noise off."""
+
+_LOOKS = 6
+_FLAT = 0.5
+"""Photos that a camera has to fit; detail is at most this share of their noise, or it would be taken for noise."""
+
+_DRAWS = (24, 16, 16, 16)
+_KEPT = 4
+"""Cameras that are tried in each round, and those of them that the next round begins with."""
+
+_TAKEN, _HALF_WAY = 0.15, 0.45
+"""Shares of a camera's settings that become another's, and that come half-way to it."""
+
+_FINE_JPEG = 90
+_BOUNDS = {"shot_gain": (1e-6, 1.0), "read_noise": (1e-6, 0.5)}
+_LAGS = (0, 1, 2, 3, 5, 8)
+_SURE = 4.0
+"""How much more surely a correlation is measured than the logarithm of a level is."""
+
+_FAINT = 0.3
+"""In 8-bit units: less noise than this cannot be told from none."""
+
+
+class Look:
+    """Flat places of a noisy photo and of what is nearly its clean one, (n·64, n·64, 3) both, and what was measured.
+
+    Attributes
+    ----------
+    noise, detail : standard deviations of luma in 8-bit units, of the noise and of what the clean picture has
+    """
+
+    def __init__(self, noisy: Picture, clean: Picture) -> None:
+        self.noisy, self.clean = noisy, clean
+        self._order = np.argsort(_tiles(luma_of(clean)[..., None]).mean((1, 2, 3)), kind="stable")  # the darkest first
+        self.grey = bool(np.ptp(noisy, 2).max() == 0)
+        seen, answer = self._power(noisy), self._power(clean)
+        self.wanted = _Features.of(seen, answer)
+        self.detail = sqrt(answer.by_lag[0, 0])
+        self.noise = sqrt(max(seen.by_lag[0, 0] - answer.by_lag[0, 0], 0.0))
+
+    def measure(self, photo: Picture, answer: Picture) -> _Features:
+        """The noise of a photo of these places, whose clean answer is known."""
+        return _Features.of(self._power(photo), self._power(answer))
+
+    def distance(self, found: _Features) -> float:
+        """How far a camera's noise is from this. Faint noise has no known correlation, a grey photo no colour."""
+        luma, chroma, correlation = (np.square(np.subtract(*both)) for both in zip(found, self.wanted, strict=True))
+        known = np.append(True, (self.wanted.chroma.max(0) > np.log(_FAINT)) & (not self.grey))
+        return float(luma.mean() + (0 if self.grey else chroma.mean()) + _SURE * correlation[:, known].mean())
+
+    def _power(self, photo: Picture) -> _Power:
+        fine = _fine(photo) * 255
+        luma = luma_of(fine)
+        planes = [luma, fine[..., 0] - luma, fine[..., 2] - luma]
+        cells = [_inner(_tiles(plane[..., None]))[self._order, ..., 0] for plane in planes]
+        by_light = [[np.mean(part**2) for part in np.array_split(cell, 3)] for cell in cells]
+        by_lag = [[*autocovariance(cell, _LAGS), diagonal(cell)] for cell in cells]
+        return _Power(np.array(by_light, np.float64).T, np.array(by_lag, np.float64).T)
+
+
+class _Power(NamedTuple):
+    """Of luma, R − Y and B − Y, in 8-bit units squared."""
+
+    by_light: NDArray[np.float64]  # (3, 3) in dark, middle and bright places
+    by_lag: NDArray[np.float64]  # (lags, 3) autocovariance in all, the last one along diagonals
+
+
+class _Features(NamedTuple):
+    """What tells one camera's noise from another's."""
+
+    luma: NDArray[np.float64]  # (3,) logarithms of standard deviations in 8-bit units: dark, middle and bright places
+    chroma: NDArray[np.float64]  # (3, 2) the same of R − Y and of B − Y
+    correlation: NDArray[np.float64]  # (lags − 1, 3) of all three
+
+    @classmethod
+    def of(cls, photo: _Power, answer: _Power) -> _Features:
+        """By how much more power noise gives: power adds up, so what noise is left in the answer hardly counts."""
+        by_light, by_lag = photo.by_light - answer.by_light, photo.by_lag - answer.by_lag
+        levels = np.log(np.maximum(by_light, _FAINT**2)) / 2
+        correlation = np.clip(by_lag[1:] / np.maximum(by_lag[0], _FAINT**2), -1, 1)
+        return cls(levels[:, 0], levels[:, 1:], correlation)
+
+
+def flattest(noisy: Picture, clean: Picture) -> Look | None:
+    """The tiles of two (H, W, 3) pictures, sRGB-encoded in [0, 1], that have the least detail in the clean one.
+
+    They are put together to a square of up to 4×4. None where there is no noise to speak of, or less than 2×2 tiles.
+    Texture would be taken for noise, and where both are strong the noise of one shot tells nothing about another.
+    """
+    tiles, shot = _tiles(clean), _tiles(noisy)
+    side = min(isqrt(max(len(tiles) // 4, 4)), isqrt(_MOST))
+    count = side * side
+    if len(tiles) < count:
+        return None
+    clipped = ((shot < 0.5 / 255) | (shot > 254.5 / 255)).any(3).mean((1, 2))
+    # Where few tiles are free of black and white, the least clipped ones must do.
+    free = np.flatnonzero(clipped <= max(_CLIPPED, float(np.sort(clipped)[count - 1])))
+    details = _inner(_tiles(luma_of(_fine(clean))[..., None]))[free].std((1, 2, 3))
+    chosen = free[np.argsort(details, kind="stable")[:count]]
+    look = Look(_together(shot[chosen], side), _together(tiles[chosen], side))
+    return look if look.noise >= _FAINT else None
+
+
+def telling(looks: Sequence[Look]) -> list[Look]:
+    """A few of them whose noise stands out from their detail (at least the best one), from little to much noise."""
+    by_detail = sorted(looks, key=lambda look: look.detail / look.noise)
+    clear = [look for look in by_detail if look.detail < _FLAT * look.noise] or by_detail[:1]
+    by_noise = sorted(clear, key=lambda look: look.noise)
+    return [by_noise[i * len(clear) // _LOOKS] for i in range(_LOOKS)] if len(clear) > _LOOKS else by_noise
+
+
+def match(
+    looks: Sequence[Look], rng: np.random.Generator, report: Callable[[float], None] = lambda _: None
+) -> list[Camera]:
+    """The few of many cameras that make the noise of all photos, nearest first, each at every photo's noise level.
+
+    The first cameras are drawn at random; those of each later round have some settings of one of the nearest so far,
+    some of a random camera, and some half-way between. Empty without photos. `report` is called with the share that is
+    done.
+    """
+    nearest: list[_Trial] = []
+    for done, draws in enumerate(_DRAWS if looks else ()):
+        report(done / len(_DRAWS))
+        cameras = [_noise_maker(random_camera(rng)) for _ in range(draws)]
+        if nearest:
+            cameras = [_between(nearest[i % len(nearest)].cameras[0], c, rng) for i, c in enumerate(cameras)]
+        nearest += [_try(camera, looks, rng) for camera in cameras]
+        nearest = sorted(nearest, key=lambda trial: trial.apart)[:_KEPT]
+    return [camera for trial in nearest for camera in trial.cameras]
+
+
+def _noise_maker(camera: Camera) -> Camera:
+    """Without what changes the picture itself; and a coarse JPEG takes detail rather than that it makes noise."""
+    fine = camera.jpeg_quality is None or camera.jpeg_quality >= _FINE_JPEG
+    return replace(camera, exposure=1.0, lens=0.0, jpeg_quality=camera.jpeg_quality if fine else None)
+
+
+def _between(parent: Camera, other: Camera, rng: np.random.Generator) -> Camera:
+    chosen: dict[str, object] = {}
+    for field in fields(Camera):
+        mine, its, chance = getattr(parent, field.name), getattr(other, field.name), rng.random()
+        if chance < _TAKEN:
+            chosen[field.name] = its
+        elif chance < _TAKEN + _HALF_WAY and isinstance(mine, float | int) and isinstance(its, float | int):
+            middle = sqrt(mine * its) if field.name in _BOUNDS else (mine + its) / 2
+            chosen[field.name] = round(middle) if isinstance(mine, int) else middle
+    return replace(parent, **chosen)  # pyright: ignore[reportArgumentType]
+
+
+class _Trial(NamedTuple):
+    """A camera at each photo's level of noise, and how far its noise is from the wanted one on the mean."""
+
+    apart: float
+    cameras: list[Camera]
+
+
+def _try(camera: Camera, looks: Sequence[Look], rng: np.random.Generator) -> _Trial:
+    found = [_calibrated(camera, look, rng) for look in looks]
+    return _Trial(float(np.mean([apart for apart, _ in found])), [camera for _, camera in found])
+
+
+def _calibrated(camera: Camera, look: Look, rng: np.random.Generator) -> tuple[float, Camera]:
+    """How far this camera's noise is from the wanted one, once its level is set right."""
+    found = look.measure(*simulate(look.clean, camera, rng))
+    for _ in range(2):
+        gain = float(np.exp(np.mean(look.wanted.luma - found.luma)))
+        levels = {"shot_gain": camera.shot_gain * gain**2, "read_noise": camera.read_noise * gain}
+        camera = replace(camera, **{name: float(np.clip(level, *_BOUNDS[name])) for name, level in levels.items()})
+        found = look.measure(*simulate(look.clean, camera, rng))
+    return look.distance(found), camera
+
+
+def _fine(photo: Picture) -> Picture:
+    return np.asarray(photo - cv2.GaussianBlur(photo, (0, 0), _FINE), np.float32)
+
+
+def _tiles(planes: Picture) -> Picture:
+    """(H, W, C) → (N, 64, 64, C)."""
+    rows, columns = planes.shape[0] // _TILE, planes.shape[1] // _TILE
+    cut = planes[: rows * _TILE, : columns * _TILE].reshape(rows, _TILE, columns, _TILE, planes.shape[2])
+    return cut.swapaxes(1, 2).reshape(-1, _TILE, _TILE, planes.shape[2])
+
+
+def _inner(tiles: Picture) -> Picture:
+    return tiles[:, _MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
+
+
+def _together(tiles: Picture, side: int) -> Picture:
+    """(n², 64, 64, C) → (n·64, n·64, C)."""
+    rows = tiles.reshape(side, side, _TILE, _TILE, -1).swapaxes(1, 2)
+    return np.ascontiguousarray(rows.reshape(side * _TILE, side * _TILE, -1))

@@ -1,0 +1,114 @@
+"""What a run shows of itself: scalars, a held-out loss, a preview, and PSNR where clean photos are given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor, nn
+
+from nsp_cli.errors import NoInputError
+from nsp_cli.evaluation.metrics import psnr
+from nsp_cli.image import Frame, from_unit, read_srgb, to_unit, write
+from nsp_cli.methods import Method
+from nsp_cli.model.spec import Task
+from nsp_cli.training.config import TrainSettings
+from nsp_cli.training.data import NoisyPhotos, Open
+
+_CROP = 256
+_HELD_SEED = 20260101
+
+
+class Monitor:
+    """Looks at a network now and then. Everything it measures is for people; nothing here chooses weights.
+
+    Parameters
+    ----------
+    folder : gets TensorBoard scalars and `previews/`
+    training : the photos that are trained on: the preview shows them where none can be held out
+    held : noisy photos that are not trained on, or none
+    pairs : (noisy, clean) files, or none
+    open : see `NoisyPhotos`
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        training: Sequence[Path],
+        held: Sequence[Path],
+        pairs: Sequence[tuple[Path, Path]],
+        settings: TrainSettings,
+        method: Method,
+        open: Open,
+    ) -> None:
+        self.previews = folder / "previews"
+        self.previews.mkdir(parents=True, exist_ok=True)
+        self.pairs = pairs
+        self.writer = _scalar_writer(folder)
+        self.method = method
+        self.held = _crops(held, settings, method, open)
+        self.shown = self.held if self.held is not None else _crops(training, settings, method, open)
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self.writer.add_scalar(name, value, step)
+
+    @torch.no_grad()
+    def look(self, step: int, network: nn.Module, device: torch.device) -> None:
+        """Measure and picture `network` as it is after `step` steps."""
+        network.eval()
+        denoise = self.method.pipeline(network, Task.DENOISE)
+        if self.held is not None:
+            held = self.held.to(device)
+            loss = self.method.loss(network, held, Generator(device).manual_seed(_HELD_SEED))
+            self.scalars(step, {"loss/held-out": float(loss)})
+        if self.shown is not None:
+            noisy = self.shown.to(device)[:3, :3, :_CROP, :_CROP]
+            strip = torch.cat([torch.cat(list(noisy), 2), torch.cat(list(denoise(noisy).clamp(0, 1)), 2)], 1)
+            write(Frame(_eight(strip[None])), self.previews / f"{step:07d}.png", overwrite=True)
+        if self.pairs:
+            values = [
+                psnr(_eight(denoise(_middle(noisy).to(device))), _eight(_middle(clean))) for noisy, clean in self.pairs
+            ]
+            self.scalars(step, {"psnr": float(np.mean(values))})
+        self.writer.flush()
+        network.train()
+
+
+def _crops(photos: Sequence[Path], settings: TrainSettings, method: Method, open: Open) -> Tensor | None:
+    """Crops that stay the same over a run, or None where no photo can be used."""
+    try:
+        return NoisyPhotos(
+            photos,
+            patch=settings.patch,
+            batch=8,
+            steps=1,
+            seed=_HELD_SEED,
+            cache_bytes=10**8,
+            shoot=method.shoot,
+            open=open,
+        )[0]
+    except NoInputError:
+        return None
+
+
+def _middle(path: Path) -> Tensor:
+    """The middle of a photo as (1, 3, h, w)."""
+    unit: NDArray[np.float32] = to_unit(read_srgb(path))
+    y, x = (max(side - _CROP, 0) // 2 for side in unit.shape[:2])
+    crop = np.broadcast_to(unit, (*unit.shape[:2], 3))[y : y + _CROP, x : x + _CROP]
+    return torch.from_numpy(crop.copy()).permute(2, 0, 1).unsqueeze(0)
+
+
+def _eight(batch: Tensor) -> NDArray[np.uint8]:
+    """The first photo of a batch as (H, W, 3) uint8."""
+    return np.ascontiguousarray(from_unit(batch[0].permute(1, 2, 0).float().cpu().numpy(), np.uint8), np.uint8)
+
+
+def _scalar_writer(folder: Path):
+    from tensorboardX import SummaryWriter
+
+    return SummaryWriter(str(folder))

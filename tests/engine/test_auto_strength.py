@@ -1,0 +1,106 @@
+"""`--strength auto`: from a photo's noise to its strength."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nsp_cli.engine.auto_strength import Wanted, auto_strength, mean_square_change
+from nsp_cli.engine.blending import Looks
+from nsp_cli.engine.process import process
+from nsp_cli.errors import UsageError
+from nsp_cli.image import Frame
+from nsp_cli.image.luma import luma
+from nsp_cli.noise.estimate import NoiseEstimate, estimate
+from nsp_cli.simulation.camera import white_noise
+from nsp_cli.simulation.scene import sample_picture
+from tests.engine.test_process import SPEC, Fake
+
+
+def test_the_mapping_grows_from_nothing_to_everything() -> None:
+    # A model whose own error is 3 changes by the noise and that error.
+    levels = [0, 0.5, 1, 2, 3, 4, 8, 16, 60]
+    found = [auto_strength(NoiseEstimate(luma=level), level**2 + 3**2) for level in levels]
+    assert found[0] == 0
+    assert (np.diff(found) > 0).all()
+    assert 99 < found[-1] <= 100
+    assert found[4] == pytest.approx(50)
+    assert auto_strength(NoiseEstimate(luma=3), 0) == 100
+
+
+def test_a_model_that_takes_detail_too_gets_less_say() -> None:
+    """The exact answer is known: a result that is the truth, and one that is the truth blurred."""
+    clean = sample_picture(256, 320, np.random.default_rng(0))
+    noisy = white_noise(clean, 10 / 255, np.random.default_rng(1))
+    blurred = np.clip(clean + np.random.default_rng(2).normal(0, 10 / 255, clean.shape), 0, 1).astype(np.float32)
+    shares = [auto_strength(estimate(noisy), float(np.mean((255 * luma(noisy - to)) ** 2))) for to in (clean, blurred)]
+    assert shares[0] > 90
+    assert shares[1] == pytest.approx(55, abs=10)
+
+
+def test_auto_measures_and_a_number_does_not() -> None:
+    clean = sample_picture(128, 160, np.random.default_rng(0))
+    rng = np.random.default_rng(1)
+    # Like a denoiser: it takes the noise, and something else besides.
+    lighter = Fake(lambda tile: tile + np.float32(0.05))
+    little, much = (Wanted("auto", 70, 30).choose(Frame(white_noise(clean, s / 255, rng)), lighter) for s in (2, 10))
+    assert little.noise is not None
+    assert much.noise is not None
+    assert little.looks.strength < much.looks.strength
+    assert (much.looks.luma, much.looks.chroma) == (70, 30)
+    assert f"strength {much.looks.strength:.0f}" in much.sentence()
+    unused = Fake()
+    given = Wanted(40.0).choose(Frame(clean), unused)
+    assert not unused.sizes
+    assert given.looks == Looks(40)
+    assert given.noise is None
+    assert given.sentence() == ""
+
+
+@pytest.mark.parametrize("wrong", [Looks, Wanted])
+def test_values_out_of_range_are_refused_before_any_photo_is_read(wrong: type) -> None:
+    with pytest.raises(UsageError, match="--strength"):
+        wrong(101)
+    with pytest.raises(UsageError, match="--luma"):
+        wrong(50, 200)
+
+
+def test_a_tiny_photo_stays_as_it_is() -> None:
+    assert Wanted("auto").choose(Frame(np.full((1, 1, 3), 9, np.uint8)), Fake()).looks.strength == 0
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 700), (150, 140), (500, 650)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_change_is_measured_on_patches_of_any_photo(size: tuple[int, int], channels: int) -> None:
+    backend = Fake(lambda tile: tile + np.float32(10 / 255))
+    photo = Frame(np.full((*size, channels), 100, np.uint8))
+    assert mean_square_change(photo, backend) == pytest.approx(100, rel=1e-3)
+    assert sum(h * w for h, w in backend.sizes) < 5e5
+
+
+def test_patches_and_photo_are_told_the_same_noise() -> None:
+    """Half of the photo has none: patches would find other noise than the whole photo."""
+    heard: set[float] = set()
+    fake = Fake(lambda tile: heard.update(np.unique(tile[:, 3:])) or tile[:, :3], replace(SPEC, noise_level=True))
+    half = np.full((500, 650, 3), 100, np.uint8)
+    half[:, 300:] = 255 * white_noise(np.full((500, 350, 3), 0.5, np.float32), 0.05, np.random.default_rng(0))
+    choice = Wanted("auto").choose(Frame(half), fake)
+    process(Frame(half), fake, noise=choice.told)
+    (level,) = heard
+    assert choice.told == pytest.approx(255 * float(level))
+    assert choice.told == pytest.approx(estimate(half).luma)
+    assert Wanted(50).choose(Frame(half), fake).told is None
+
+
+def test_what_the_user_knows_of_the_noise_counts() -> None:
+    asks, deaf = Fake(lambda tile: tile[:, :3] + np.float32(10 / 255), replace(SPEC, noise_level=True)), Fake()
+    photo = Frame(np.full((64, 64, 3), 100, np.uint8))
+    assert Wanted(noise=8.0).choose(photo, asks).told == 8
+    chosen = Wanted("auto", noise=8.0).choose(photo, asks)
+    assert chosen.told == 8
+    assert chosen.looks.strength == pytest.approx(64, rel=1e-3)  # noise of 8, and a change of 10
+    with pytest.raises(UsageError, match="does not ask how noisy"):
+        Wanted(noise=8.0).choose(photo, deaf)
+    for wrong in (-1, 300, float("nan")):
+        with pytest.raises(UsageError, match="--noise must be from 0 to 255"):
+            Wanted(noise=wrong)

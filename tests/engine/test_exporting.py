@@ -1,0 +1,145 @@
+"""ONNX is the same pipeline: the same numbers at any size, without torch."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from nsp_cli import api
+from nsp_cli.engine import exporting
+from nsp_cli.engine.backends.onnx_backend import OnnxBackend
+from nsp_cli.engine.process import process
+from nsp_cli.errors import BackendError, ModelError, OutputError, UsageError
+from nsp_cli.image import Frame, read
+from nsp_cli.model.checkpoint import save_model
+from nsp_cli.model.spec import ModelSpec, Task
+from nsp_cli.networks import build_network
+from nsp_cli.ops.noise_level import measured
+
+Weights = Callable[..., Path]
+
+
+def photo(h: int, w: int) -> Frame:
+    return Frame(np.random.default_rng(0).random((h, w, 3), np.float32))
+
+
+@pytest.mark.parametrize(
+    # Strategies differ in the phases that denoising and shuffling go through, which this task has both.
+    ("strategy", "task"),
+    [*(("canonical", task) for task in Task), ("consecutive", Task.SHUFFLE_DENOISE)],
+)
+def test_onnx_equals_torch_at_any_size(weights: Weights, tmp_path: Path, strategy: str, task: Task) -> None:
+    model, target = weights(strategy=strategy), tmp_path / "model.onnx"
+    assert api.export(model, target, task) <= 1e-4
+    torch_backend = api.load_backend(model, task, device="cpu", precision="fp32")
+    onnx_backend = api.load_backend(target, task, device="cpu")
+    assert onnx_backend.spec == torch_backend.spec
+    for h, w in [(40, 60), (33, 7), (1, 1), (90, 91)]:
+        for tile in (1000, 24):
+            results = [process(photo(h, w), b, tile=tile).pixels for b in (torch_backend, onnx_backend)]
+            assert np.abs(results[0] - results[1]).max() <= 1e-4
+
+
+def test_the_file_stands_alone_and_says_what_it_is(exported: Path) -> None:
+    model = onnx.load(exported)
+    onnx.checker.check_model(model, full_check=True)
+    assert next(o.version for o in model.opset_import if o.domain == "") >= 18
+    assert sorted(p.name for p in exported.parent.iterdir()) == ["model.onnx", "tiny.safetensors"]
+    metadata = {p.key: p.value for p in model.metadata_props}
+    assert ModelSpec.from_json(metadata["nsp.model"]).network == "dbsn"
+    assert str(Path(exporting.__file__).parent).encode() not in exported.read_bytes()
+    height, width = (model.graph.input[0].type.tensor_type.shape.dim[i].dim_param for i in (2, 3))
+    assert height
+    assert width
+
+
+def test_other_programs_need_not_know_the_noise_level(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    arguments = {"widths": [8, 8], "depths": [1, 1], "noise_level": True}
+    network = build_network("resunet", arguments)
+    nn.init.normal_(network.last.weight, std=0.1)  # pyright: ignore
+    save_model(network, ModelSpec("resunet", arguments, "simulated", {}), tmp_path / "told.safetensors")
+    assert api.export(tmp_path / "told.safetensors", tmp_path / "told.onnx") <= 1e-4
+    session = onnxruntime.InferenceSession(tmp_path / "told.onnx")
+    assert [(one.name, one.shape[:2]) for one in session.get_inputs()] == [("photo", [1, 3])]
+    noisy = np.random.default_rng(0).random((1, 3, 40, 61), np.float32)
+
+    def run(**given: float) -> np.ndarray:
+        told = {name: np.full(1, value, np.float32) for name, value in given.items()}
+        return session.run(None, {"photo": noisy, **told})[0]
+
+    level = float(measured(torch.from_numpy(noisy)))
+    np.testing.assert_allclose(run(), run(noise_level=level), atol=1e-5)
+    np.testing.assert_allclose(run(), run(noise_level=-1), atol=0)
+    assert np.abs(run() - run(noise_level=level / 2)).max() > 1e-4
+    # Our own engine tells it what it has found on the whole photo, so tiles agree.
+    frame = Frame(noisy[0].transpose(1, 2, 0).copy())
+    by_onnx, by_torch = (
+        api.load_backend(tmp_path / f"told.{kind}", device="cpu", precision="fp32") for kind in ("onnx", "safetensors")
+    )
+    whole, tiled = (process(frame, by_onnx, tile=side).pixels for side in (999, 16))
+    np.testing.assert_allclose(tiled, whole, atol=2e-5)
+    np.testing.assert_allclose(process(frame, by_torch).pixels, whole, atol=1e-4)
+
+
+def test_denoising_with_onnx_imports_no_torch(exported: Path, noisy_photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.png"
+    script = (
+        "import sys\n"
+        "class Refuse:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] == 'torch' or name.startswith('nsp_cli.methods'):\n"
+        "            raise ImportError('refused: ' + name)\n"
+        "sys.meta_path.insert(0, Refuse())\n"
+        f"sys.argv = ['nsp', 'denoise', '-m', {str(exported)!r},"
+        f" {str(noisy_photos / '0.png')!r}, {str(out)!r}]\n"
+        "from nsp_cli.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    expected = api.denoise(read(noisy_photos / "0.png"), model=exported.with_name("tiny.safetensors")).pixels
+    assert np.abs(read(out).pixels.astype(int) - expected).max() <= 2  # bf16 may differ by a level or two
+    # The test can fail: the same process cannot run a torch model.
+    torch_script = script.replace("model.onnx", "tiny.safetensors").replace("out.png", "other.png")
+    assert subprocess.run([sys.executable, "-c", torch_script], capture_output=True, check=False).returncode != 0
+
+
+def test_a_graph_that_disagrees_is_not_kept(
+    weights: Weights, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "_graph", lambda *_: exported.read_bytes())
+    monkeypatch.setattr(exporting, "TOLERANCE", 1e-12)
+    with pytest.raises(ModelError, match="nothing was written"):
+        api.export(weights(), tmp_path / "model.onnx")
+    assert not list(tmp_path.glob("*.onnx*"))
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_an_existing_file_is_kept(weights: Weights, tmp_path: Path) -> None:
+    target = tmp_path / "model.onnx"
+    target.write_bytes(b"mine")
+    with pytest.raises(OutputError, match="found one"):
+        api.export(weights(), target)
+    assert target.read_bytes() == b"mine"
+
+
+def test_what_does_not_fit_is_said(exported: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="exported for 'denoise', not for 'shuffle'"):
+        api.load_backend(exported, Task.SHUFFLE)
+    with pytest.raises(UsageError, match="--backend torch"):
+        api.load_backend(exported, backend="torch")
+    with pytest.raises(BackendError, match="fp32"):
+        api.load_backend(exported, precision="bf16")
+    with pytest.raises(ModelError, match="There is no model"):
+        OnnxBackend(tmp_path / "missing.onnx")
+    (tmp_path / "broken.onnx").write_bytes(b"\x08nonsense")
+    with pytest.raises(ModelError, match="not an ONNX model"):
+        OnnxBackend(tmp_path / "broken.onnx")

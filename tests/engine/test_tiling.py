@@ -1,0 +1,57 @@
+"""Tiles cover a photo exactly once, start where the stride wants it, and see far enough."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nsp_cli.engine.tiling import Region, choose_tile, fade, round_tile, smallest_tile
+from nsp_cli.model.spec import PipelineSpec
+
+SPEC = PipelineSpec(task="denoise", scale=1, multiple=4, halo=12, working_bytes=4000)
+
+
+@pytest.mark.parametrize(("h", "w", "side"), [(1, 1, 4), (37, 53, 16), (64, 64, 64), (10, 200, 8)])
+def test_regions_cover_every_pixel_once(h: int, w: int, side: int) -> None:
+    seen = np.zeros((h, w), int)
+    for region in Region(0, 0, h, w).split(side):
+        assert region.top % side == region.left % side == 0
+        seen[region.slices] += 1
+    assert (seen == 1).all()
+
+
+def test_a_halo_ends_at_the_photo_and_is_found_again() -> None:
+    outer = Region(8, 0, 16, 8).with_halo(6, 20, 30)
+    assert outer == Region(2, 0, 20, 14)
+    assert Region(8, 0, 16, 8).inside(outer).scaled(2) == Region(12, 0, 28, 16)
+
+
+@pytest.mark.parametrize("free", [0, 10**6, 10**8, 10**9, 10**12])
+def test_a_chosen_tile_fits_the_free_memory_and_the_stride(free: int) -> None:
+    side = choose_tile(SPEC, free)
+    assert side % SPEC.multiple == 0
+    assert side >= smallest_tile(SPEC)
+    if side > smallest_tile(SPEC):
+        assert (side + 2 * SPEC.halo) ** 2 * SPEC.working_bytes <= free / 3
+
+
+def test_rounding_a_tile_never_gives_zero() -> None:
+    assert [round_tile(side, SPEC) for side in (1, 4, 7, 9)] == [4, 4, 4, 8]
+
+
+def test_a_prescribed_tile_does_not_depend_on_the_memory() -> None:
+    spec = replace(SPEC, tile=40)
+    assert [choose_tile(spec, free) for free in (0, 10**6, 10**12)] == [40, 40, 40]
+
+
+@pytest.mark.parametrize(("length", "side", "width"), [(100, 20, 6), (83, 20, 10), (7, 20, 10), (41, 40, 20)])
+def test_tiles_fade_into_each_other_and_add_up_to_one(length: int, side: int, width: int) -> None:
+    total = np.zeros(length, np.float32)
+    for start in range(0, length, side):
+        stop = min(start + side, length)
+        first, last = max(start - width, 0), min(stop + width, length)
+        share = fade(start, stop, length, width)
+        assert share.shape == (last - first,)
+        assert np.abs(np.diff(share)).max(initial=0) <= 0.5 / width + 1e-6
+        total[first:last] += share
+    np.testing.assert_allclose(total, 1, atol=1e-6)

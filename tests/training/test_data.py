@@ -1,0 +1,100 @@
+"""Crops are the same for the same seed and step, and the memory that they need has a bound."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from nsp_cli.errors import NoInputError
+from nsp_cli.image import Frame, write
+from nsp_cli.training.data import NoisyPhotos, PhotoCache, hold_out
+
+
+def photos(paths: list[Path], **changes: int) -> NoisyPhotos:
+    return NoisyPhotos(paths, **{"patch": 32, "batch": 4, "steps": 10, "seed": 1, "cache_bytes": 10**8, **changes})
+
+
+def test_a_step_s_batch_does_not_depend_on_the_steps_before(noisy_photos: Path) -> None:
+    paths = sorted(noisy_photos.iterdir())
+    walked, fresh = photos(paths), photos(paths)
+    for step in range(9):
+        last = walked[step]
+    assert torch.equal(last, fresh[8])
+    assert last.shape == (4, 3, 32, 32)
+    assert last.dtype == torch.float32
+    assert 0 <= last.min() < last.max() <= 1
+    assert not torch.equal(fresh[7], fresh[8])
+    assert not torch.equal(fresh[8], photos(paths, seed=2)[8])
+
+
+def test_a_small_cache_changes_nothing_but_memory(noisy_photos: Path) -> None:
+    paths = sorted(noisy_photos.iterdir())
+    assert torch.equal(photos(paths, cache_bytes=1)[5], photos(paths)[5])
+    cache = PhotoCache(70_000)
+    sizes = [cache.bytes for path in paths * 2 if cache.get(path) is not None]
+    assert max(sizes) <= 70_000
+    assert len(cache._kept) == 2
+
+
+def test_every_photo_and_every_orientation_is_used(tmp_path: Path) -> None:
+    """Photos whose colour says which they are, with one bright corner that says how a crop was turned."""
+    for i in range(20):
+        pixels = np.full((32, 32, 3), 10 * i, np.uint8)
+        pixels[:8, :4] = 255
+        write(Frame(pixels), tmp_path / f"{i:02d}.png")
+    data = photos(sorted(tmp_path.iterdir()), steps=400)
+    crops = torch.cat([data[step] for step in range(0, 400, 4)])
+    shades = {int(value) for value in (crops[:, 0, 16, 16] * 255).round()}
+    assert shades == set(range(0, 200, 10))
+    corners = {
+        tuple(int(bool(crop[0, y, x] > 0.9)) for y, x in [(7, 3), (3, 7), (7, 28), (3, 24), (24, 3), (28, 7)])
+        for crop in crops
+    }
+    assert len(corners) >= 6
+
+
+def test_bad_and_small_photos_are_passed_over(noisy_photos: Path) -> None:
+    (noisy_photos / "broken.png").write_bytes(b"not a picture")
+    write(Frame(np.zeros((8, 8, 3), np.uint8)), noisy_photos / "small.png")
+    data = photos(sorted(noisy_photos.iterdir()), steps=200)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for step in range(0, 200, 5):
+            assert data[step].shape == (4, 3, 32, 32)
+    messages = " ".join(str(w.message) for w in caught)
+    assert messages.count("broken.png") == 1
+    assert messages.count("small.png is smaller than a patch") == 1
+
+
+def test_no_usable_photo_is_an_error(tmp_path: Path) -> None:
+    write(Frame(np.zeros((8, 8, 3), np.uint8)), tmp_path / "small.png")
+    with pytest.raises(NoInputError, match="smaller --patch"), pytest.warns(UserWarning, match="small.png"):
+        photos([tmp_path / "small.png"])[0]
+    with pytest.raises(NoInputError, match="no photo"):
+        photos([])
+
+
+def test_grey_photos_train_as_rgb(tmp_path: Path) -> None:
+    write(Frame(np.random.default_rng(0).integers(0, 255, (40, 40, 1), np.uint8)), tmp_path / "grey.png")
+    batch = photos([tmp_path / "grey.png"])[0]
+    assert torch.equal(batch[:, 0], batch[:, 2])
+
+
+def test_every_tenth_photo_is_held_out() -> None:
+    paths = [Path(f"{i}.png") for i in range(25)]
+    training, held = hold_out(paths)
+    assert held == [paths[0], paths[10], paths[20]]
+    assert sorted(training + held) == sorted(paths)
+    assert hold_out(paths[:3]) == (paths[:3], [])
+
+
+@pytest.mark.parametrize(("batch", "world", "parts"), [(8, 2, [4, 4]), (8, 3, [3, 3, 2]), (2, 3, [1, 1, 1])])
+def test_processes_share_a_batch(noisy_photos: Path, batch: int, world: int, parts: list[int]) -> None:
+    photos = sorted(noisy_photos.iterdir())
+    data = NoisyPhotos(photos, patch=32, batch=batch, steps=1, seed=1, cache_bytes=10**8)
+    shared = [data.share(rank, world)[0] for rank in range(world)]
+    assert [len(part) for part in shared] == parts
+    crops = torch.cat(shared).flatten(1)
+    assert len(torch.unique(crops, dim=0)) == len(crops)  # no two see the same
