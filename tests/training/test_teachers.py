@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from nsp_cli.api import load_backend
+from nsp_cli.engine.process import process
 from nsp_cli.errors import ModelError, UsageError
 from nsp_cli.image import Frame, read, read_srgb, write
 from nsp_cli.model.checkpoint import load_model, save_model
