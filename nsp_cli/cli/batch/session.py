@@ -10,12 +10,12 @@ from pathlib import Path
 
 from nsp_cli.cli.batch import estimate, photo
 from nsp_cli.cli.batch.filter import Batching
-from nsp_cli.cli.batch.interrupt import STOPPED, end_at_once, stop_on_interrupt
 from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status, Tally, as_json
 from nsp_cli.cli.batch.photo import Change, Work, Writing
 from nsp_cli.cli.batch.runner import Job, run
 from nsp_cli.cli.batch.team import Team, join
 from nsp_cli.cli.console import Reporter, complain, err, progress, rate, warn
+from nsp_cli.cli.interrupt import STOPPED, end_at_once, stop_on_interrupt
 from nsp_cli.cli.report.previews import Size
 from nsp_cli.cli.report.report import Report
 from nsp_cli.engine.backends.base import Backend
@@ -72,7 +72,7 @@ def run_pipe(change: Change, writing: Writing, recipe: Recipe, batching: Batchin
 
 def run_batch(works: Sequence[Work], change: Change, writing: Writing, recipe: Recipe, batching: Batching) -> int:
     """Work on all photos, go on past bad ones, list the failures, and return the exit code."""
-    with join() as team, stop_on_interrupt(patient=team.world > 1) as stop:
+    with join() as team, stop_on_interrupt("photo", ignore_second=team.world > 1) as stop:
         share = team.share(works)
         size = None if batching.report is None else Size.for_photos(len(works))
         job = Job(change, writing, batching.jobs, size, batching.verbose)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Mapping
+import shlex
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +14,7 @@ from nsp_cli.cli import options
 from nsp_cli.cli.commands.train_options import Choices, parse_set
 from nsp_cli.cli.console import err, progress, warn
 from nsp_cli.cli.flags import takes
+from nsp_cli.cli.interrupt import STOPPED, stop_on_interrupt
 from nsp_cli.errors import NoInputError, UsageError
 from nsp_cli.model.spec import Precision
 from nsp_cli.system.processes import place
@@ -141,13 +142,18 @@ def train(
 
     Ctrl-C ends a run after its step, a crash loses what came after the last --save-every: --resume goes on.
     """
+    # torchrun starts this command several times: only the main process prints, and writes files.
+    with stop_on_interrupt("step", ignore_second=not place().alone) as stop:
+        _train(context, photos or [], flags, stop)
+
+
+def _train(context: typer.Context, photos: list[Path], flags: TrainFlags, stop: Callable[[], bool]) -> None:
     from nsp_cli import training
     from nsp_cli.evaluation.metrics import find_pairs
 
-    # torchrun starts this command several times: one of them speaks, and looks after the files.
     leads = place().leads
     folder = flags.output.with_suffix(".run")
-    found = find_photos(photos or [])
+    found = find_photos(photos)
     quiet = flags.quiet or not leads
     if flags.resume:
         _refuse_settings(context)
@@ -158,7 +164,7 @@ def train(
             _refuse_overwriting(flags.output, folder)
         settings, begin = flags.choices().settle()
         if begin is not None and flags.method is None and training.wants_clean(settings):
-            settings, found = _studied(settings, found, begin, flags, quiet=quiet)
+            settings, found = _studied(settings, found, begin, flags, stop, quiet=quiet)
     job = training.Job(
         photos=found,
         target=flags.output,
@@ -167,13 +173,19 @@ def train(
         pairs=find_pairs(*flags.pairs) if flags.pairs else (),
         device=flags.device,
         resume=flags.resume,
-        stop=_stop_on_interrupt(),
+        stop=stop,
     )
-    _run(settings, job, quiet=quiet)
+    _run(settings, job, photos, quiet=quiet)
 
 
 def _studied(
-    settings: TrainSettings, photos: list[Path], start: Path, flags: TrainFlags, *, quiet: bool
+    settings: TrainSettings,
+    photos: list[Path],
+    start: Path,
+    flags: TrainFlags,
+    stop: Callable[[], bool],
+    *,
+    quiet: bool,
 ) -> tuple[TrainSettings, list[Path]]:
     """Weights that learn from clean photos learn from noisy ones by way of a study of their noise."""
     from nsp_cli import training
@@ -182,7 +194,13 @@ def _studied(
         settings = replace(settings, minutes=_MINUTES)
     own = _copies(flags.output.with_suffix(".run"))
     with progress(1, "looking at the noise", quiet=quiet) as reporter:
-        settings, copies = training.adapt(settings, photos, start, own, device=flags.device, report=reporter.within)
+
+        def report(fraction: float) -> None:
+            if stop():
+                raise KeyboardInterrupt  # nothing is trained yet: the same command starts again
+            reporter.within(fraction)
+
+        settings, copies = training.adapt(settings, photos, start, own, device=flags.device, report=report)
     if not quiet:
         err.print(f"{len(copies)} of {len(photos)} photos studied")
     if place().leads and not settings.method_args["cameras"]:
@@ -207,27 +225,35 @@ def _files(names: list[str]) -> tuple[str, ...]:
     return tuple(str(registry.resolve(name).absolute()) for name in names)
 
 
-def _run(settings: TrainSettings, job: Job, *, quiet: bool) -> None:
-    """Train, and say before and after what is what."""
+def _run(settings: TrainSettings, job: Job, photos: list[Path], *, quiet: bool) -> None:
+    """Train, and print a line before and after."""
     if not quiet:
         begin = "the run so far" if job.resume else job.start.name if job.start else "new weights"
-        err.print(f"{len(job.photos)} photos, {begin}, files of the run in {job.folder}")
+        err.print(f"{len(job.photos)} photos, {begin}, files of the run in {job.folder}", markup=False)
+        err.print(f"Curves: tensorboard --logdir {shlex.quote(str(job.folder))}", markup=False)
     stopped = _watched(settings, job, quiet)
     if stopped:
-        err.print(f"Stopped; go on with: nsp train … -o {job.target} --resume")
-        raise typer.Exit(130)
+        names = shlex.join(["nsp", "train", *map(str, photos), "-o", str(job.target), "--resume"])
+        err.print(f"Stopped; continue with: {names}", markup=False)
+        raise typer.Exit(STOPPED)
     if not quiet:
-        err.print(f"{job.target} is written; use it with: nsp denoise -m {job.target} IN OUT")
+        err.print(f"{job.target} is written; use it with: nsp denoise -m {job.target} IN OUT", markup=False)
 
 
 def find_photos(paths: list[Path]) -> list[Path]:
-    """All photos among files and in folders, sorted. Raises `NoInputError`."""
+    """Return all photos among files and in folders, sorted; files of training runs (`*.run` folders) are left out.
+
+    Raises
+    ------
+    NoInputError
+        A path does not exist, or there is no photo.
+    """
     from nsp_cli.image import is_photo
 
     found: set[Path] = set()
     for path in paths:
         if path.is_dir():
-            found |= {p for p in path.rglob("*") if p.is_file() and is_photo(p)}
+            found |= {p for p in path.rglob("*") if is_photo(p) and p.is_file() and not _of_a_run(p.relative_to(path))}
         elif path.is_file():
             found.add(path)
         else:
@@ -235,6 +261,11 @@ def find_photos(paths: list[Path]) -> list[Path]:
     if not found:
         raise NoInputError("There is no photo to train on; name photos or folders, as in `nsp train my-photos/`.")
     return sorted(found)
+
+
+def _of_a_run(path: Path) -> bool:
+    """Return whether a path lies in a run's folder, which holds previews and denoised references."""
+    return any(part.endswith(".run") for part in path.parts[:-1])
 
 
 def _watched(settings: TrainSettings, job: Job, quiet: bool) -> bool:
@@ -284,17 +315,3 @@ def _refuse_overwriting(output: Path, folder: Path) -> None:
     for path, there in ((output, output.exists()), (folder, has_run(folder))):
         if there:
             raise UsageError(f"{path} exists already; go on with --resume, or choose another --output.")
-
-
-def _stop_on_interrupt() -> Any:
-    """A question that turns true at the first Ctrl-C (or SIGTERM); the second one interrupts at once."""
-    asked = False
-
-    def ask(number: int, frame: object) -> None:
-        nonlocal asked
-        asked = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    signal.signal(signal.SIGINT, ask)
-    signal.signal(signal.SIGTERM, ask)
-    return lambda: asked
