@@ -43,11 +43,15 @@ def test_training_answers_the_first_ctrl_c_and_prints_the_whole_resume_command(
     command = [sys.executable, "-m", "nsp_cli", "train", str(noisy_photos), "-o", str(target), *flags]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as run:
         assert run.stderr is not None
-        while "step 100," not in run.stderr.readline():
+        lines: list[str] = []
+        while not lines or "step 100," not in lines[-1]:
+            lines.append(run.stderr.readline())
             assert run.poll() is None
         run.send_signal(signal.SIGINT)
         rest = run.stderr.read()
     assert run.returncode == 130
+    assert any(line.startswith("step 1, ") for line in lines)
+    assert "min left" in lines[-1]
     assert "Stopping after this step" in rest
     assert f"nsp train {noisy_photos} -o '{target}' --resume" in rest
 

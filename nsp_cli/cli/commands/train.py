@@ -269,22 +269,29 @@ def _of_a_run(path: Path) -> bool:
 
 
 def _watched(settings: TrainSettings, job: Job, quiet: bool) -> bool:
-    """Train under a progress display; True if the run was stopped before its end."""
+    """Train under a progress display; return True if the run was stopped before its end."""
     from nsp_cli import training
 
-    last: Progress | None = None
     with progress(1, "training", quiet=quiet) as reporter:
 
         def report(now: Progress) -> None:
-            nonlocal last
-            last = now
             reporter.within(now.share)
-            if now.step % 100 == 0:
-                rate = now.step / max(now.seconds, 1e-9)
-                reporter.line(f"step {now.step}, {100 * now.share:.0f}%, loss {now.loss:.4f}, {rate:.2f} steps/s")
+            reporter.status(_state(now))
+            if now.step == 1 or now.step % 100 == 0:
+                reporter.line(_state(now))
 
         training.train(settings, replace(job, report=report))
     return bool(job.stop())
+
+
+def _state(now: Progress) -> str:
+    """Return the state of a run on one line: step, loss, rate, and time left as far as it can be estimated."""
+    text = (
+        f"step {now.step}, {100 * now.share:.0f}%, loss {now.loss:.4f}, {now.step / max(now.seconds, 1e-9):.2f} steps/s"
+    )
+    if now.step == 1 or now.share <= 0:  # the first step includes the start
+        return text
+    return f"{text}, {now.seconds * (1 - now.share) / now.share / 60:.0f} min left"
 
 
 _FLAGS = {
