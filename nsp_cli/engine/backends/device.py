@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 
-import psutil
 import torch
 
 from nsp_cli.errors import BackendError, MemoryLimitError
 from nsp_cli.model.spec import Precision
+from nsp_cli.system.memory import available_bytes
 
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED", "bad_alloc")
-"""What CUDA, cuDNN and the CPU allocators of Linux and Windows say."""
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "ALLOC_FAILED",
+    "bad_alloc",
+    "could not create a primitive",
+)
+"""Parts of the messages of CUDA, cuDNN, oneDNN and the CPU allocators of Linux and Windows."""
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -58,7 +65,7 @@ def free_bytes(device: torch.device) -> int:
     """Memory that a tile may use now, in bytes."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    return int(psutil.virtual_memory().available)
+    return available_bytes()
 
 
 @contextmanager

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
-import psutil
 from numpy.typing import NDArray
 
 from nsp_cli.errors import BackendError, MemoryLimitError, ModelError
 from nsp_cli.model.spec import PipelineSpec
+from nsp_cli.system.memory import available_bytes
 
 PIPELINE_KEY = "nsp.pipeline"
 NOISE_LEVEL = "noise_level"
@@ -59,7 +59,7 @@ class OnnxBackend:
         return np.asarray(result, np.float32)
 
     def free_bytes(self) -> int:
-        return int(psutil.virtual_memory().available)
+        return available_bytes()
 
 
 def _providers(device: str) -> list[str | tuple[str, dict[str, int]]]:

@@ -1,0 +1,50 @@
+"""How much memory this process may still use, with the limits of containers (control groups) taken into account."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+_PROCESS = Path("/proc/self/cgroup")
+_GROUPS = Path("/sys/fs/cgroup")
+_FILES = {  # (limit, usage) by version, see the kernel documentation: admin-guide/cgroup-v2, cgroup-v1/memory
+    2: ("memory.max", "memory.current"),
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+}
+
+
+def available_bytes(process: Path = _PROCESS, groups: Path = _GROUPS) -> int:
+    """Return the memory in bytes that can be allocated without swapping and without exceeding a container's limit.
+
+    Parameters
+    ----------
+    process
+        The file that lists this process's control groups.
+    groups
+        The folder that the control groups are mounted on. Systems without them have neither.
+    """
+    return max(0, min([int(psutil.virtual_memory().available), *_left_in_groups(process, groups)]))
+
+
+def _left_in_groups(process: Path, groups: Path) -> Iterator[int]:
+    """Yield limit minus usage of the process's memory control group and of each one above it that has a limit."""
+    try:
+        lines = process.read_text(encoding="ascii").splitlines()
+    except (OSError, ValueError):
+        return
+    for line in lines:
+        _, controllers, name = line.split(":", 2)
+        if controllers not in ("", "memory"):
+            continue
+        version, root = (1, groups / "memory") if controllers else (2, groups)
+        folder = root / name.lstrip("/")
+        # Inside a container the path is often that of the host; the mounted root then is the container's own group.
+        for group in dict.fromkeys((folder, *folder.parents, root)):
+            if not group.is_relative_to(root):
+                continue
+            with contextlib.suppress(OSError, ValueError):  # no limit is the word "max"
+                limit, usage = (int((group / file).read_text(encoding="ascii")) for file in _FILES[version])
+                yield limit - usage
