@@ -54,6 +54,16 @@ Blind = Annotated[
         help="For models with a blind spot to choose: k, which hides (2k − 1)² pixels; 0: none.",
     ),
 ]
+OutputPath = Annotated[
+    Path | None,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="PATH",
+        help="Where to write: a file for one photo, else a folder.",
+        show_default=False,
+    ),
+]
 Strength = Annotated[
     str,
     typer.Option(

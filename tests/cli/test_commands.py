@@ -134,7 +134,7 @@ def test_a_pipe(weights: Weights, noisy_photos: Path) -> None:
 def test_an_output_that_exists(weights: Weights, noisy_photos: Path, tmp_path: Path, if_exists: str) -> None:
     target = tmp_path / "out.png"
     target.write_bytes(b"mine")
-    code, said = run("denoise", noisy_photos / "0.png", target, "--if-exists", if_exists, "-m", weights())
+    code, said = run("denoise", noisy_photos / "0.png", "-o", target, "--if-exists", if_exists, "-m", weights())
     assert code == (1 if if_exists == "fail" else 0), said
     assert (target.read_bytes() == b"mine") is (if_exists != "overwrite")
     assert (tmp_path / "out_2.png").exists() is (if_exists == "rename")
@@ -145,7 +145,7 @@ def test_a_photo_is_never_written_over_itself(weights: Weights, noisy_photos: Pa
     photo = noisy_photos / "0.png"
     before = photo.read_bytes()
     for code, where in ((1, photo), (2, noisy_photos)):
-        assert run("denoise", where, where, "--if-exists", "overwrite", "-m", weights())[0] == code
+        assert run("denoise", where, "-o", where, "--if-exists", "overwrite", "-m", weights())[0] == code
     assert photo.read_bytes() == before
 
 

@@ -6,7 +6,7 @@ import glob
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nsp_cli.cli.batch.filter import Filter
@@ -35,28 +35,32 @@ class Request:
 
 
 def plan(
-    paths: Sequence[str], *, recursive: bool = False, format: str | None = None, filter: Filter | None = None
+    paths: Sequence[str],
+    *,
+    output: Path | None = None,
+    recursive: bool = False,
+    format: str | None = None,
+    filter: Filter | None = None,
 ) -> tuple[list[Work], bool]:
-    """Pair every photo with its output; also say whether this is a batch (and not one file).
+    """Pair every photo with its output; also return whether this is a batch (and not one file).
 
-    One path: the result goes beside it. Two: IN OUT. More: the last one is OUT if it is a folder, or is written with a
-    slash at its end; else all are photos. A photo may also be a pattern such as ``card/*.jpg``, for shells that do not
-    look it up.
+    With `output` all paths are photos, and it is a file for one photo, else a folder. Without it, one path: the result
+    goes beside it. Two: IN OUT. More: the last one is OUT if it is a folder, or is written with a slash at its end;
+    else all are photos. A photo may also be a pattern such as ``card/*.jpg``, for shells that do not expand it.
+
+    A photo whose output is an input too, or the output of another photo, has a `problem` and is not worked on.
 
     Raises
     ------
-    UsageError : a folder without a folder to write to, an unknown format; NoInputError : nothing to read
+    UsageError
+        A folder without a folder to write to, an unknown format, or two paths that may both be photos.
+    NoInputError
+        There is nothing to read.
     """
     if format is not None and f".{format}" not in WRITABLE:
         raise UsageError(f"--format must be one of {', '.join(sorted({*WRITABLE.values()}))}, got '{format}'.")
     request = Request(paths, recursive, format, filter or Filter())
-    *sources, last = paths
-    is_folder = last.endswith(("/", os.sep)) or Path(last).is_dir()
-    if not sources or (len(sources) > 1 and not is_folder):
-        sources, out = list(paths), None
-    else:
-        out = Path(last)
-        is_folder = is_folder or (_is_pattern(sources[0]) and out.suffix.lower() not in WRITABLE)
+    sources, out, is_folder = _split(paths, output)
     works = [work for source in sources for work in _works(source, out, is_folder, request)]
     if all(work.problem for work in works):
         raise NoInputError(works[0].problem or "")
@@ -65,8 +69,30 @@ def plan(
         if len(kept) < len(works):
             warn(f"{len(works) - len(kept)} results of an earlier run (_nsp) are left out.")
         works = kept
-    _refuse_clashes(works)
+    works = _without_clashes(_without_inputs(works))
     return works, len(works) > 1 or any(Path(s).is_dir() or _is_pattern(s) for s in sources)
+
+
+def _split(paths: Sequence[str], output: Path | None) -> tuple[list[str], Path | None, bool]:
+    """Split what was typed into inputs and output; also return whether the output is a folder. Raises `UsageError`."""
+    if output is not None:
+        many = len(paths) > 1 or Path(paths[0]).is_dir() or _is_pattern(paths[0])
+        if many and output.is_file():
+            raise UsageError(f"--output must be a folder for several photos, and {output} is a file.")
+        return list(paths), output, many or output.is_dir() or str(output).endswith(("/", os.sep))
+    *sources, last = paths
+    is_folder = last.endswith(("/", os.sep)) or Path(last).is_dir()
+    if len(sources) > 1 and not is_folder and not os.path.lexists(last) and not _is_pattern(last):
+        raise UsageError(f"There is no photo and no folder {last}; to write into a new folder, use -o {last}.")
+    if not sources or (len(sources) > 1 and not is_folder):
+        return list(paths), None, is_folder
+    out = Path(last)
+    if not is_folder and is_photo(out) and out.is_file() and not Path(sources[0]).is_dir():
+        raise UsageError(
+            f"{last} exists, and may be a second photo or the output: for two photos use "
+            f"-o FOLDER, to replace it use -o {last} --if-exists overwrite."
+        )
+    return sources, out, is_folder or (_is_pattern(sources[0]) and out.suffix.lower() not in WRITABLE)
 
 
 def _works(text: str, out: Path | None, is_folder: bool, request: Request) -> list[Work]:
@@ -154,14 +180,55 @@ def _without_results(works: list[Work]) -> list[Work]:
     return [work for work in works if not is_result(work.source)]
 
 
-def _refuse_clashes(works: Sequence[Work]) -> None:
-    seen: dict[Path, Path] = {}
+def _without_inputs(works: Sequence[Work]) -> list[Work]:
+    """Give a problem to every photo whose output is an input, by its name or through a link."""
+    inputs = {identity: work.source for work in works if (identity := _identity(work.source)) is not None}
+
+    def checked(work: Work) -> Work:
+        identity = _identity(work.target)
+        if work.problem or identity not in inputs or inputs[identity] == work.source:
+            return work  # its own photo: `photo.is_wanted` refuses that
+        other = inputs[identity]
+        return replace(work, problem=f"{work.source}: its output {work.target} is the input {other}; use -o FOLDER.")
+
+    return [checked(work) for work in works]
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what is the same for all names of a file, or None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _without_clashes(works: Sequence[Work]) -> list[Work]:
+    """Give a problem to all photos that share an output. Raises `UsageError` where one photo is named twice."""
+    folders = {work.target.parent for work in works}
+    ignoring_case = {folder for folder in folders if _ignores_case(folder)}
+    sharing: dict[str, list[Work]] = {}
     for work in works:
-        if work.target in seen:
-            if work.source == seen[work.target]:
-                raise UsageError(f"{work.source} is named twice.")
-            raise UsageError(f"{seen[work.target]} and {work.source} would both be written to {work.target}.")
-        seen[work.target] = work.source
+        name = str(work.target)
+        sharing.setdefault(name.casefold() if work.target.parent in ignoring_case else name, []).append(work)
+    problems: dict[Path, str] = {}
+    for first, *others in sharing.values():
+        for other in others:
+            if other.source == first.source:
+                raise UsageError(f"{other.source} is named twice.")
+            names = f"{first.source} and {other.source} would both be written to {first.target}"
+            sentence = f"{names}; write one of them with -o FILE, or to another --format."
+            problems |= {first.source: sentence, other.source: sentence}
+    return [replace(work, problem=work.problem or problems.get(work.source)) for work in works]
+
+
+def _ignores_case(folder: Path) -> bool:
+    """Return whether file names in a folder, which may not exist yet, differ by more than case."""
+    for there in (folder.absolute(), *folder.absolute().parents):
+        swapped = there.with_name(there.name.swapcase()) if there.name else there
+        if swapped != there and there.exists():
+            return swapped.exists() and swapped.samefile(there)
+    return False
 
 
 def readable() -> str:

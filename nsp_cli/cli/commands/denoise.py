@@ -33,6 +33,7 @@ SrMode = StrEnum("SrMode", {task.name: task.value for task in Task if task is no
 class PhotoFlags:
     """What `nsp denoise` and `nsp sr` have in common, in the order of their help."""
 
+    output: options.OutputPath = None
     model: options.Model = None
     strength: options.Strength = "100"
     luma: options.Luma = 100
@@ -119,11 +120,13 @@ def _run(photos: list[str], flags: PhotoFlags, task: Task, opened: Callable[[], 
     looks = options.wanted_looks(flags.strength, flags.luma, flags.chroma, flags.noise)
     batching = flags.batching()
     piped = photos[0] == photo.PIPE
-    if piped and photos[1:] not in ([], [photo.PIPE]):
+    if piped and (photos[1:] not in ([], [photo.PIPE]) or flags.output is not None):
         raise UsageError("A pipe goes to a pipe: `nsp denoise - < in.png > out.png`.")
     session.check(batching, piped=piped)
     planned = (
-        ([], False) if piped else plan(photos, recursive=flags.recursive, format=flags.format, filter=batching.filter)
+        ([], False)
+        if piped
+        else plan(photos, output=flags.output, recursive=flags.recursive, format=flags.format, filter=batching.filter)
     )
     works, many = planned
     writing = flags.writing(many=many)
