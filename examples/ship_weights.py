@@ -26,12 +26,14 @@ def main() -> None:
     for text in ("photos", "licence", "quality"):
         parser.add_argument(f"--{text}", required=True)
     parser.add_argument("--turns", type=int, help="ship it with this setting of the method `simulated`")
+    parser.add_argument("--halo", type=int, default=0, help="effective halo in pixels, by benchmarks/halo.py")
     parser.add_argument("--default-for", nargs="*", default=[], choices=list(Task), help="tasks")
     arguments = parser.parse_args()
 
     network, spec = load_model(arguments.trained)
     if arguments.turns is not None:
         spec = replace(spec, method_args={**spec.method_args, "turns": arguments.turns})
+    spec = replace(spec, halo=arguments.halo)
     target = WEIGHTS / f"{arguments.name}.safetensors"
     save_model(network, spec, target, torch.float16)
     size = sum(p.numel() for p in network.parameters())

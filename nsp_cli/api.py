@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nsp_cli.engine.auto_strength import Strength, Wanted
 from nsp_cli.engine.backends.base import Backend
-from nsp_cli.engine.loading import NO_SETTINGS, load_backend, method_of
+from nsp_cli.engine.loading import NO_SETTINGS, build_pipeline, load_backend
 from nsp_cli.engine.process import process
 from nsp_cli.image.frame import Frame
 from nsp_cli.model import registry
@@ -100,7 +100,7 @@ def export(
     from nsp_cli.engine.exporting import export as write_onnx
 
     network, spec = load_model(model, task)
-    pipeline = method_of(spec, settings, registry.resolve(model, task).name).pipeline(network, task, spec.channels)
+    pipeline = build_pipeline(network, spec, task, settings, registry.resolve(model, task).name)
     spec = replace(spec, method_args={**spec.method_args, **settings})
     return write_onnx(pipeline, spec, target, overwrite=overwrite)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,9 @@ from nsp_cli.model import registry
 from nsp_cli.model.spec import Task
 
 if TYPE_CHECKING:
-    from nsp_cli.methods import Method
+    from torch import nn
+
+    from nsp_cli.methods import Method, Pipeline
     from nsp_cli.model.spec import ModelSpec
 
 NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
@@ -30,6 +33,7 @@ def load_backend(
     precision: str = "auto",
     backend: str = "auto",
     settings: Mapping[str, Any] = NO_SETTINGS,
+    exact_halo: bool = False,
 ) -> Backend:
     """Open a model for a task, once for many photos.
 
@@ -40,6 +44,8 @@ def load_backend(
     precision : "auto", "fp32", "bf16" or "fp16"; ONNX files run in float32
     backend : "auto", "torch" or "onnx"; the file decides, so this only says what is expected
     settings : of the model's method, in place of those it was trained with, as in {"blind": 1}
+    exact_halo : read tiles with the whole receptive field even if a smaller halo was measured for the model, see
+        `ModelSpec.halo`; an ONNX file keeps the halo that it was exported with
 
     Raises
     ------
@@ -52,9 +58,10 @@ def load_backend(
         raise UsageError(f"--backend {backend} runs {wanted}, got {path.name}.")
     if kind == "onnx" and settings:
         raise UsageError(f"The settings of {path.name} were fixed when it was exported; give them to `nsp export`.")
-    opened = (
-        _open_onnx(path, device, precision) if kind == "onnx" else _open_torch(path, task, device, precision, settings)
-    )
+    if kind == "onnx":
+        opened = _open_onnx(path, device, precision)
+    else:
+        opened = _open_torch(path, task, device, precision, settings, exact_halo)
     if opened.spec.task != task:
         raise ModelError(
             f"{path.name} was exported for '{opened.spec.task}', not for '{task}'; export it with --task {task}."
@@ -70,14 +77,31 @@ def _open_onnx(path: Path, device: str, precision: str) -> Backend:
     return OnnxBackend(path, device)
 
 
-def _open_torch(path: Path, task: Task, device: str, precision: str, settings: Mapping[str, Any]) -> Backend:
+def _open_torch(
+    path: Path, task: Task, device: str, precision: str, settings: Mapping[str, Any], exact_halo: bool
+) -> Backend:
     from nsp_cli.engine.backends.device import Precision, choose_device
     from nsp_cli.engine.backends.torch_backend import TorchBackend
     from nsp_cli.model.checkpoint import load_model
 
     network, spec = load_model(path)
-    pipeline = method_of(spec, settings, path.name).pipeline(network, task, spec.channels)
+    spec = replace(spec, halo=0) if exact_halo else spec
+    pipeline = build_pipeline(network, spec, task, settings, path.name)
     return TorchBackend(pipeline, choose_device(device), Precision(precision))  # pyright: ignore[reportArgumentType]
+
+
+def build_pipeline(network: nn.Module, spec: ModelSpec, task: Task, settings: Mapping[str, Any], name: str) -> Pipeline:
+    """Build the pipeline of a model called `name`, with the halo that was measured for it, if one was.
+
+    Raises
+    ------
+    UsageError : the method lacks one of the settings; ModelError : the model cannot do the task
+    """
+    pipeline = method_of(spec, settings, name).pipeline(network, task, spec.channels)
+    if spec.halo:
+        whole, multiple = pipeline.spec.halo, pipeline.spec.multiple
+        pipeline.spec = replace(pipeline.spec, halo=min(-(-spec.halo // multiple) * multiple, whole))
+    return pipeline
 
 
 def method_of(spec: ModelSpec, settings: Mapping[str, Any], name: str) -> Method:

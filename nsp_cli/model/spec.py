@@ -60,6 +60,8 @@ class ModelSpec(_Record):
     method, method_args : a name in `methods.METHODS` and its settings, those of training and of inference
     channels : colour channels of a photo; the value range is always sRGB-encoded [0, 1]
     training : provenance for people to read: steps, photos, seconds, version, …
+    halo : the effective halo of a tile in photo pixels, measured with `benchmarks/halo.py`; 0 if it was not measured,
+        and tiles are then read with the whole receptive field
     format : see `FORMAT`
     """
 
@@ -69,6 +71,7 @@ class ModelSpec(_Record):
     method_args: Mapping[str, Any]
     channels: int = 3
     training: Mapping[str, Any] = field(default_factory=dict)
+    halo: int = 0
     format: int = FORMAT
 
     def __post_init__(self) -> None:
@@ -85,7 +88,8 @@ class PipelineSpec(_Record):
     task : see `Task`
     scale : output pixels for one input pixel, along a side
     multiple : tile origins are multiples of this (PD stride × the network's own downsampling)
-    halo : photo pixels around a tile on which its result depends; a multiple of `multiple`
+    halo : photo pixels around a tile that are read with it; a multiple of `multiple`. The receptive field, so that
+        tiles equal the whole photo, or the smaller halo that was measured, see `ModelSpec.halo`
     working_bytes : float32 activation memory for one input pixel, the largest moment of a forward pass
     channels : colour channels in and out
     noise_level : whether a plane follows the colours that says how noisy the photo is, the standard deviation of its

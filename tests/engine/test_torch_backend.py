@@ -1,16 +1,24 @@
 """The torch backend: precisions that agree, devices that are there, memory errors that are understood."""
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from nsp_cli import api
+from nsp_cli.engine.backends.base import Backend
 from nsp_cli.engine.backends.device import Precision, choose_device, choose_precision, memory_errors
 from nsp_cli.engine.backends.torch_backend import TorchBackend
 from nsp_cli.engine.process import process
 from nsp_cli.errors import BackendError, MemoryLimitError
 from nsp_cli.image import Frame
 from nsp_cli.methods.nsp import NSP
-from nsp_cli.model.spec import Task
+from nsp_cli.model.checkpoint import load_model, save_model
+from nsp_cli.model.spec import PipelineSpec, Task
+from nsp_cli.simulation.camera import Camera, simulate
 from nsp_cli.simulation.scene import sample_picture
 from tests.conftest import tiny_network
 
@@ -53,3 +61,48 @@ def test_every_way_to_run_out_of_memory_is_understood() -> None:
             raise error
     with pytest.raises(RuntimeError, match="something else"), memory_errors():
         raise RuntimeError("something else")
+
+
+@dataclass
+class WithHalo:
+    """A backend whose tiles are read with another halo."""
+
+    backend: Backend
+    halo: int
+
+    @property
+    def spec(self) -> PipelineSpec:
+        return replace(self.backend.spec, halo=self.halo)
+
+    def run(self, tile: np.ndarray) -> np.ndarray:
+        return self.backend.run(tile)
+
+    def free_bytes(self) -> int:
+        return self.backend.free_bytes()
+
+
+@pytest.mark.parametrize("name", ["fast", "fast-research"])
+def test_the_measured_halo_of_shipped_weights_leaves_no_seam(name: str) -> None:
+    exact, measured = (
+        api.load_backend(name, device="cpu", precision="fp32", exact_halo=exact) for exact in (True, False)
+    )
+    assert measured.spec == replace(exact.spec, halo=80)
+    rng = np.random.default_rng(0)
+    noisy, _ = simulate(sample_picture(304, 304, rng), Camera(shot_gain=2e-2, read_noise=2e-2), rng)
+    whole, tiled, narrow = (
+        process(Frame(noisy), backend, tile=152).pixels for backend in (exact, measured, WithHalo(exact, 16))
+    )
+    assert 255 * np.abs(tiled - whole).max() < 0.5
+    assert 255 * np.abs(narrow - whole).max() > 0.5  # the halo is what keeps the error down
+
+
+def test_a_measured_halo_travels_with_the_weights(weights: Callable[..., Path], tmp_path: Path) -> None:
+    network, spec = load_model(weights())
+    whole = api.load_backend(weights(), device="cpu").spec
+    halos: list[int] = []
+    for halo in (1, 10_000):
+        save_model(network, replace(spec, halo=halo), tmp_path / "measured.safetensors")
+        halos.append(api.load_backend(tmp_path / "measured.safetensors", device="cpu").spec.halo)
+        exact = api.load_backend(tmp_path / "measured.safetensors", device="cpu", exact_halo=True)
+        assert exact.spec == whole
+    assert halos == [whole.multiple, whole.halo]  # a multiple, and never more than the receptive field

@@ -64,8 +64,14 @@ class PhotoFlags:
         from nsp_cli.api import load_backend
 
         device = team.own_device(self.device, self.model)
-        kind = {"device": device, "precision": self.precision, "backend": self.backend}
-        return load_backend(self.model, task, **kind, settings=options.wanted_settings(self.blind))
+        return load_backend(
+            self.model,
+            task,
+            device=device,
+            precision=self.precision,
+            backend=self.backend,
+            settings=options.wanted_settings(self.blind),
+        )
 
     def batching(self) -> Batching:
         chosen = Filter(self.include or (), self.exclude or ())
