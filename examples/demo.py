@@ -66,8 +66,17 @@ def main() -> None:
     noisy.save(paths["noisy"])
     clean.save(paths["clean"])
     report = output / "report.html"
-    run_nsp("denoise", str(paths["noisy"]), str(paths["denoised"]), "--if-exists", "overwrite", "--report", str(report))
-    run_nsp("sr", str(paths["noisy"]), str(paths["enlarged"]), "--scale", "2", "--if-exists", "overwrite")
+    run_nsp(
+        "denoise",
+        str(paths["noisy"]),
+        "-o",
+        str(paths["denoised"]),
+        "--if-exists",
+        "overwrite",
+        "--report",
+        str(report),
+    )
+    run_nsp("sr", str(paths["noisy"]), "-o", str(paths["enlarged"]), "--scale", "2", "--if-exists", "overwrite")
 
     denoised, enlarged = (Image.open(paths[name]).convert("RGB") for name in ("denoised", "enlarged"))
     make_sheet(noisy, denoised, enlarged, clean).save(paths["sheet"])
