@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from nsp_cli.engine.backends.base import Backend
 from nsp_cli.engine.blending import Looks, scale_change
 from nsp_cli.engine.tiling import Region, choose_tile, fade, round_tile, smallest_tile
-from nsp_cli.errors import MemoryLimitError, UsageError
+from nsp_cli.errors import MemoryLimitError, OutputError, UsageError
 from nsp_cli.image.colour import SRGB_LIMITS, ColourSpace, colour_space
 from nsp_cli.image.frame import Frame, Pixels, from_unit, to_unit
 from nsp_cli.model.spec import PipelineSpec
@@ -51,6 +51,7 @@ def process(
     ------
     UsageError : tile or noise out of range
     MemoryLimitError : not even the smallest tile fits
+    OutputError : the model gives values that are not finite
     """
     if tile < 0:
         raise UsageError(f"--tile must be 0 (automatic) or a number of pixels, got {tile}.")
@@ -160,6 +161,11 @@ def _run_region(
         plane = np.full((1, 1, *tile.shape[2:]), noise / 255, np.float32)
         network_in = np.concatenate([network_in, plane], 1)
     result = backend.run(np.ascontiguousarray(network_in))[0].transpose(1, 2, 0)[inner]
+    if not np.isfinite(result).all():
+        raise OutputError(
+            "The model's result holds values that are not finite, so nothing was written: its weights are damaged, or "
+            "its precision is too low (try fp32)."
+        )
     base, clipped = (
         _enlarge(a, spec.scale)[inner].astype(np.float32, copy=False) for a in (working, tile[0].transpose(1, 2, 0))
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from nsp_cli import api
 from nsp_cli.engine.backends.base import Backend
@@ -14,13 +15,14 @@ from nsp_cli.engine.backends.device import Precision, choose_device, choose_prec
 from nsp_cli.engine.backends.torch_backend import TorchBackend
 from nsp_cli.engine.process import process
 from nsp_cli.errors import BackendError, MemoryLimitError
-from nsp_cli.image import Frame
+from nsp_cli.image import Frame, write
 from nsp_cli.methods.nsp import NSP
 from nsp_cli.model.checkpoint import load_model, save_model
-from nsp_cli.model.spec import PipelineSpec, Task
+from nsp_cli.model.spec import ModelSpec, PipelineSpec, Task
 from nsp_cli.simulation.camera import Camera, simulate
 from nsp_cli.simulation.scene import sample_picture
-from tests.conftest import tiny_network
+from tests.cli.test_commands import run
+from tests.conftest import TINY, tiny_network
 
 CPU = torch.device("cpu")
 
@@ -106,3 +108,38 @@ def test_a_measured_halo_travels_with_the_weights(weights: Callable[..., Path], 
         exact = api.load_backend(tmp_path / "measured.safetensors", device="cpu", exact_halo=True)
         assert exact.spec == whole
     assert halos == [whole.multiple, whole.halo]  # a multiple, and never more than the receptive field
+
+
+class Overflowing(nn.Module):
+    """A pipeline whose result is infinite in bf16 and finite in float32."""
+
+    spec = PipelineSpec(task="denoise", scale=1, multiple=1, halo=0, working_bytes=100)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.precisions: list[bool] = []
+
+    def forward(self, photo: torch.Tensor) -> torch.Tensor:
+        low = torch.is_autocast_enabled("cpu")
+        self.precisions.append(low)
+        return photo / (0.0 if low else 1.0)
+
+
+def test_a_pass_that_overflows_is_repeated_in_float32() -> None:
+    pipeline = Overflowing()
+    tile = np.full((1, 3, 4, 4), 0.5, np.float32)
+    np.testing.assert_array_equal(TorchBackend(pipeline, CPU, Precision.BF16).run(tile), tile)
+    assert pipeline.precisions == [True, False]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_give_no_finite_result_write_nothing(tmp_path: Path, value: float) -> None:
+    network = tiny_network()
+    with torch.no_grad():
+        next(network.parameters()).fill_(value)
+    spec = ModelSpec("dbsn", TINY, "nsp", {"strategy": "canonical"})
+    save_model(network, spec, tmp_path / "bad.safetensors")
+    write(Frame(np.full((16, 16, 3), 128, np.uint8)), tmp_path / "in.png")
+    code, said = run("denoise", tmp_path / "in.png", tmp_path / "out.png", "-m", tmp_path / "bad.safetensors")
+    assert (code, "not finite" in said) == (1, True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.safetensors", "in.png"]

@@ -38,7 +38,13 @@ class TorchBackend:
         self._forward = torch.compile(self.pipeline, dynamic=True) if self.compile else self.pipeline
 
     def run(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
-        with memory_errors(), torch.inference_mode(), autocast(self.device, self.precision):
+        result = self._run(tile, self.precision)
+        if self.precision is not Precision.FP32 and not np.isfinite(result).all():  # fp16 overflows at 65504
+            result = self._run(tile, Precision.FP32)
+        return result
+
+    def _run(self, tile: NDArray[np.float32], precision: Precision) -> NDArray[np.float32]:
+        with memory_errors(), torch.inference_mode(), autocast(self.device, precision):
             photo = torch.from_numpy(tile).to(self.device).contiguous(memory_format=torch.channels_last)
             return self._forward(photo).float().cpu().numpy()
 
