@@ -18,7 +18,7 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/photographers.md", "docs/batches.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/photographers.md", "docs/batches.md", "docs/formats.md"])
 def test_flags_exist(name: str) -> None:
     from nsp_cli.cli.app import app
 
