@@ -16,6 +16,7 @@ from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status, Tally
 from nsp_cli.cli.report.previews import Size, most_changed, take_previews
 from nsp_cli.cli.report.report import Report
 from nsp_cli.image import Frame, Metadata
+from tests.cli.test_commands import Weights, run
 
 VOID = {"meta", "link", "img", "input"}
 HOSTILE = '<script>alert("1")</script>&\n\udcff.jpg'
@@ -128,3 +129,16 @@ def test_a_browser_shows_it(page: Path, tmp_path: Path) -> None:
     assert '<html lang="en" class="live">' in done.stdout  # the script has run
     assert done.stdout.count('aria-valuetext="50 % before"') == 4
     assert done.stdout.count('class="tag left"') == 4
+
+
+def test_only_a_report_is_replaced(weights: Weights, noisy_photos: Path, tmp_path: Path) -> None:
+    page = tmp_path / "index.html"
+    page.write_text("<html><title>mine</title>")
+    command = ("denoise", noisy_photos / "0.png", "-o", tmp_path / "out.png", "-m", weights(), "--report", page)
+    code, said = run(*command)
+    assert (code, "not a report of nsp" in said) == (2, True)
+    assert page.read_text() == "<html><title>mine</title>"
+    assert not (tmp_path / "out.png").exists()
+    for flags in (["--if-exists", "overwrite"], ["--if-exists", "skip"]):  # the second replaces our own
+        assert run(*command, *flags)[0] == 0
+        assert "<title>nsp: before and after</title>" in page.read_text()

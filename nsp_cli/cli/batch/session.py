@@ -17,15 +17,28 @@ from nsp_cli.cli.batch.team import Team, join
 from nsp_cli.cli.console import Reporter, complain, err, progress, rate, warn
 from nsp_cli.cli.interrupt import STOPPED, end_at_once, stop_on_interrupt
 from nsp_cli.cli.report.previews import Size
-from nsp_cli.cli.report.report import Report
+from nsp_cli.cli.report.report import Report, is_report
 from nsp_cli.engine.backends.base import Backend
 from nsp_cli.errors import NspError, UsageError
 
 _SILENT = Reporter(lambda _: None, lambda _: None, lambda: None)
 
 
-def check(batching: Batching, *, piped: bool) -> None:
-    """Refuse what cannot be, before a model is loaded. Raises `UsageError`."""
+def check(batching: Batching, *, piped: bool, replace_any: bool = False) -> None:
+    """Validate the options of a batch before the model is loaded.
+
+    Parameters
+    ----------
+    piped
+        Whether the photo comes from stdin.
+    replace_any
+        Allow --report to replace a file that is not a report of ours.
+
+    Raises
+    ------
+    UsageError
+        --report cannot be written, or would replace another file.
+    """
     page = batching.report
     if page is None:
         return
@@ -35,6 +48,10 @@ def check(batching: Batching, *, piped: bool) -> None:
         raise UsageError(f"--report must end in .html, got {page}.")
     if not page.absolute().parent.is_dir() or page.is_dir():
         raise UsageError(f"--report must be a file in a folder that exists, got {page}.")
+    if page.exists() and not replace_any and not is_report(page):
+        raise UsageError(
+            f"{page} exists and is not a report of nsp; choose another name, or add --if-exists overwrite."
+        )
 
 
 def show_plan(works: Sequence[Work], backend: Backend, writing: Writing, recipe: Recipe, batching: Batching) -> None:

@@ -128,7 +128,7 @@ def _run(photos: list[str], flags: PhotoFlags, task: Task, opened: Callable[[], 
     piped = photos[0] == photo.PIPE
     if piped and (photos[1:] not in ([], [photo.PIPE]) or flags.output is not None):
         raise UsageError("A pipe goes to a pipe: `nsp denoise - < in.png > out.png`.")
-    session.check(batching, piped=piped)
+    session.check(batching, piped=piped, replace_any=flags.if_exists is options.IfExists.OVERWRITE)
     planned = (
         ([], False)
         if piped

@@ -1,5 +1,8 @@
 """The report's page, for `str.format`. Without JavaScript, before and after lie side by side."""
 
+TITLE = "<title>nsp: before and after</title>"
+"""How a report is recognized."""
+
 PAGE = """<!doctype html>
 <html lang="en">
 <head>

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status, Tally
 from nsp_cli.cli.console import plain
-from nsp_cli.cli.report.page import PAGE
+from nsp_cli.cli.report.page import PAGE, TITLE
 from nsp_cli.cli.report.previews import Pair
 from nsp_cli.system.atomic import publish
 from nsp_cli.system.version import __version__
@@ -38,6 +38,15 @@ class Report:
             made=_text(f"nsp {__version__}, {datetime.now():%Y-%m-%d %H:%M}"),
         )
         publish(page.encode("utf-8"), target, overwrite=True)
+
+
+def is_report(page: Path) -> bool:
+    """Return whether a file is a page that `Report` wrote, which a later run may replace."""
+    try:
+        with page.open("rb") as file:
+            return TITLE.encode() in file.read(1000)
+    except OSError:
+        return False
 
 
 def _text(value: object) -> str:
