@@ -9,11 +9,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
-err = Console(stderr=True, highlight=False, soft_wrap=True)
-out = Console(highlight=False, soft_wrap=True)
+# No markup: names of files may hold square brackets. In a pipe a table is as wide as it needs to be.
+_WIDE = 10_000
+err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+out = Console(highlight=False, soft_wrap=True, markup=False)
+if not out.is_terminal:
+    out.width = _WIDE
 
 
 def plain(text: str) -> str:
@@ -24,12 +28,12 @@ def plain(text: str) -> str:
 
 def complain(sentence: str) -> None:
     """Say one sentence about what went wrong."""
-    err.print(f"[bold red]error:[/] {escape(plain(sentence))}")
+    err.print(Text.assemble(("error:", "bold red"), " ", plain(sentence)))
 
 
 def warn(sentence: str) -> None:
     """Say one sentence about what a user should know."""
-    err.print(f"[yellow]warning:[/] {escape(plain(sentence))}")
+    err.print(Text.assemble(("warning:", "yellow"), " ", plain(sentence)))
 
 
 @dataclass
@@ -63,12 +67,12 @@ def progress(items: int, unit: str, *, quiet: bool = False) -> Generator[Reporte
 
             yield Reporter(
                 lambda share: bar.update(task, completed=finished + share),
-                lambda text: bar.console.print(escape(plain(text))),
+                lambda text: bar.console.print(plain(text)),
                 done,
                 lambda words: bar.update(task, status=words),
             )
     else:
-        yield Reporter(lambda _: None, lambda text: err.print(escape(plain(text))), lambda: None)
+        yield Reporter(lambda _: None, lambda text: err.print(plain(text)), lambda: None)
 
 
 def _bar(unit: str) -> Progress:
@@ -77,7 +81,7 @@ def _bar(unit: str) -> Progress:
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[status]}"),
+        TextColumn("{task.fields[status]}", markup=False),
     )
     return Progress(*columns, console=err, transient=True)
 

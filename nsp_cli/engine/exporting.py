@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from importlib import import_module
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from nsp_cli.engine.backends.onnx_backend import NOISE_LEVEL, PIPELINE_KEY, OnnxBackend
-from nsp_cli.errors import ModelError, TargetExistsError, UnavailableError
+from nsp_cli.errors import ModelError, OutputError, TargetExistsError, UnavailableError
 from nsp_cli.methods import Pipeline
 from nsp_cli.model.checkpoint import SPEC_KEY
 from nsp_cli.model.spec import ModelSpec
@@ -36,6 +37,8 @@ def export(pipeline: Pipeline, spec: ModelSpec, target: Path, *, overwrite: bool
     ModelError : the two disagree; OutputError : the file cannot be written; UnavailableError : onnx is not installed
     """
     target = Path(target)
+    if not target.parent.is_dir():
+        raise OutputError(f"{target}: expected a folder {target.parent} that exists")
     if target.exists() and not overwrite:  # said before the seconds that a graph takes, and again by `publish`
         raise TargetExistsError(f"{target}: expected no file of this name, found one")
     model = _graph(pipeline, spec)
@@ -66,6 +69,7 @@ def _graph(pipeline: Pipeline, spec: ModelSpec) -> bytes:
     tells = pipeline.spec.noise_level
     example = (torch.rand(1, spec.channels, 64, 96), *([torch.full((1,), 0.1)] if tells else []))
     sizes = {2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it names the torchvision operators that are not there
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(

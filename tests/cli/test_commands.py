@@ -282,3 +282,14 @@ def test_train_from_weights_takes_their_network(weights: Weights, noisy_photos: 
     flags = "--steps 1 --batch 1 --patch 72 --device cpu".split()
     assert run("train", noisy_photos, "-o", target, "--from", weights(), *flags)[0] == 0
     assert load_model(target)[1].network_args == {"width": 8, "depth": 1, "residual": True, "scale": 2}
+
+
+def test_names_are_shown_as_they_are(weights: Weights, noisy_photos: Path, tmp_path: Path) -> None:
+    """Square brackets are no markup, and a pipe cuts no name off."""
+    name = f"IMG [edited] [red]{'x' * 150}.png"
+    photo = (noisy_photos / "0.png").rename(tmp_path / name)
+    assert name in run("inspect", photo, "-m", weights())[1]
+    said = run("denoise", photo, "-o", tmp_path / "[out].png", "-m", weights())[1]
+    assert f"{photo} -> {tmp_path / '[out].png'}" in said
+    assert "[out].png exists" in run("denoise", photo, "-o", tmp_path / "[out].png", "-m", weights())[1]
+    assert "[/y]" in run("export", tmp_path / "none" / "x[/y].onnx", "-m", weights())[1]

@@ -180,14 +180,14 @@ def _previews(before: Frame | None, after: Frame, job: Job) -> Previews | None:
         return take_previews(before, after, job.previews)
     except Exception:
         if job.verbose:
-            err.print(traceback.format_exc(), markup=False)
+            err.print(traceback.format_exc())
         return None
 
 
 def _failed(outcome: Outcome, error: Exception, job: Job) -> Outcome:
     """One photo's surprise must not end a night's batch. Raises what is wrong for every photo."""
     if job.verbose:
-        err.print("".join(traceback.format_exception(error)), markup=False)
+        err.print("".join(traceback.format_exception(error)))
     if isinstance(error, InputError | OutputError | MemoryLimitError):
         sentence = str(error)
         if str(outcome.source) not in sentence and str(outcome.target) not in sentence:

@@ -63,7 +63,7 @@ def show_plan(works: Sequence[Work], backend: Backend, writing: Writing, recipe:
         else:
             estimate.show(planned)
     if not batching.quiet and works:
-        err.print(estimate.sentence(plans, backend, recipe), markup=False)
+        err.print(estimate.sentence(plans, backend, recipe))
 
 
 def run_pipe(change: Change, writing: Writing, recipe: Recipe, batching: Batching) -> None:
@@ -134,7 +134,7 @@ class _Watch:
         for failure in tally.failures:
             complain(failure)
         if not self._batching.quiet and (tally.photos > 1 or tally.stopped):
-            err.print(f"{tally.sentence()} ({rate(tally.megapixels, self.started)})", markup=False)
+            err.print(f"{tally.sentence()} ({rate(tally.megapixels, self.started)})")
 
 
 def _finish(watch: _Watch, team: Team, batching: Batching) -> int:
@@ -149,5 +149,5 @@ def _finish(watch: _Watch, team: Team, batching: Batching) -> int:
         if report is not None and batching.report is not None and team.leads:
             report.write(batching.report, tally, time.monotonic() - watch.started)
             if not batching.quiet:
-                err.print(f"Report: {batching.report}", markup=False)
+                err.print(f"Report: {batching.report}")
     return STOPPED if tally.stopped else int(bool(tally.failures))

@@ -59,7 +59,7 @@ def evaluate_dataset(
     if submission is not None:
         written = submission.close()
         if not quiet:
-            err.print(f"{written} is what the server takes.", markup=False)
+            err.print(f"{written} is what the server takes.")
         if dataset.count != dataset.complete:
             warn(f"{dataset.title} has {dataset.complete} blocks and here are {dataset.count}: its server wants all.")
 

@@ -140,9 +140,7 @@ def _print_table(rows: list[dict[str, Any]], about: dict[str, Any]) -> None:
         "Noise: standard deviation of 255, chroma over R − Y and B − Y. "
         f"Reach: pixels until its autocorrelation is below {REACH_LEVEL}."
     )
-    err.print(f"Model {about['name']}: trained on {about['photos']}.", markup=False)
+    err.print(f"Model {about['name']}: trained on {about['photos']}.")
     for row in rows:
         if "factor" in row:
-            err.print(
-                f"{row['residual']}: denoised minus input, {row['factor']} times, around middle grey", markup=False
-            )
+            err.print(f"{row['residual']}: denoised minus input, {row['factor']} times, around middle grey")

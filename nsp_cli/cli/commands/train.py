@@ -229,15 +229,15 @@ def _run(settings: TrainSettings, job: Job, photos: list[Path], *, quiet: bool) 
     """Train, and print a line before and after."""
     if not quiet:
         begin = "the run so far" if job.resume else job.start.name if job.start else "new weights"
-        err.print(f"{len(job.photos)} photos, {begin}, files of the run in {job.folder}", markup=False)
-        err.print(f"Curves: tensorboard --logdir {shlex.quote(str(job.folder))}", markup=False)
+        err.print(f"{len(job.photos)} photos, {begin}, files of the run in {job.folder}")
+        err.print(f"Curves: tensorboard --logdir {shlex.quote(str(job.folder))}")
     stopped = _watched(settings, job, quiet)
     if stopped:
         names = shlex.join(["nsp", "train", *map(str, photos), "-o", str(job.target), "--resume"])
-        err.print(f"Stopped; continue with: {names}", markup=False)
+        err.print(f"Stopped; continue with: {names}")
         raise typer.Exit(STOPPED)
     if not quiet:
-        err.print(f"{job.target} is written; use it with: nsp denoise -m {job.target} IN OUT", markup=False)
+        err.print(f"{job.target} is written; use it with: nsp denoise -m {job.target} IN OUT")
 
 
 def find_photos(paths: list[Path]) -> list[Path]:
