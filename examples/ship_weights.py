@@ -12,6 +12,8 @@ from pathlib import Path
 
 import torch
 
+from nsp_cli.engine.exporting import export
+from nsp_cli.engine.loading import build_pipeline
 from nsp_cli.model.checkpoint import load_model, save_model
 from nsp_cli.model.registry import sha256
 from nsp_cli.model.spec import ModelSpec, Task
@@ -28,6 +30,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, help="ship it with this setting of the method `simulated`")
     parser.add_argument("--halo", type=int, default=0, help="effective halo in pixels, by benchmarks/halo.py")
     parser.add_argument("--default-for", nargs="*", default=[], choices=list(Task), help="tasks")
+    parser.add_argument("--graph", nargs="*", default=[], choices=list(Task), help="tasks for onnxruntime too")
     arguments = parser.parse_args()
 
     network, spec = load_model(arguments.trained)
@@ -36,6 +39,11 @@ def main() -> None:
     spec = replace(spec, halo=arguments.halo)
     target = WEIGHTS / f"{arguments.name}.safetensors"
     save_model(network, spec, target, torch.float16)
+    graphs = {task: f"{arguments.name}-{task}.onnx" for task in arguments.graph}
+    for task, name in graphs.items():
+        shipped, _ = load_model(target)  # rounded to float16
+        pipeline = build_pipeline(shipped, spec, Task(task), {}, name)
+        export(pipeline, spec, WEIGHTS / name, weights=target, overwrite=True)
     size = sum(p.numel() for p in network.parameters())
     entry = {
         "name": arguments.name,
@@ -47,6 +55,7 @@ def main() -> None:
         "licence": arguments.licence,
         "quality": arguments.quality,
         "default_for": arguments.default_for,
+        "graphs": graphs,
     }
     manifest = WEIGHTS / "manifest.json"
     models = json.loads(manifest.read_text())["models"] if manifest.exists() else []

@@ -61,7 +61,8 @@ def denoise(
     ------
     NspError : see `nsp_cli.errors`
     """
-    return _run(photo, backend or load_backend(model), Wanted(strength, luma, chroma, noise), tile, report)
+    backend = backend or load_backend(model, megapixels=_megapixels(photo))
+    return _run(photo, backend, Wanted(strength, luma, chroma, noise), tile, report)
 
 
 def super_resolve(
@@ -78,7 +79,8 @@ def super_resolve(
     report: Callable[[float], None] = lambda _: None,
 ) -> Photo:
     """Denoise and enlarge a photo by the model's scale. See `denoise`; `mode` is one of the sr modes of `Task`."""
-    return _run(photo, backend or load_backend(model, mode), Wanted(strength, luma, chroma, noise), tile, report)
+    backend = backend or load_backend(model, mode, megapixels=_megapixels(photo))
+    return _run(photo, backend, Wanted(strength, luma, chroma, noise), tile, report)
 
 
 def load_model(model: str | Path | None = None, task: Task = Task.DENOISE) -> tuple[nn.Module, ModelSpec]:
@@ -103,6 +105,11 @@ def export(
     pipeline = build_pipeline(network, spec, task, settings, registry.resolve(model, task).name)
     spec = replace(spec, method_args={**spec.method_args, **settings})
     return write_onnx(pipeline, spec, target, overwrite=overwrite)
+
+
+def _megapixels(photo: Photo) -> float:
+    height, width = (photo.pixels if isinstance(photo, Frame) else photo).shape[:2]
+    return height * width / 1e6
 
 
 def _run(

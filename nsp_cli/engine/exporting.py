@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import warnings
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 from nsp_cli.engine.backends.onnx_backend import NOISE_LEVEL, PIPELINE_KEY, OnnxBackend
 from nsp_cli.errors import ModelError, OutputError, TargetExistsError, UnavailableError
 from nsp_cli.methods import Pipeline
-from nsp_cli.model.checkpoint import SPEC_KEY
+from nsp_cli.model.checkpoint import SPEC_KEY, load_tensors
 from nsp_cli.model.spec import ModelSpec
 from nsp_cli.ops.noise_level import measured, told
 from nsp_cli.system.atomic import publish
@@ -24,13 +26,18 @@ TOLERANCE = 1e-4
 _CHECK_SIZES = ((64, 96), (37, 53), (1, 5))
 
 
-def export(pipeline: Pipeline, spec: ModelSpec, target: Path, *, overwrite: bool = False) -> float:
+def export(
+    pipeline: Pipeline, spec: ModelSpec, target: Path, *, weights: Path | None = None, overwrite: bool = False
+) -> float:
     """Write `pipeline` as ONNX and return the largest difference from torch that the check found.
 
     The file has an input "photo", (1, C, height, width) float32 in [0, 1], an output "result", (1, C, scale·height,
     scale·width), and the recipe in its metadata. Where the network is told the noise level there is a second input,
     "noise_level", (1,) float32, see `PipelineSpec.noise_level`, that may be left out: then, and below 0, the graph
     measures it. The file is kept only if onnxruntime and torch agree within `TOLERANCE` on photos of several sizes.
+
+    With `weights`, the safetensors file of the network in the same folder, the graph refers to the tensors in that file
+    and holds none of its own: the two ship together, see `registry.ModelInfo.graph`.
 
     Raises
     ------
@@ -42,6 +49,8 @@ def export(pipeline: Pipeline, spec: ModelSpec, target: Path, *, overwrite: bool
     if target.exists() and not overwrite:  # said before the seconds that a graph takes, and again by `publish`
         raise TargetExistsError(f"{target}: expected no file of this name, found one")
     model = _graph(pipeline, spec)
+    if weights is not None:
+        model = _with_weights_of(weights, model)
     temporary = target.with_name(f".nsp-{target.name}.part")
     try:
         publish(model, temporary, overwrite=True)
@@ -91,6 +100,34 @@ def _graph(pipeline: Pipeline, spec: ModelSpec) -> bytes:
         node.ClearField("metadata_props")  # stack traces, with the paths of the machine that exported
         node.ClearField("doc_string")
     onnx.helper.set_model_props(proto, {PIPELINE_KEY: pipeline.spec.to_json(), SPEC_KEY: spec.to_json()})
+    return proto.SerializeToString()
+
+
+def _with_weights_of(weights: Path, model: bytes) -> bytes:
+    """Replace a graph's tensors by references to the equal ones of a safetensors file, converted to float32.
+
+    The format: 8 bytes with the header's length, the header as JSON, then the tensors, little-endian.
+    """
+    import onnx
+
+    with weights.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header: dict[str, Any] = json.loads(file.read(length))
+    tensors, _ = load_tensors(weights)
+    proto = onnx.load_from_string(model)
+    for stored in proto.graph.initializer:
+        name = next((name for name in tensors if stored.name == name or stored.name.endswith(f".{name}")), None)
+        if name is None or not np.array_equal(tensors[name].float().numpy(), onnx.numpy_helper.to_array(stored)):
+            continue
+        start, stop = header[name]["data_offsets"]
+        found = onnx.TensorProto(name=f"{stored.name} (stored)", dims=stored.dims)
+        found.data_type = onnx.helper.np_dtype_to_tensor_dtype(tensors[name].numpy().dtype)
+        found.data_location = onnx.TensorProto.EXTERNAL
+        for key, value in (("location", weights.name), ("offset", 8 + length + start), ("length", stop - start)):
+            found.external_data.add(key=key, value=str(value))
+        cast = onnx.helper.make_node("Cast", [found.name], [stored.name], to=onnx.TensorProto.FLOAT)
+        proto.graph.node.insert(0, cast)
+        stored.CopyFrom(found)
     return proto.SerializeToString()
 
 

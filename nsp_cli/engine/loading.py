@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from nsp_cli.engine.backends.base import Backend
+from nsp_cli.engine.backends.machine import cpu_has, has_gpu
 from nsp_cli.errors import BackendError, ModelError, UsageError
 from nsp_cli.model import registry
 from nsp_cli.model.spec import Task
@@ -20,6 +22,12 @@ if TYPE_CHECKING:
     from nsp_cli.model.spec import ModelSpec
 
 NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
+
+_SOON = 2.0
+"""Megapixels for which torch in bfloat16 takes as long as onnxruntime in float32, its start included."""
+
+_BF16 = ("AVX512BF16", "AMX_BF16", "AVX512_SPR")
+"""NumPy's names of instruction sets that multiply bfloat16."""
 
 _MEANINGS = {"blind": "blind spot to choose"}
 """What a model lacks, in the user's words, where its method lacks a setting."""
@@ -34,6 +42,7 @@ def load_backend(
     backend: str = "auto",
     settings: Mapping[str, Any] = NO_SETTINGS,
     exact_halo: bool = False,
+    megapixels: float = inf,
 ) -> Backend:
     """Open a model for a task, once for many photos.
 
@@ -42,16 +51,20 @@ def load_backend(
     model : a name of `nsp models`, a .safetensors or .onnx file, or None for the task's default that ships
     device : "auto", "cuda", "cuda:1", "mps" or "cpu"
     precision : "auto", "fp32", "bf16" or "fp16"; ONNX files run in float32
-    backend : "auto", "torch" or "onnx"; the file decides, so this only says what is expected
+    backend : "auto", "torch" or "onnx"; a file has one runtime, models that ship may have both, see `_prefers_graph`
     settings : of the model's method, in place of those it was trained with, as in {"blind": 1}
     exact_halo : read tiles with the whole receptive field even if a smaller halo was measured for the model, see
         `ModelSpec.halo`; an ONNX file keeps the halo that it was exported with
+    megapixels : how much there is to process, for the choice between a runtime that starts at once and one that is
+        faster afterwards; infinite if that is not known
 
     Raises
     ------
     ModelError, BackendError, UsageError
     """
     path = registry.resolve(model, task)
+    if not settings and not exact_halo and _prefers_graph(device, precision, backend, megapixels):
+        path = registry.shipped_graph(path, task) or path
     kind = "onnx" if path.suffix == ".onnx" else "torch"
     if backend not in ("auto", kind):
         wanted = "an .onnx file that `nsp export` writes" if backend == "onnx" else "a .safetensors file"
@@ -67,6 +80,22 @@ def load_backend(
             f"{path.name} was exported for '{opened.spec.task}', not for '{task}'; export it with --task {task}."
         )
     return opened
+
+
+def _prefers_graph(device: str, precision: str, backend: str, megapixels: float) -> bool:
+    """Whether onnxruntime is to run a model that ships for both runtimes.
+
+    On a CPU it starts a second sooner, since it does without torch, and it is faster in float32. torch is faster where
+    the processor multiplies bfloat16, and makes up for its start from `_SOON` megapixels on (`benchmarks/README.md`).
+    """
+    if precision not in ("auto", "fp32") or backend == "torch":
+        return False
+    if backend == "onnx":
+        return True
+    if device != "cpu" and (device != "auto" or has_gpu()):
+        return False
+    has_bf16 = any(map(cpu_has, _BF16))
+    return precision == "fp32" or not has_bf16 or megapixels < _SOON
 
 
 def _open_onnx(path: Path, device: str, precision: str) -> Backend:

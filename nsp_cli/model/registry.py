@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ _SUFFIXES = (".safetensors", ".onnx")
 class ModelInfo:
     """One line of `nsp models`; the fields are those of `weights/manifest.json`.
 
-    `default_for` names the tasks (`spec.Task`) that these weights do where the user names none.
+    `default_for` names the tasks (`spec.Task`) that these weights do where the user names none. `graphs` are the files
+    of ONNX graphs, by task, which refer to the tensors in the weights' file, see `engine.exporting.export`.
     """
 
     name: str
@@ -34,6 +36,7 @@ class ModelInfo:
     quality: str = ""
     sha256: str = ""
     default_for: tuple[str, ...] = ()
+    graphs: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def megabytes(self) -> float:
@@ -89,6 +92,13 @@ def resolve(model: str | Path | None = None, task: str = Task.DENOISE) -> Path:
     raise ModelError(
         f"There is no model '{model}'; there are {names}, or give the path of a .safetensors or .onnx file."
     )
+
+
+def shipped_graph(weights: Path, task: str) -> Path | None:
+    """The ONNX graph that ships with the weights in this file, for a task; None where there is none."""
+    found = next((info for info in shipped() if info.path == weights), None)
+    name = found.graphs.get(task) if found else None
+    return weights.with_name(name) if name else None
 
 
 def sha256(path: Path) -> str:

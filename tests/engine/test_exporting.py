@@ -13,12 +13,15 @@ import torch
 from torch import nn
 
 from nsp_cli import api
-from nsp_cli.engine import exporting
+from nsp_cli.engine import exporting, loading
+from nsp_cli.engine.backends import machine
 from nsp_cli.engine.backends.onnx_backend import OnnxBackend
+from nsp_cli.engine.loading import build_pipeline
 from nsp_cli.engine.process import process
 from nsp_cli.errors import BackendError, ModelError, OutputError, UsageError
 from nsp_cli.image import Frame, read
-from nsp_cli.model.checkpoint import save_model
+from nsp_cli.model import registry
+from nsp_cli.model.checkpoint import load_model, save_model
 from nsp_cli.model.spec import ModelSpec, Task
 from nsp_cli.networks import build_network
 from nsp_cli.ops.noise_level import measured
@@ -129,6 +132,97 @@ def test_an_existing_file_is_kept(weights: Weights, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="found one"):
         api.export(weights(), target)
     assert target.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "task"), [(info.name, Task(task)) for info in registry.shipped() for task in info.graphs]
+)
+def test_a_shipped_graph_is_the_network_in_the_weights_beside_it(name: str, task: Task) -> None:
+    by_torch, by_onnx = (
+        api.load_backend(name, task, device="cpu", precision="fp32", backend=kind) for kind in ("torch", "onnx")
+    )
+    assert isinstance(by_onnx, OnnxBackend)
+    assert by_onnx.spec == by_torch.spec
+    assert registry.shipped_folder().joinpath(f"{name}-{task}.onnx").stat().st_size < 100_000  # without weights
+    results = [process(photo(50, 70), backend).pixels for backend in (by_torch, by_onnx)]
+    assert np.abs(results[0] - results[1]).max() <= 1e-4
+    assert np.abs(results[0] - process(photo(50, 70), by_torch, noise=60).pixels).max() > 1e-2  # it does something
+
+
+def test_a_graph_can_refer_to_the_tensors_of_another_file(weights: Weights, tmp_path: Path) -> None:
+    model, graph = weights(), tmp_path / "graph.onnx"
+    network, spec = load_model(model)
+    save_model(network, spec, model, torch.float16)
+    network, spec = load_model(model)
+    pipeline = build_pipeline(network, spec, Task.DENOISE, {}, "tiny")
+    assert exporting.export(pipeline, spec, graph, weights=model) <= 1e-4
+    stored = onnx.load(graph, load_external_data=False).graph.initializer
+    referring = sum(bool(tensor.external_data) for tensor in stored)
+    assert referring > 0.9 * len(network.state_dict())  # biases that are equal share one tensor
+    # What the graph computes with is what the other file holds.
+    with torch.no_grad():
+        network.get_parameter(next(name for name, _ in network.named_parameters())).add_(0.5)
+    before = OnnxBackend(graph, "cpu").run(photo(32, 32).pixels.transpose(2, 0, 1)[None])
+    save_model(network, spec, model, torch.float16)
+    after = OnnxBackend(graph, "cpu").run(photo(32, 32).pixels.transpose(2, 0, 1)[None])
+    assert np.abs(after - before).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("asked", "features", "gpu", "kind"),
+    [
+        ({}, (), False, "OnnxBackend"),
+        ({}, ("AVX512BF16",), False, "TorchBackend"),  # how much there is to do is not known
+        ({"megapixels": 0.1}, ("AVX512BF16",), False, "OnnxBackend"),
+        ({"megapixels": 24}, ("AVX512BF16",), False, "TorchBackend"),
+        ({"megapixels": 24}, (), False, "OnnxBackend"),
+        ({"precision": "fp32"}, ("AVX512BF16",), False, "OnnxBackend"),
+        ({"precision": "bf16", "megapixels": 0.1}, (), False, "TorchBackend"),
+        ({"backend": "torch", "megapixels": 0.1}, (), False, "TorchBackend"),
+        ({"backend": "onnx", "megapixels": 24}, ("AVX512BF16",), False, "OnnxBackend"),
+        ({"megapixels": 0.1}, (), True, "TorchBackend"),
+        ({"megapixels": 0.1, "device": "cpu"}, (), True, "OnnxBackend"),
+        ({"megapixels": 0.1, "exact_halo": True}, (), False, "TorchBackend"),
+        ({"megapixels": 0.1, "model": "nsp"}, (), False, "TorchBackend"),
+        ({"megapixels": 0.1, "model": "nsp", "task": Task.SHUFFLE}, (), False, "TorchBackend"),
+    ],
+)
+def test_the_runtime_of_a_shipped_model_is_the_faster_one(
+    monkeypatch: pytest.MonkeyPatch, asked: dict, features: tuple[str, ...], gpu: bool, kind: str
+) -> None:
+    monkeypatch.setattr(loading, "cpu_has", features.__contains__)
+    monkeypatch.setattr(loading, "has_gpu", lambda: gpu)
+    assert type(loading.load_backend(**asked)).__name__ == kind
+
+
+def test_what_the_machine_can_do_is_found_without_torch() -> None:
+    assert machine.has_gpu() or not (torch.cuda.is_available() or torch.backends.mps.is_available())
+    assert machine.cpu_has("AVX512BF16") == torch.cpu._is_avx512_bf16_supported()
+    assert not machine.cpu_has("nothing of that name")
+
+
+def test_a_shipped_model_has_no_graph_for_settings_of_its_own() -> None:
+    with pytest.raises(UsageError, match="--backend onnx"):
+        api.load_backend("nsp", backend="onnx")
+    opened = api.load_backend("fast", settings={"turns": 2}, device="cpu", megapixels=0.1)
+    assert type(opened).__name__ == "TorchBackend"
+
+
+def test_a_small_photo_is_denoised_without_torch(noisy_photos: Path) -> None:
+    script = (
+        "import sys\n"
+        "from nsp_cli.cli import main\n"
+        "sys.argv = ['nsp', 'denoise', '--device', 'cpu', '0.png', 'o.png']\n"
+        "try:\n"
+        "    main()\n"
+        "finally:\n"
+        "    assert 'torch' not in sys.modules\n"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=noisy_photos, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    expected = api.denoise(read(noisy_photos / "0.png"), model="fast").pixels.astype(int)
+    assert np.abs(read(noisy_photos / "o.png").pixels - expected).max() <= 1
 
 
 def test_what_does_not_fit_is_said(exported: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from math import inf
 
 import numpy as np
 import typer
@@ -35,6 +36,17 @@ def foresee(work: Work, writing: Writing) -> Outcome:
     return replace(outcome, megapixels=None if size is None else size[0] * size[1] / 1e6)
 
 
+def megapixels(works: Sequence[Work], most: float = 100) -> float:
+    """Add up the sizes of photos by their headers; infinite if one does not tell it, or from `most` on."""
+    total = 0.0
+    for work in works:
+        size = probe_size(work.source)
+        total += inf if size is None else size[0] * size[1] / 1e6
+        if total >= most:
+            return inf
+    return total
+
+
 def show(planned: Outcome) -> None:
     """One line on stdout."""
     if planned.status is Status.FAILED:
@@ -48,14 +60,14 @@ def show(planned: Outcome) -> None:
 def sentence(plans: Sequence[Outcome], backend: Backend, recipe: Recipe) -> str:
     """The totals, and the time that is expected from a short measurement."""
     wanted = [planned for planned in plans if planned.status is Status.PLANNED]
-    megapixels = sum(planned.megapixels or 0 for planned in wanted)
+    total = sum(planned.megapixels or 0 for planned in wanted)
     counts = {status: sum(p.status is status for p in plans) for status in (Status.SKIPPED, Status.FAILED)}
     rest = "".join(f", {count} would be {status}" for status, count in counts.items() if count)
     unknown = sum(planned.megapixels is None for planned in wanted)
     rest += f", {unknown} of unknown size" if unknown else ""
-    seconds = megapixels * seconds_per_megapixel(backend)
+    seconds = total * seconds_per_megapixel(backend)
     return (
-        f"{len(wanted)} of {len(plans)} photos would be written{rest}: {megapixels:.2f} MP with the model "
+        f"{len(wanted)} of {len(plans)} photos would be written{rest}: {total:.2f} MP with the model "
         f"{recipe.model} ({recipe.sha256[:12]}), about {_spelled(seconds)}; an estimate from one tile, timed just now."
     )
 

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -60,7 +62,7 @@ class PhotoFlags:
     quiet: options.Quiet = False
     verbose: options.Verbose = False
 
-    def open(self, task: Task) -> Backend:
+    def open(self, task: Task, megapixels: float = inf) -> Backend:
         from nsp_cli.api import load_backend
 
         device = team.own_device(self.device, self.model)
@@ -71,6 +73,7 @@ class PhotoFlags:
             precision=self.precision,
             backend=self.backend,
             settings=options.wanted_settings(self.blind),
+            megapixels=megapixels,
         )
 
     def batching(self) -> Batching:
@@ -90,7 +93,7 @@ class PhotoFlags:
 @takes(PhotoFlags)
 def denoise(photos: options.Photos, flags: PhotoFlags) -> None:
     """Remove the noise of a photo, a folder of photos, or several photos."""
-    _run(photos, flags, Task.DENOISE, lambda: flags.open(Task.DENOISE))
+    _run(photos, flags, Task.DENOISE, partial(flags.open, Task.DENOISE))
 
 
 @takes(PhotoFlags)
@@ -109,8 +112,8 @@ def sr(
 
     task = DEFAULT_SR_MODE if mode is None else Task(mode)
 
-    def opened() -> Backend:
-        ready = flags.open(task)
+    def opened(megapixels: float) -> Backend:
+        ready = flags.open(task, megapixels)
         if ready.spec.scale != scale:
             raise UsageError(f"This model enlarges {ready.spec.scale} times, got --scale {scale}.")
         return ready
@@ -118,8 +121,8 @@ def sr(
     _run(photos, flags, task, opened, scale=scale)
 
 
-def _run(photos: list[str], flags: PhotoFlags, task: Task, opened: Callable[[], Backend], **said: object) -> None:
-    from nsp_cli.cli.batch import photo, session
+def _run(photos: list[str], flags: PhotoFlags, task: Task, opened: Callable[[float], Backend], **said: object) -> None:
+    from nsp_cli.cli.batch import estimate, photo, session
     from nsp_cli.cli.batch.outcome import recipe
     from nsp_cli.cli.batch.plan import plan
 
@@ -150,10 +153,11 @@ def _run(photos: list[str], flags: PhotoFlags, task: Task, opened: Callable[[], 
         metadata=writing.keep_metadata,
         if_exists=writing.if_exists,
     )
+    backend = opened(inf if piped else estimate.megapixels(works))
     if batching.dry_run:
-        session.show_plan(works, opened(), writing, used, batching)
+        session.show_plan(works, backend, writing, used, batching)
         return
-    change = _change(opened(), looks, flags.tile)
+    change = _change(backend, looks, flags.tile)
     if piped:
         session.run_pipe(change, writing, used, batching)
     elif code := session.run_batch(works, change, writing, used, batching):

@@ -81,7 +81,9 @@ def _model(model: str | None) -> dict[str, Any]:
     own = registry.ModelInfo(path.stem, path, photos="your own")
     info = next((info for info in registry.shipped() if info.path == path), own)
     about = {
-        key: value for key, value in dataclasses.asdict(info).items() if key not in ("path", "default_for", "sha256")
+        key: value
+        for key, value in dataclasses.asdict(info).items()
+        if key not in ("path", "default_for", "graphs", "sha256")
     }
     if path.suffix == ".safetensors":
         from nsp_cli.model.checkpoint import load_model

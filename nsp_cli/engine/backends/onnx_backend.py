@@ -33,7 +33,7 @@ class OnnxBackend:
             raise ModelError(f"There is no model at {path}.")
         providers = _providers(device)
         try:
-            self._session = ort.InferenceSession(path.read_bytes(), options, providers=providers)
+            self._session = ort.InferenceSession(path, options, providers=providers)
         except Exception as error:  # onnxruntime has one exception class for each status code
             raise ModelError(f"{path} is not an ONNX model that can be run: {_first_line(error)}.") from error
         used = self._session.get_providers()

@@ -1,0 +1,45 @@
+"""What this machine can do, found without importing torch, which takes a second."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+_CUDA_LIBRARIES = ("libcuda.so.1", "nvcuda.dll")
+_ROCM = Path("/dev/kfd")
+
+
+@cache
+def has_gpu() -> bool:
+    """Return whether there is a GPU that torch may be able to use."""
+    if platform.system() == "Darwin":
+        return platform.machine() == "arm64"
+    return _ROCM.exists() or _cuda_devices() > 0
+
+
+@cache
+def cpu_has(feature: str) -> bool:
+    """Return whether the processor has an instruction set, by NumPy's name for it, such as "AVX512BF16"."""
+    for module in ("numpy._core._multiarray_umath", "numpy.core._multiarray_umath"):  # NumPy 2, NumPy 1
+        try:
+            features: dict[str, bool] = import_module(module).__cpu_features__
+            return features.get(feature, False)
+        except (ImportError, AttributeError):
+            continue
+    return False
+
+
+def _cuda_devices() -> int:
+    """Count NVIDIA GPUs through the driver's own library; 0 without one."""
+    for name in _CUDA_LIBRARIES:
+        try:
+            driver = ctypes.CDLL(name)
+            count = ctypes.c_int(0)
+            if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0:
+                return count.value
+        except (OSError, AttributeError):
+            continue
+    return 0
