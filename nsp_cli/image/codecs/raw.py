@@ -12,6 +12,7 @@ from PIL import ImageCms, JpegImagePlugin
 
 from nsp_cli.errors import InputError
 from nsp_cli.image.codecs.raw_kinds import Develop
+from nsp_cli.image.codecs.raw_segments import bytes_missing
 from nsp_cli.image.formats import check_size
 from nsp_cli.image.frame import Frame, Metadata
 from nsp_cli.image.metadata.exif import exif_dpi, mark_developed
@@ -24,6 +25,8 @@ def decode(data: bytes, develop: Develop | None = None) -> Frame:
     """Develop a RAW file; the frame is upright, its EXIF says so, and its profile is sRGB."""
     develop = develop or Develop()
     warnings: list[str] = []
+    if missing := bytes_missing(data):
+        raise InputError(f"expected a whole RAW file, found one that is cut off: {missing:,} bytes are missing")
     try:
         with rawpy.imread(BytesIO(data)) as raw:
             check_size(raw.sizes.iwidth, raw.sizes.iheight)

@@ -1,0 +1,87 @@
+"""Find out whether a RAW file is cut off: LibRaw fills the missing part with black or with a repeated row.
+
+Sources: TIFF 6.0 (strips, tiles) and the DNG specification for TIFF-based files, ISO/IEC 14496-12 (boxes) for CR3, and
+for RAF the layout that LibRaw and exiftool document (offset and length of the sensor's data at byte 100).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+from nsp_cli.image.codecs.raw_kinds import is_reduced
+from nsp_cli.image.metadata.ifd import Directory, Field, Tree
+
+_SUB_IFDS = 330
+_SEGMENTS = ((273, 279), (324, 325))  # strips, tiles: (offsets, byte counts)
+_RAF_START, _RAF_CFA = b"FUJIFILMCCD-RAW", 100
+_MOST_DIRECTORIES = 64  # damaged files can point in circles
+
+
+def bytes_missing(data: bytes) -> int:
+    """Return how many bytes the sensor's data reach beyond the end of a RAW file; 0 where it is whole or unknown.
+
+    Parameters
+    ----------
+    data
+        A whole RAW file. Formats that are neither TIFF-based nor CR3 nor RAF have no check, and give 0.
+    """
+    if data.startswith(_RAF_START):
+        ends = [sum(struct.unpack_from(">II", data, _RAF_CFA))] if len(data) >= _RAF_CFA + 8 else [_RAF_CFA + 8]
+    elif data[4:8] == b"ftyp":
+        ends = list(_box_ends(data))
+    else:
+        ends = list(_segment_ends(data))
+    return max([end - len(data) for end in ends] + [0])
+
+
+def _box_ends(data: bytes) -> Iterator[int]:
+    """Yield the end of each box at the top level of an ISO base media file."""
+    at = 0
+    while at + 8 <= len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        if size == 1:
+            size = int.from_bytes(data[at + 8 : at + 16], "big")
+        if size == 0:  # up to the end of the file
+            return
+        if size < 8:
+            return
+        at += size
+        yield at
+
+
+def _segment_ends(data: bytes) -> Iterator[int]:
+    """Yield the end of each strip and tile of all pictures in a TIFF-based file but the reduced ones."""
+    try:
+        tree = Tree(data)
+    except ValueError:
+        return
+    for page in _directories(tree):
+        if is_reduced(tree, page):
+            continue
+        for offsets, counts in _SEGMENTS:
+            places, lengths = (_numbers(tree, page.fields.get(tag)) for tag in (offsets, counts))
+            yield from (place + length for place, length in zip(places, lengths, strict=False))
+
+
+def _directories(tree: Tree) -> Iterator[Directory]:
+    waiting, seen = [tree.first], set[int]()
+    while waiting and len(seen) < _MOST_DIRECTORIES:
+        offset = waiting.pop()
+        if not offset or offset in seen:
+            continue
+        seen.add(offset)
+        try:
+            page = tree.directory(offset)
+        except ValueError:
+            continue
+        yield page
+        waiting += [page.next, *_numbers(tree, page.fields.get(_SUB_IFDS))]
+
+
+def _numbers(tree: Tree, field: Field | None) -> tuple[int, ...]:
+    """Return all values of a field of unsigned integers; none where it is missing or of another type."""
+    code = {3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}.get(field.kind) if field else None
+    if field is None or code is None:
+        return ()
+    return struct.unpack(f"{tree.order}{field.count}{code}", tree.raw(field))

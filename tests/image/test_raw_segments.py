@@ -1,0 +1,68 @@
+"""A RAW file whose sensor data are not all there is refused, whatever its layout."""
+
+import struct
+
+import numpy as np
+import pytest
+from raw_builders import behind_a_preview, build_dng, mosaic
+
+from nsp_cli.errors import InputError
+from nsp_cli.image import read
+from nsp_cli.image.codecs.raw_segments import bytes_missing
+
+
+def dng(*, preview: bool) -> bytes:
+    data = build_dng(mosaic(np.full((64, 96, 3), 0.3)))
+    return behind_a_preview(data) if preview else data
+
+
+@pytest.mark.parametrize("preview", [False, True])
+def test_a_whole_file_is_read_and_a_cut_one_refused(preview: bool) -> None:
+    whole = build_dng(mosaic(np.full((64, 96, 3), 0.3)))
+    assert bytes_missing(dng(preview=preview)) == 0
+    assert read(dng(preview=preview)).pixels.shape == (64, 96, 3)
+    # The sensor's data are moved to the end of the file and then cut, as a broken transfer leaves them.
+    moved = moved_to_the_end(behind_a_preview(whole) if preview else whole)
+    assert bytes_missing(moved) == 0
+    assert read(moved).pixels.shape == (64, 96, 3)
+    for cut in (1, 1000, 64 * 96 * 2 - 10):
+        assert bytes_missing(moved[:-cut]) == cut
+        with pytest.raises(InputError, match=f"cut off: {cut:,} bytes are missing"):
+            read(moved[:-cut])
+
+
+def moved_to_the_end(data: bytes) -> bytes:
+    """Append the strip of 64×96 16-bit values once more and let its directory point there."""
+    at = data.index(struct.pack("<HHII", 279, 4, 1, 64 * 96 * 2))  # its byte count
+    entry = data.rindex(struct.pack("<HHI", 273, 4, 1), 0, at)
+    (start,) = struct.unpack_from("<I", data, entry + 8)
+    out = bytearray(data + data[start : start + 64 * 96 * 2])
+    struct.pack_into("<I", out, entry + 8, len(data))
+    return bytes(out)
+
+
+def test_boxes_of_cr3() -> None:
+    boxes = struct.pack(">I4s4s", 12, b"ftyp", b"crx ") + struct.pack(">I4sQ", 1, b"mdat", 16 + 100) + bytes(100)
+    assert bytes_missing(boxes) == 0
+    assert bytes_missing(boxes[:-30]) == 30
+    assert bytes_missing(struct.pack(">I4s4s", 12, b"ftyp", b"crx ") + struct.pack(">I4s", 0, b"mdat") + bytes(5)) == 0
+
+
+def test_the_sensor_s_data_of_raf() -> None:
+    raf = bytearray(b"FUJIFILMCCD-RAW ".ljust(200, b"\0") + bytes(100))
+    struct.pack_into(">II", raf, 100, 200, 100)
+    assert bytes_missing(bytes(raf)) == 0
+    assert bytes_missing(bytes(raf[:-7])) == 7
+    assert bytes_missing(bytes(raf[:50])) > 0
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"II", b"II*\0", b"II*\0\xff\xff\xff\xff", b"IIU\0\x08\0\0\0", b"\0\0\0\x03ftyp"]
+)
+def test_files_of_other_kinds_are_left_to_libraw(data: bytes) -> None:
+    assert bytes_missing(data) == 0
+
+
+def test_directories_that_point_in_circles_end() -> None:
+    circle = struct.pack("<2sHIHHHIII", b"II", 42, 8, 1, 330, 4, 1, 8, 8)
+    assert bytes_missing(circle) == 0
