@@ -10,6 +10,9 @@ from typing import Any
 from nsp_cli.errors import ModelError, UsageError
 from nsp_cli.training.optimizers import OPTIMIZERS
 
+SCHEDULES = ("cosine", "constant", "step")
+ORIENTATIONS = ("all", "flips")
+
 
 @dataclass(frozen=True)
 class TrainSettings:
@@ -21,7 +24,10 @@ class TrainSettings:
     steps, minutes : the budget, exactly one of the two; the schedule ends with it
     batch : photos in a step, over all processes; patch : their side in pixels
     lr, optimizer, weight_decay, warmup : peak learning rate, one of OPTIMIZERS, its decay, steps of linear warm-up
-    schedule : "cosine" (to zero) or "constant"
+    schedule : "cosine" (to zero), "constant", or "step": divided by ten after every `lr_step` steps
+    lr_step : steps between two drops of the learning rate, for "step" alone
+    validation_every : every n-th photo is for validation and not trained on; 0 trains on all
+    orientations : "all" eight flips and rotations of a crop, or "flips" (four)
     ema : decay of the weights' moving average, 0 for none; clip : largest gradient norm, 0 for none
     keep : share of the weights that the run starts from in what it writes; None for none, or for 0.7 when adapting
     precision : see `backends.device.Precision`
@@ -46,6 +52,9 @@ class TrainSettings:
     weight_decay: float = 1e-4
     warmup: int = 100
     schedule: str = "cosine"
+    lr_step: int = 0
+    validation_every: int = 10
+    orientations: str = "all"
     ema: float = 0.998
     clip: float = 1.0
     keep: float | None = None
@@ -72,8 +81,16 @@ class TrainSettings:
             raise UsageError(f"--seed must be between 0 and 999999, got {self.seed}.")
         if self.precision == "fp16":
             raise UsageError("Training in fp16 loses small gradients; use --precision bf16, fp32 or auto.")
-        if self.optimizer not in OPTIMIZERS or self.schedule not in ("cosine", "constant"):
-            raise UsageError(f"The optimizer is one of {', '.join(OPTIMIZERS)}, the schedule cosine or constant.")
+        if self.optimizer not in OPTIMIZERS or self.schedule not in SCHEDULES:
+            raise UsageError(
+                f"The optimizer is one of {', '.join(OPTIMIZERS)}, the schedule one of {', '.join(SCHEDULES)}."
+            )
+        if (self.schedule == "step") != (self.lr_step > 0):
+            raise UsageError("The schedule 'step' needs lr_step above zero, and no other schedule takes it.")
+        if self.validation_every < 0 or self.orientations not in ORIENTATIONS:
+            raise UsageError(
+                f"Training needs validation_every of 0 or more and orientations of {', '.join(ORIENTATIONS)}."
+            )
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)

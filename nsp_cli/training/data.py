@@ -67,7 +67,8 @@ Shoot = Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]
 
 
 class NoisyPhotos(Dataset[Tensor]):
-    """Item k is the batch of step k: examples (batch, planes, p, p) float32 in [0, 1], of crops in eight orientations.
+    """Item k is the batch of step k: examples (batch, planes, p, p) float32 in [0, 1], of crops in eight orientations,
+    or in four (flips alone) without `rotate`.
 
     Photos that cannot be read, or are smaller than a patch, are passed over with a warning. Raises `NoInputError`
     when none is left.
@@ -84,11 +85,12 @@ class NoisyPhotos(Dataset[Tensor]):
         cache_bytes: int,
         shoot: Shoot = lambda crop, _: crop,
         open: Open = open_alone,
+        rotate: bool = True,
     ) -> None:
         if not paths:
             raise NoInputError("There is no photo to train on.")
         self.paths, self.patch, self.batch, self.steps, self.seed = list(paths), patch, batch, steps, seed
-        self.shoot = shoot
+        self.shoot, self.rotate = shoot, rotate
         self._cache = PhotoCache(cache_bytes, open)
         self._unusable: set[Path] = set()
 
@@ -115,6 +117,7 @@ class NoisyPhotos(Dataset[Tensor]):
             cache_bytes=self._cache.limit,
             shoot=self.shoot,
             open=self._cache.open,
+            rotate=self.rotate,
         )
 
     def _photo(self, position: int) -> Layers:
@@ -143,13 +146,22 @@ class NoisyPhotos(Dataset[Tensor]):
         y, x = (int(rng.integers(whole - side + 1)) for whole in layers[0].shape[:2])
         units = (to_unit(layer[y : y + side, x : x + side]) for layer in layers)
         crop = np.concatenate([np.broadcast_to(unit, (side, side, 3)) for unit in units], 2)  # grey photos train as RGB
-        crop = np.rot90(crop, int(rng.integers(4)))
+        turns = int(rng.integers(4))
+        crop = np.rot90(crop, turns if self.rotate else turns // 2 * 2)
         return np.ascontiguousarray(self.shoot(crop[:, ::-1] if rng.integers(2) else crop, rng))
 
 
-def hold_out(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """Set every tenth photo aside, one at least; with fewer than four photos none can be spared."""
-    if len(paths) < 4:
+def hold_out(paths: Sequence[Path], every: int = 10) -> tuple[list[Path], list[Path]]:
+    """Split photos into those to train on and those for validation: every n-th one, none of fewer than four photos.
+
+    Parameters
+    ----------
+    paths
+        All photos.
+    every
+        n; 0 trains on all of them.
+    """
+    if len(paths) < 4 or every == 0:
         return list(paths), []
-    held = set(paths[::10])
+    held = set(paths[::every])
     return [path for path in paths if path not in held], [path for path in paths if path in held]

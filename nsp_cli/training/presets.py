@@ -26,8 +26,17 @@ class Preset:
         return replace(self.settings, steps=steps, minutes=minutes)
 
 
-_PUBLISHED = TrainSettings(steps=1, optimizer="adam", weight_decay=0.0, warmup=0, ema=0.0, clip=0.0)
-"""What the papers have in common: nothing but Adam."""
+_PUBLISHED = TrainSettings(
+    steps=1,
+    optimizer="adam",
+    weight_decay=0.0,
+    warmup=0,
+    ema=0.0,
+    clip=0.0,
+    precision="fp32",
+    validation_every=0,
+)
+"""What all papers share: Adam, float32, and every photo is trained on."""
 
 _AS_APR_RD = replace(_PUBLISHED, batch=8, lr=3e-4, schedule="cosine")
 """What APR and RD have in common as published (AAAI 2025)."""
@@ -43,7 +52,7 @@ _NSP_SCHEDULE = replace(
     schedule="constant",
     save_every=400,
 )
-"""As the NSP paper trains. It stands in where a paper's own schedule is not known to us: the rows can be compared."""
+"""The schedule of the NSP paper, also for methods whose own number of steps is not published."""
 
 PRESETS: dict[str, dict[str, Preset]] = {
     "nsp": {
@@ -84,8 +93,8 @@ PRESETS: dict[str, dict[str, Preset]] = {
             "AT-BSN at a third of its width: 30 photos, no GPU, half an hour",
         ),
         "paper": Preset(
-            replace(_AS_APR_RD, method="apr", network="atbsn", steps=400_000, patch=256),
-            "APR as published: AT-BSN of 1.27 M parameters, 400,000 steps; for a GPU",
+            replace(_AS_APR_RD, method="apr", method_args={"blind": 1}, network="atbsn", steps=400_000, patch=256),
+            "APR as published: AT-BSN of 1.27 M parameters, 400,000 steps, k = 1 at test time; for a GPU",
         ),
     },
     "rd": {
@@ -127,12 +136,20 @@ PRESETS: dict[str, dict[str, Preset]] = {
         ),
         "paper": Preset(
             replace(
-                _NSP_SCHEDULE,
+                _PUBLISHED,
                 method="apbsn",
                 method_args={"stride": 5, "test_stride": 2, "inputs": 0, "refine": 8},
+                network="dbsn",
                 network_args={"width": 128, "depth": 9, "residual": False, "variant": "apbsn"},
+                steps=61_000,
+                batch=8,
+                patch=120,
+                lr=1e-4,
+                schedule="step",
+                lr_step=24_400,
+                save_every=400,
             ),
-            "AP-BSN's network (3.66 M), PD 5 to 2 and R3 as published; patch, batch and schedule are NSP's; for a GPU",
+            "AP-BSN as released: 3.66 M, PD 5 to 2, R3, 61,000 steps of batch 8, lr / 10 every 8 epochs; for a GPU",
         ),
     },
     "sdap": {
@@ -152,9 +169,9 @@ PRESETS: dict[str, dict[str, Preset]] = {
                 _NSP_SCHEDULE,
                 method="sdap",
                 method_args={"stride": 5, "test_stride": 2, "inputs": 0},
-                network_args={"width": 128, "depth": 9, "residual": False},
+                network_args={"width": 128, "depth": 9, "residual": False, "variant": "apbsn"},
             ),
-            "SDAP's 25 pairs as published; network (DBSN with t = 1), patch, batch and schedule are NSP's; for a GPU",
+            "SDAP as released: AP-BSN's network (3.66 M), batch 16, patch 160, lr 1e-4; steps are NSP's; for a GPU",
         ),
     },
     "amsnet": {
@@ -176,9 +193,10 @@ PRESETS: dict[str, dict[str, Preset]] = {
                 network="unet",
                 batch=4,
                 optimizer="adamw",
-                weight_decay=1e-4,
+                orientations="flips",
             ),
-            "AMSNet's masks, AdamW 1e-4, patch and batch as published; steps and U-Net (1.0 M) are ours; for a GPU",
+            "AMSNet's masks, AdamW 1e-4 without decay, flips, patch and batch as released; steps and U-Net (1.0 M) "
+            "are ours; for a GPU",
         ),
     },
 }

@@ -29,10 +29,25 @@ def ema_of(network: nn.Module, decay: float) -> AveragedModel:
 
 
 def learning_rate(settings: TrainSettings, step: int, progress: float) -> float:
-    """Linear warm-up over the first steps; then constant, or a cosine that reaches zero with the budget."""
+    """Return the learning rate of a step: a linear warm-up, then the schedule of `TrainSettings.schedule`.
+
+    Parameters
+    ----------
+    settings
+        Peak learning rate, warm-up and schedule.
+    step
+        Number of the step, from 0.
+    progress
+        Fraction of the budget that is used up, 0 to 1: the cosine reaches zero with it.
+    """
     warm = min(1.0, (step + 1) / (settings.warmup + 1))
-    fall = 1.0 if settings.schedule == "constant" else 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
-    return settings.lr * warm * fall
+    if settings.schedule == "cosine":
+        factor = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+    elif settings.schedule == "step":
+        factor = 0.1 ** (step // settings.lr_step)
+    else:
+        factor = 1.0
+    return settings.lr * warm * factor
 
 
 @dataclass

@@ -56,7 +56,7 @@ class Job:
 
     Attributes
     ----------
-    photos : noisy photos; every tenth is held out
+    photos : noisy photos; see `TrainSettings.validation_every`
     target : the weights file to write; folder : the run's own files (state, scalars, previews)
     start : weights to start from, or None for new ones
     pairs : (noisy, clean) files for a PSNR that is reported and decides nothing
@@ -98,7 +98,7 @@ class _Run:
         compiles = _helps_to_compile(device) if settings.compile is None else settings.compile
         self.learner: nn.Module = torch.compile(learner) if compiles else learner  # pyright: ignore
         opened = self._lessons() if self.teachers else open_alone
-        training, held = hold_out(job.photos)
+        training, held = hold_out(job.photos, settings.validation_every)
         photos = NoisyPhotos(
             training,
             patch=settings.patch,
@@ -106,6 +106,7 @@ class _Run:
             steps=settings.steps or _ENDLESS,
             seed=settings.seed,
             cache_bytes=settings.cache_megabytes * 10**6,
+            rotate=settings.orientations == "all",
             shoot=self.method.shoot,
             open=opened,
         )

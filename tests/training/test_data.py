@@ -55,6 +55,17 @@ def test_every_photo_and_every_orientation_is_used(tmp_path: Path) -> None:
     assert len(corners) >= 6
 
 
+def test_flips_alone_never_swap_the_sides(tmp_path: Path) -> None:
+    """A photo whose upper half is bright: flips leave the halves one above the other."""
+    pixels = np.zeros((32, 32, 3), np.uint8)
+    pixels[:16] = 255
+    write(Frame(pixels), tmp_path / "0.png")
+    for rotate in (True, False):
+        crops = torch.cat([photos([tmp_path / "0.png"], rotate=rotate)[step] for step in range(10)])
+        upright = [bool(crop[0, 8, 8] == crop[0, 8, 24]) for crop in crops]
+        assert all(upright) is not rotate
+
+
 def test_bad_and_small_photos_are_passed_over(noisy_photos: Path) -> None:
     (noisy_photos / "broken.png").write_bytes(b"not a picture")
     write(Frame(np.zeros((8, 8, 3), np.uint8)), noisy_photos / "small.png")
@@ -88,6 +99,8 @@ def test_every_tenth_photo_is_held_out() -> None:
     assert held == [paths[0], paths[10], paths[20]]
     assert sorted(training + held) == sorted(paths)
     assert hold_out(paths[:3]) == (paths[:3], [])
+    assert hold_out(paths, 0) == (paths, [])
+    assert hold_out(paths, 5)[1] == paths[::5]
 
 
 @pytest.mark.parametrize(("batch", "world", "parts"), [(8, 2, [4, 4]), (8, 3, [3, 3, 2]), (2, 3, [1, 1, 1])])

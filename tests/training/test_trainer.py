@@ -158,6 +158,28 @@ def test_the_schedule_warms_up_and_ends_at_zero() -> None:
     assert learning_rate(replace(settings, schedule="constant"), 1000, 1.0) == 1.0
 
 
+def test_the_step_schedule_drops_by_ten() -> None:
+    settings = replace(TINY, lr=1.0, warmup=0, schedule="step", lr_step=100)
+    rates = [learning_rate(settings, step, 0.5) for step in (0, 99, 100, 199, 200)]
+    assert rates == pytest.approx([1.0, 1.0, 0.1, 0.1, 0.01])
+    for wrong in ({"lr_step": 0}, {"schedule": "cosine"}, {"lr_step": -1}):
+        with pytest.raises(UsageError, match="lr_step"):
+            replace(settings, **wrong)
+
+
+def test_the_papers_presets_train_on_all_photos_in_float32() -> None:
+    papers = [preset.settings for presets in PRESETS.values() for name, preset in presets.items() if "paper" in name]
+    assert len(papers) == 7
+    assert all((paper.precision, paper.validation_every) == ("fp32", 0) for paper in papers)
+
+
+def test_a_run_without_validation_trains_on_all_photos(noisy_photos: Path, tmp_path: Path) -> None:
+    settings = replace(TINY, steps=2, validation_every=0, orientations="flips")
+    train(settings, job(noisy_photos, tmp_path / "w.safetensors"))
+    assert load_model(tmp_path / "w.safetensors")[1].training["photos"] == 5
+    assert set(scalars(tmp_path / "w.run")) == {"loss/training", "lr", "seconds"}
+
+
 def test_the_paper_s_preset_is_the_paper_s_recipe() -> None:
     paper = PRESETS["nsp"]["paper"].settings
     assert (paper.patch, paper.batch, paper.lr, paper.steps) == (160, 16, 1e-4, 300_000)
@@ -167,11 +189,14 @@ def test_the_paper_s_preset_is_the_paper_s_recipe() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "network", "patch", "steps"), [("apr", "atbsn", 256, 400_000), ("rd", "unet", 128, 200_000)]
+    ("method", "network", "patch", "steps", "method_args"),
+    [("apr", "atbsn", 256, 400_000, {"blind": 1}), ("rd", "unet", 128, 200_000, {})],
 )
-def test_the_presets_of_apr_rd_are_the_paper_s_recipes(method: str, network: str, patch: int, steps: int) -> None:
+def test_the_presets_of_apr_rd_are_the_paper_s_recipes(
+    method: str, network: str, patch: int, steps: int, method_args: dict[str, int]
+) -> None:
     paper = PRESETS[method]["paper"].settings
-    assert (paper.method, paper.network, paper.method_args, paper.network_args) == (method, network, {}, {})
+    assert (paper.method, paper.network, paper.method_args, paper.network_args) == (method, network, method_args, {})
     assert (paper.patch, paper.batch, paper.lr, paper.steps) == (patch, 8, 3e-4, steps)
     assert (paper.optimizer, paper.schedule, paper.weight_decay) == ("adam", "cosine", 0.0)
     assert (paper.warmup, paper.ema, paper.clip) == (0, 0.0, 0.0)
@@ -188,9 +213,15 @@ def test_the_other_papers_presets_are_their_recipes() -> None:
     apbsn, sdap, amsnet = (PRESETS[method]["paper"].settings for method in ("apbsn", "sdap", "amsnet"))
     assert apbsn.method_args == {"stride": 5, "test_stride": 2, "inputs": 0, "refine": 8}
     assert apbsn.network_args == {"width": 128, "depth": 9, "residual": False, "variant": "apbsn"}
+    assert (apbsn.patch, apbsn.batch, apbsn.lr, apbsn.steps) == (120, 8, 1e-4, 61_000)
+    assert (apbsn.schedule, apbsn.lr_step) == ("step", 24_400)
     assert sdap.method_args == {"stride": 5, "test_stride": 2, "inputs": 0}
+    assert (sdap.patch, sdap.batch, sdap.lr) == (160, 16, 1e-4)
+    network = build_network(sdap.network, {**sdap.network_args, "scale": 1})
+    assert sum(weight.numel() for weight in network.parameters()) == 3_656_131
     assert amsnet.method_args == {"stride": 5, "test_stride": 2, "inputs": 0}
     assert (amsnet.patch, amsnet.batch, amsnet.lr, amsnet.optimizer) == (160, 4, 1e-4, "adamw")
+    assert (amsnet.weight_decay, amsnet.orientations) == (0.0, "flips")
 
 
 def test_every_preset_builds() -> None:
