@@ -15,7 +15,7 @@ Importing this package imports NumPy alone; Pillow, OpenCV, tifffile and rawpy l
 
 from nsp_cli.image.codecs.raw_kinds import RAW_SUFFIXES, Develop
 from nsp_cli.image.colour import ColourSpace, colour_space, srgb_pixels
-from nsp_cli.image.formats import SUFFIXES, WRITABLE, is_photo, output_suffix
+from nsp_cli.image.formats import SUFFIXES, WRITABLE, is_photo, output_suffix, unread_format
 from nsp_cli.image.frame import Frame, Metadata, from_unit, peak, to_unit
 from nsp_cli.image.metadata.exif import retouch_exif
 from nsp_cli.image.reading import read, read_srgb
@@ -40,5 +40,6 @@ __all__ = [
     "retouch_exif",
     "srgb_pixels",
     "to_unit",
+    "unread_format",
     "write",
 ]

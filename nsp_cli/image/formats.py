@@ -148,6 +148,25 @@ def is_photo(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
+_UNREAD = {
+    "HEIC": (".heic", ".heif", ".hif"),
+    "JPEG XL": (".jxl",),
+    "JPEG 2000": (".jp2", ".j2k", ".jpx", ".jpf"),
+    "PSD": (".psd", ".psb"),
+    "BMP": (".bmp", ".dib"),
+    "GIF": (".gif",),
+    "OpenEXR": (".exr",),
+    "TGA": (".tga",),
+    "XCF": (".xcf",),
+}
+_UNREAD_BY_SUFFIX = {suffix: name for name, suffixes in _UNREAD.items() for suffix in suffixes}
+
+
+def unread_format(path: Path) -> str | None:
+    """Return the name of a format of pictures that `read` does not know, by the file's suffix; None for all others."""
+    return None if path.name.startswith(".") else _UNREAD_BY_SUFFIX.get(path.suffix.lower())
+
+
 def output_suffix(suffix: str) -> str:
     """The suffix of a result that is not told its format: its photo's own, or TIFF's for a RAW photo."""
     return suffix if SUFFIXES.get(suffix.lower()) != RAW.name else ".tif"

@@ -24,7 +24,7 @@ _SIDE = 256
 
 def foresee(work: Work, writing: Writing) -> Outcome:
     """What would become of a photo, as far as its name and header tell."""
-    outcome = Outcome(work.source, work.target, Status.PLANNED)
+    outcome = Outcome(work.source, work.target, Status.PLANNED, unread=work.unread)
     try:
         if work.problem is not None:
             raise InputError(work.problem)

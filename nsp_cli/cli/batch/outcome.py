@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -33,6 +34,7 @@ class Outcome:
     seconds : reading, inference and writing, which overlap with those of other photos
     notes : what was chosen for this photo alone, such as a strength that was measured
     previews : small pictures for the report, where one is wanted
+    unread : name of the photo's format, if it is one that is not read
     """
 
     source: Path
@@ -44,6 +46,7 @@ class Outcome:
     error: str | None = None
     notes: Mapping[str, object] = field(default_factory=dict)
     previews: Previews | None = None
+    unread: str | None = None
 
     def with_seconds(self, more: float) -> Outcome:
         return replace(self, seconds=self.seconds + more)
@@ -83,6 +86,13 @@ def as_json(outcome: Outcome, recipe: Recipe) -> str:
     return json.dumps(values, default=str)
 
 
+def unread_sentence(formats: Counter[str]) -> str:
+    """Return a sentence on files in formats that are not read: how many there are of each."""
+    count, kinds = formats.total(), ", ".join(f"{number} {name}" for name, number in formats.most_common())
+    are = "file is" if count == 1 else "files are"
+    return f"{count} {are} not read: {kinds}. Export them as TIFF or JPEG first."
+
+
 @dataclass
 class Tally:
     """How far a batch has come."""
@@ -93,9 +103,12 @@ class Tally:
     failures: list[str] = field(default_factory=list)
     megapixels: float = 0.0
     stopped: bool = False
+    unread: Counter[str] = field(default_factory=Counter[str])
 
     def add(self, outcome: Outcome) -> None:
-        if outcome.status is Status.FAILED:
+        if outcome.status is Status.FAILED and outcome.unread is not None:
+            self.unread[outcome.unread] += 1
+        elif outcome.status is Status.FAILED:
             self.failures.append(outcome.error or "")
         elif outcome.status is Status.SKIPPED:
             self.skipped += 1
@@ -105,13 +118,22 @@ class Tally:
 
     @property
     def settled(self) -> int:
-        return self.written + self.skipped + len(self.failures)
+        return self.written + self.skipped + self.failed
+
+    @property
+    def failed(self) -> int:
+        """Number of photos that failed, those in formats that are not read included."""
+        return len(self.failures) + self.unread.total()
+
+    def problems(self) -> list[str]:
+        """Return a sentence for each failure, and one for all photos in formats that are not read."""
+        return [*self.failures, unread_sentence(self.unread)] if self.unread else self.failures
 
     def sentence(self) -> str:
         """ "2998 of 3000 photos written, 2 failed"."""
         parts = [f"{self.written} of {self.photos} photos written"]
         parts += [f"{self.skipped} skipped"] if self.skipped else []
-        parts += [f"{len(self.failures)} failed"] if self.failures else []
+        parts += [f"{self.failed} failed"] if self.failed else []
         parts += ["stopped before the end"] if self.stopped else []
         return ", ".join(parts)
 
@@ -123,4 +145,5 @@ class Tally:
             self.failures + other.failures,
             self.megapixels + other.megapixels,
             self.stopped or other.stopped,
+            self.unread + other.unread,
         )

@@ -5,23 +5,32 @@ from __future__ import annotations
 import glob
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nsp_cli.cli.batch.filter import Filter
+from nsp_cli.cli.batch.outcome import unread_sentence
 from nsp_cli.cli.console import warn
 from nsp_cli.errors import NoInputError, UsageError
-from nsp_cli.image import SUFFIXES, WRITABLE, is_photo, output_suffix
+from nsp_cli.image import SUFFIXES, WRITABLE, is_photo, output_suffix, unread_format
 
 
 @dataclass(frozen=True)
 class Work:
-    """One photo and where its result goes; `problem` says why it cannot be worked on at all."""
+    """One photo and its output.
+
+    Attributes
+    ----------
+    problem : why the photo cannot be worked on at all
+    unread : name of the photo's format, if it is one that is not read
+    """
 
     source: Path
     target: Path
     problem: str | None = None
+    unread: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,9 @@ def plan(
     request = Request(paths, recursive, format, filter or Filter())
     sources, out, is_folder = _split(paths, output)
     works = [work for source in sources for work in _works(source, out, is_folder, request)]
+    unread = Counter(work.unread for work in works if work.unread)
+    if unread.total() == len(works) > 1:
+        raise NoInputError(unread_sentence(unread))
     if all(work.problem for work in works):
         raise NoInputError(works[0].problem or "")
     if out is None:
@@ -104,8 +116,15 @@ def _works(text: str, out: Path | None, is_folder: bool, request: Request) -> li
     target = _renamed(source, "_nsp", request.format) if out is None else out
     if out is not None and is_folder:
         target = _renamed(out / source.name, "", request.format)
-    missing = None if os.path.lexists(source) else f"There is no photo and no folder {source}."
-    return [Work(source, target, missing)]
+    if not os.path.lexists(source):
+        return [Work(source, target, f"There is no photo and no folder {source}.")]
+    return [_unread(source) if unread_format(source) else Work(source, target)]
+
+
+def _unread(source: Path) -> Work:
+    """Return the work of a picture whose format is not read."""
+    name = unread_format(source)
+    return Work(source, source, f"{source}: {name} is not read; export it as TIFF or JPEG first.", name)
 
 
 def _is_pattern(text: str) -> bool:
@@ -142,9 +161,12 @@ def _folder(source: Path, out: Path | None, request: Request) -> list[Work]:
 
     # A second run must not take the first run's results, where they lie inside the folder, for photos.
     nested = results if inside in results.parents else None
-    photos = sorted(path for path in _walk(source, request.recursive, nested, unreadable) if is_photo(path))
+    pictures = _walk(source, request.recursive, nested, unreadable)
+    photos = sorted(path for path in pictures if is_photo(path) or unread_format(path))
     works = [
-        Work(path, _renamed(out / path.relative_to(source), "", request.format))
+        _unread(path)
+        if unread_format(path)
+        else Work(path, _renamed(out / path.relative_to(source), "", request.format))
         for path in photos
         if request.filter.takes(path.relative_to(source))
     ]
@@ -209,6 +231,8 @@ def _without_clashes(works: Sequence[Work]) -> list[Work]:
     ignoring_case = {folder for folder in folders if _ignores_case(folder)}
     sharing: dict[str, list[Work]] = {}
     for work in works:
+        if work.problem:
+            continue
         name = str(work.target)
         sharing.setdefault(name.casefold() if work.target.parent in ignoring_case else name, []).append(work)
     problems: dict[Path, str] = {}

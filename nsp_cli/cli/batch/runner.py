@@ -126,7 +126,7 @@ def _through(line: _Line, job: Job, reporter: Reporter, stop: Callable[[], bool]
 
 def _read(work: Work, job: Job) -> _Photo:
     started = time.monotonic()
-    outcome = Outcome(work.source, work.target, Status.PLANNED)
+    outcome = Outcome(work.source, work.target, Status.PLANNED, unread=work.unread)
     try:
         if work.problem is not None:
             raise InputError(work.problem)

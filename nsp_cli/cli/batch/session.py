@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from nsp_cli.cli.batch import estimate, photo
 from nsp_cli.cli.batch.filter import Batching
-from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status, Tally, as_json
+from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status, Tally, as_json, unread_sentence
 from nsp_cli.cli.batch.photo import Change, Work, Writing
 from nsp_cli.cli.batch.runner import Job, run
 from nsp_cli.cli.batch.team import Team, join
@@ -54,8 +55,8 @@ def check(batching: Batching, *, piped: bool, replace_any: bool = False) -> None
         )
 
 
-def show_plan(works: Sequence[Work], backend: Backend, writing: Writing, recipe: Recipe, batching: Batching) -> None:
-    """`--dry-run`."""
+def show_plan(works: Sequence[Work], backend: Backend, writing: Writing, recipe: Recipe, batching: Batching) -> int:
+    """Print what would be written (`--dry-run`), and return the exit code: 1 if a photo would fail."""
     plans = [estimate.foresee(work, writing) for work in works]
     for planned in plans:
         if batching.as_json:
@@ -64,6 +65,10 @@ def show_plan(works: Sequence[Work], backend: Backend, writing: Writing, recipe:
             estimate.show(planned)
     if not batching.quiet and works:
         err.print(estimate.sentence(plans, backend, recipe))
+    unread = Counter(planned.unread for planned in plans if planned.unread)
+    if unread:
+        complain(unread_sentence(unread))
+    return int(any(planned.status is Status.FAILED for planned in plans))
 
 
 def run_pipe(change: Change, writing: Writing, recipe: Recipe, batching: Batching) -> None:
@@ -125,13 +130,13 @@ class _Watch:
             print(as_json(outcome, self._recipe), flush=True)
         if self.report is not None:
             self.report.add(outcome)
-        failed = f", {len(self.tally.failures)} failed" if self.tally.failures else ""
+        failed = f", {self.tally.failed} failed" if self.tally.failed else ""
         megapixels = self.tally.megapixels / max(time.monotonic() - self.started, 1e-9)
         self.reporter.status(f"{megapixels:.2f} MP/s{failed}")
         self.reporter.done()
 
     def say(self, tally: Tally) -> None:
-        for failure in tally.failures:
+        for failure in tally.problems():
             complain(failure)
         if not self._batching.quiet and (tally.photos > 1 or tally.stopped):
             err.print(f"{tally.sentence()} ({rate(tally.megapixels, self.started)})")
@@ -150,4 +155,4 @@ def _finish(watch: _Watch, team: Team, batching: Batching) -> int:
             report.write(batching.report, tally, time.monotonic() - watch.started)
             if not batching.quiet:
                 err.print(f"Report: {batching.report}")
-    return STOPPED if tally.stopped else int(bool(tally.failures))
+    return STOPPED if tally.stopped else int(tally.failed > 0)

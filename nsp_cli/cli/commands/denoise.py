@@ -155,7 +155,8 @@ def _run(photos: list[str], flags: PhotoFlags, task: Task, opened: Callable[[flo
     )
     backend = opened(inf if piped else estimate.megapixels(works))
     if batching.dry_run:
-        session.show_plan(works, backend, writing, used, batching)
+        if code := session.show_plan(works, backend, writing, used, batching):
+            raise typer.Exit(code)
         return
     change = _change(backend, looks, flags.tile)
     if piped:

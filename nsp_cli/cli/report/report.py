@@ -33,7 +33,7 @@ class Report:
             summary=_text(tally.sentence()),
             numbers=_rows(_numbers(tally, seconds)),
             settings=_rows(_settings(self._recipe)),
-            failures=_failures(tally.failures),
+            failures=_failures(tally.problems()),
             cards="\n".join(self.cards) or "<p>No photo was written.</p>",
             made=_text(f"nsp {__version__}, {datetime.now():%Y-%m-%d %H:%M}"),
         )
@@ -62,7 +62,7 @@ def _numbers(tally: Tally, seconds: float) -> list[tuple[str, object]]:
     return [
         ("written", f"{tally.written} of {tally.photos}"),
         ("skipped", tally.skipped),
-        ("failed", len(tally.failures)),
+        ("failed", tally.failed),
         ("megapixels", f"{tally.megapixels:.1f}"),
         ("time", f"{seconds:.1f} s"),
         ("rate", f"{rate:.2f} MP/s"),
