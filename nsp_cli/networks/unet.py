@@ -66,7 +66,8 @@ class _Block(nn.Module):
         self.body = nn.Sequential(
             nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1)
         )
-        nn.init.zeros_(self.body[-1].weight)  # pyright: ignore[reportArgumentType]
+        for parameter in self.body[-1].parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.body(x)
@@ -114,16 +115,26 @@ class ResUNet(nn.Module):
         nn.init.zeros_(self.last.bias)  # pyright: ignore[reportArgumentType]
 
     def adopt(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Weights of a network that does not enlarge, or differs in `noise_level`, made to fit this one.
+        """Turn the weights of another `ResUNet` into weights of this one that give the same answer at first.
 
-        It starts by giving the other's answer: what the other adds to a pixel, this one adds to all t² pixels that it
-        becomes; what it is told of the noise changes nothing yet; and where the other was told, it goes on as if that
-        had always been `_USUAL_LEVEL` (but for the photo's edge). Other weights stay as they are.
+        The other network may lack the noise level or have it where this one lacks it, may not enlarge, and may have
+        fewer channels and blocks in a level (after Net2Net, Chen et al., ICLR 2016). What it adds to a pixel, this one
+        adds to all t² pixels that it becomes; a new noise level changes nothing yet, and one that is dropped counts as
+        `_USUAL_LEVEL` (but for the photo's edge); new channels start at random and are not read by old ones, and new
+        blocks are the identity.
+
+        Parameters
+        ----------
+        state
+            Weights by name. Those of a network that does not fit are returned as they are.
         """
         adopted = dict(state)
         self._adopt_head(adopted)
         self._adopt_last(adopted)
-        return adopted
+        own = self.state_dict()
+        if any(name not in own or not _fits_into(weight, own[name]) for name, weight in adopted.items()):
+            return adopted
+        return {name: _widened(adopted[name], weight) if name in adopted else weight for name, weight in own.items()}
 
     def _adopt_head(self, adopted: dict[str, Tensor]) -> None:
         head, cells = adopted.get("head.weight"), 4 * self.channels
@@ -151,3 +162,27 @@ class ResUNet(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             base = x if self.scale == 1 else F.interpolate(x.float(), scale_factor=self.scale, mode="bicubic")
             return base + F.pixel_shuffle(self.last(features.float()), 2 * self.scale)
+
+
+def _fits_into(small: Tensor, large: Tensor) -> bool:
+    return small.dim() == large.dim() and all(a <= b for a, b in zip(small.shape, large.shape, strict=True))
+
+
+def _widened(old: Tensor, new: Tensor) -> Tensor:
+    """Put the weight of a convolution into a larger one, whose first outputs then ignore the new inputs.
+
+    Parameters
+    ----------
+    old
+        (C', C, k, k) weight or (C',) bias.
+    new
+        The initial weight of the larger convolution; its other outputs stay as they are.
+    """
+    widened = new.clone()
+    outputs = len(old)
+    if old.dim() > 1:
+        widened[:outputs] = 0
+        widened[:outputs, : old.shape[1]] = old
+    else:
+        widened[:outputs] = old
+    return widened

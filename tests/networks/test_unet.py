@@ -65,6 +65,29 @@ def test_a_resunet_adopts_one_that_was_told_the_noise_level() -> None:
     assert deaf.adopt(other) == other  # pyright: ignore
 
 
+@pytest.mark.parametrize("scale", [1, 2])
+def test_a_larger_resunet_adopts_a_smaller_one(scale: int) -> None:
+    """It gives the same answer at first, and all of its new weights can learn after a step or two."""
+    small = lively()
+    torch.manual_seed(1)
+    large = build_network(
+        "resunet", {**TINY, "widths": (12, 16), "depths": (3, 2), "scale": scale, "noise_level": True}
+    )
+    large.load_state_dict(large.adopt(small.state_dict()))  # pyright: ignore
+    photo = torch.rand(1, 3, 16, 24)
+    heard = torch.cat([photo, torch.full_like(photo[:, :1], 0.1)], 1)
+    base, larger = photo, F.interpolate(photo, scale_factor=scale, mode="bicubic") if scale > 1 else photo
+    with torch.no_grad():
+        added = F.interpolate(small(photo) - base, scale_factor=scale)
+        assert torch.allclose(large(heard), larger + added, atol=1e-5)
+    optimizer = torch.optim.SGD(large.parameters(), lr=1e-2)
+    for _ in range(3):
+        optimizer.zero_grad()
+        (large(heard) ** 2).mean().backward()
+        optimizer.step()
+    assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in large.parameters())
+
+
 @pytest.mark.parametrize(("name", "arguments"), [("resunet", TINY), ("unet", {"width": 6, "levels": 2})])
 def test_nothing_beyond_the_radius_is_seen(name: str, arguments: dict[str, object]) -> None:
     torch.manual_seed(0)
