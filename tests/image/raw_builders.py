@@ -51,8 +51,12 @@ def build_dng(
     neutral: Sequence[float] | None = NEUTRAL,
     exif: bytes | None = None,
     extra: dict[int, tuple[int, int, bytes]] | None = None,
+    compressed: bytes | None = None,
 ) -> bytes:
-    """A DNG of (H, W) uint16 RGGB values, with the EXIF of `build_exif` unless told otherwise; b"" leaves it out."""
+    """A DNG of (H, W) uint16 RGGB values, with the EXIF of `build_exif` unless told otherwise; b"" leaves it out.
+
+    `compressed` is stored in place of the values, as lossless JPEG.
+    """
     block = build_exif("<") if exif is None else exif or b"II*\0\x08\0\0\0\0\0\0\0\0\0"
     tree = Tree(block)
     out = bytearray(block.ljust(len(block) + len(block) % 2, b"\0"))
@@ -71,8 +75,10 @@ def build_dng(
         return struct.pack(f"<{len(values)}I", *values)
 
     height, width = raw.shape
-    for tag, value in ((254, 0), (256, width), (257, height), (259, 1), (277, 1), (278, height), (279, raw.nbytes)):
+    pixels = raw.astype("<u2").tobytes() if compressed is None else compressed
+    for tag, value in ((254, 0), (256, width), (257, height), (277, 1), (278, height), (279, len(pixels))):
         add(tag, 4, 1, longs(value))
+    add(259, 4, 1, longs(1 if compressed is None else 7))
     for tag, value in ((258, 16), (262, 32803), (274, orientation), (50714, BLACK), (50717, WHITE), (50778, 21)):
         add(tag, 3, 1, struct.pack("<H", value))
     add(33421, 3, 2, struct.pack("<2H", 2, 2))
@@ -87,6 +93,29 @@ def build_dng(
     for tag, (kind, count, value) in (extra or {}).items():
         add(tag, kind, count, value)
     add(273, 4, 1, longs(len(out)))
-    out += raw.astype("<u2").tobytes()
+    out += pixels
     struct.pack_into("<I", out, 4, append_packed(out, "<", [packed[tag] for tag in sorted(packed)]))
     return bytes(out)
+
+
+def lossless_jpeg(raw: np.ndarray) -> bytes:
+    """(H, W) uint16 below 2**14 as lossless JPEG of one component (ITU-T T.81, process 14, predictor 1)."""
+    height, width = raw.shape
+    bits: list[str] = []
+    values = raw.astype(int).tolist()
+    for y, row in enumerate(values):
+        before = values[y - 1][0] if y else 1 << 13
+        for value in row:
+            difference, before = value - before, value
+            size = abs(difference).bit_length()
+            coded = difference if difference >= 0 else difference + (1 << size) - 1
+            bits.append(f"{size:05b}" + (f"{coded:0{size}b}" if size else ""))
+    stream = "".join(bits)
+    packed = int(stream + "1" * (-len(stream) % 8), 2).to_bytes(-(-len(stream) // 8), "big")
+    # All 17 sizes have codes of 5 bits, so that a code is its size.
+    table = struct.pack(
+        ">HHB16B17B", 0xFFC4, 2 + 1 + 16 + 17, 0, *(17 if bit == 5 else 0 for bit in range(1, 17)), *range(17)
+    )
+    frame = struct.pack(">HHBHHBBBB", 0xFFC3, 11, 14, height, width, 1, 1, 0x11, 0)
+    scan = struct.pack(">HHBBBBBB", 0xFFDA, 8, 1, 1, 0, 1, 0, 0)
+    return b"\xff\xd8" + table + frame + scan + packed.replace(b"\xff", b"\xff\0") + b"\xff\xd9"

@@ -1,13 +1,15 @@
 """A RAW file whose sensor data are not all there is refused, whatever its layout."""
 
+import os
 import struct
 
 import numpy as np
 import pytest
-from raw_builders import behind_a_preview, build_dng, mosaic
+from raw_builders import behind_a_preview, build_dng, lossless_jpeg, mosaic
 
 from nsp_cli.errors import InputError
 from nsp_cli.image import read
+from nsp_cli.image.codecs.raw import _libraw_errors
 from nsp_cli.image.codecs.raw_segments import bytes_missing
 
 
@@ -66,3 +68,23 @@ def test_files_of_other_kinds_are_left_to_libraw(data: bytes) -> None:
 def test_directories_that_point_in_circles_end() -> None:
     circle = struct.pack("<2sHIHHHIII", b"II", 42, 8, 1, 330, 4, 1, 8, 8)
     assert bytes_missing(circle) == 0
+
+
+def test_a_data_error_of_libraw_is_a_refusal_and_not_a_line_on_stderr(capfd: pytest.CaptureFixture[str]) -> None:
+    """A damaged stream has all its bytes, and LibRaw decodes it to some picture."""
+    raw = mosaic(np.random.default_rng(0).random((64, 96, 3)))
+    stream = lossless_jpeg(raw)
+    whole = read(build_dng(raw, compressed=stream))
+    np.testing.assert_array_equal(whole.pixels, read(build_dng(raw)).pixels)
+    bad = bytearray(stream)
+    bad[len(bad) // 2 : len(bad) // 2 + 40] = bytes([0x5A]) * 40
+    with pytest.raises(InputError, match=r"expected a whole RAW file, found damaged .*\(LibRaw: [Dd]ata "):
+        read(build_dng(raw, compressed=bytes(bad)))
+    assert capfd.readouterr().err == ""
+
+
+def test_what_others_write_to_stderr_is_passed_on(capfd: pytest.CaptureFixture[str]) -> None:
+    with _libraw_errors() as errors:
+        os.write(2, b"a line\nunknown file: data corrupted at 5\nand more")
+    assert errors == ["data corrupted at 5"]
+    assert capfd.readouterr().err == "a line\nand more"

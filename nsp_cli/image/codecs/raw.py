@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from functools import cache
 from io import BytesIO
 from typing import Any
@@ -19,6 +24,9 @@ from nsp_cli.image.metadata.exif import exif_dpi, mark_developed
 from nsp_cli.image.metadata.raw_exif import raw_exif, raw_xmp
 
 _SRGB_CURVE = (2.4, 12.92)
+_STDERR = 2  # file descriptor
+_LIBRAW_PREFIX = "unknown file: "  # LibRaw's name for data that it reads from memory
+_stderr_lock = threading.Lock()
 
 
 def decode(data: bytes, develop: Develop | None = None) -> Frame:
@@ -30,6 +38,10 @@ def decode(data: bytes, develop: Develop | None = None) -> Frame:
     try:
         with rawpy.imread(BytesIO(data)) as raw:
             check_size(raw.sizes.iwidth, raw.sizes.iheight)
+            with _libraw_errors() as errors:
+                raw.unpack()
+            if errors:
+                raise InputError(f"expected a whole RAW file, found damaged data (LibRaw: {errors[0]})")
             options = _white_balance(raw, develop, warnings)
             pixels = raw.postprocess(
                 output_color=rawpy.ColorSpace.sRGB,  # pyright: ignore[reportAttributeAccessIssue]
@@ -39,18 +51,50 @@ def decode(data: bytes, develop: Develop | None = None) -> Frame:
                 bright=2.0**develop.exposure,
                 **options,
             )
-            preview = _preview_exif(raw)
+            with _libraw_errors():
+                preview = _preview_exif(raw)
     except rawpy.LibRawFileUnsupportedError as error:  # pyright: ignore[reportAttributeAccessIssue]
         form = "TIFF form" if data[:2] in (b"II", b"MM") else "a form"
         raise InputError(
             f"expected a RAW file that LibRaw can develop, found a RAW file in {form} that it cannot"
         ) from error
+    except rawpy.LibRawError as error:  # pyright: ignore[reportAttributeAccessIssue]
+        reason = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
+        raise InputError(f"expected a whole RAW file, found damaged or missing data (LibRaw: {reason})") from error
     exif, more = raw_exif(data, preview)
     xmp, on_xmp = raw_xmp(data)
     exif = mark_developed(exif)
     pixels = np.ascontiguousarray(pixels if pixels.shape[2] == 3 else pixels[:, :, :1])
     metadata = Metadata(_srgb_profile(), exif, xmp, exif_dpi(exif))
     return Frame(pixels, None, metadata, "raw", warnings=(*warnings, *more, *on_xmp))
+
+
+@contextmanager
+def _libraw_errors() -> Generator[list[str]]:
+    """Collect the data errors of LibRaw, which it reports on the process's standard error and nowhere else.
+
+    The list is filled at the end of the context. What others have written there meanwhile is passed on.
+    """
+    errors: list[str] = []
+    with _stderr_lock, tempfile.TemporaryFile() as captured:
+        try:
+            original = os.dup(_STDERR)
+        except OSError:  # closed, as in a process without a console
+            yield errors
+            return
+        os.dup2(captured.fileno(), _STDERR)
+        try:
+            yield errors
+        finally:
+            os.dup2(original, _STDERR)
+            captured.seek(0)
+            for line in captured.read().splitlines(keepends=True):
+                text = line.decode(errors="replace")
+                if text.startswith(_LIBRAW_PREFIX):
+                    errors.append(text.removeprefix(_LIBRAW_PREFIX).strip())
+                else:
+                    os.write(original, line)
+            os.close(original)
 
 
 def _white_balance(raw: Any, develop: Develop, warnings: list[str]) -> dict[str, Any]:
