@@ -87,7 +87,10 @@ Exists = Annotated[
 ]
 Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Take a folder's sub-folders too.")]
 Format = Annotated[
-    str | None, typer.Option("-f", "--format", help="png, jpeg, tiff or webp; default: the input's, tiff for RAW.")
+    str | None,
+    typer.Option(
+        "-f", "--format", help="png, jpeg, tiff, webp, or dng for RAW photos; default: the input's, tiff for RAW."
+    ),
 ]
 RawWb = Annotated[RawWhiteBalance, typer.Option("--raw-wb", help="White balance of RAW photos.")]
 RawExposure = Annotated[float, typer.Option("--raw-exposure", help="Stops to brighten RAW photos by, -5 to 5.")]

@@ -8,6 +8,7 @@
     jpeg_scans   has_every_block: what libjpeg does not tell of a damaged JPEG
     raw_kinds    Develop, is_raw                                 raw, raw_exif: RAW files, developed, with their EXIF
     exif, ifd    EXIF blocks: true after a change of size, in and out of TIFF
+    linear_raw   RAW files in the camera's own colours            dng: these, written
     colour, icc  ColourSpace: a photo's colours to sRGB for the network, and back
 
 Importing this package imports NumPy alone; Pillow, OpenCV, tifffile and rawpy load with the first file of their format.

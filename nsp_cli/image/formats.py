@@ -135,10 +135,24 @@ RAW = Format(
     max_side=0,
     module="nsp_cli.image.codecs.raw",
 )
-"""Read and never written, so it is no row of the table."""
+"""Read and never written as it was, so it is no row of the table."""
+
+DNG = Format(
+    name="dng",
+    title="DNG",
+    suffixes=(".dng",),
+    magic=RAW.magic,
+    depths=("float32",),  # of `Frame.linear_raw`; the file has 16 bits
+    grey=True,
+    alpha=False,
+    keeps=frozenset({"icc", "exif", "xmp", "dpi", "iptc"}),
+    max_side=2**31 - 1,
+    module="nsp_cli.image.codecs.dng",
+)
+"""Written of RAW photos alone, so it is no row of the table either; it is read as RAW."""
 
 BY_NAME: dict[str, Format] = {row.name: row for row in FORMATS}
-WRITABLE: dict[str, str] = {suffix: row.name for row in FORMATS for suffix in row.suffixes}
+WRITABLE: dict[str, str] = {suffix: row.name for row in (*FORMATS, DNG) for suffix in row.suffixes}
 SUFFIXES: dict[str, str] = WRITABLE | dict.fromkeys(RAW_SUFFIXES, RAW.name)
 TITLES = ", ".join(row.title for row in FORMATS[:-1]) + f" or {FORMATS[-1].title}"
 

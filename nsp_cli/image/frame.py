@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -25,6 +26,34 @@ class Metadata:
     iptc: bytes | None = None
 
 
+TagValue = tuple[int, int, Sequence[float]]
+"""(tag, type, values) of a TIFF field; a rational has two values, bytes and text are bytes."""
+
+
+@dataclass(frozen=True)
+class LinearRaw:
+    """What a linear DNG needs besides the pixels, see `codecs.linear_raw.demosaic`.
+
+    Attributes
+    ----------
+    neutral : the camera's values of something white in the light of the shot, one a channel, the largest 1
+    to_srgb : (3, 3) white-balanced camera colours to linear sRGB, for the preview
+    tags : fields of the DNG that describe the camera's colours
+    orientation : EXIF's number for it; the pixels are not rotated
+    crop : (left, top, width, height) in pixels that RAW programs show
+    size : (height, width) that `crop` refers to
+    camera : name that RAW programs find the camera's profile by
+    """
+
+    neutral: tuple[float, ...]
+    to_srgb: NDArray[np.float32]
+    tags: tuple[TagValue, ...]
+    orientation: int
+    crop: tuple[int, int, int, int]
+    size: tuple[int, int]
+    camera: str = ""
+
+
 @dataclass(frozen=True)
 class Frame:
     """A photo as stored: the pixels keep their file's depth, so a 100-megapixel JPEG costs 0.3 GB and not 1.2.
@@ -38,6 +67,7 @@ class Frame:
     container : the format that it was read from: "png", "jpeg", "tiff", "webp", …
     jpeg_subsampling : "4:4:4", "4:2:2", "4:2:0" or None; a JPEG written from this frame is never coarser
     warnings : sentences on what could not be carried over, for the user to see
+    linear_raw : for a RAW photo in the camera's own colours, which can be written as DNG alone
     """
 
     pixels: Pixels
@@ -46,6 +76,7 @@ class Frame:
     container: str = "png"
     jpeg_subsampling: str | None = None
     warnings: tuple[str, ...] = ()
+    linear_raw: LinearRaw | None = None
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 3 or self.pixels.shape[2] not in (1, 3) or 0 in self.pixels.shape:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from nsp_cli.errors import OutputError, TargetExistsError
-from nsp_cli.image.formats import BY_NAME, WRITABLE, Format
+from nsp_cli.image.formats import BY_NAME, DNG, WRITABLE, Format
 from nsp_cli.image.frame import Frame, Metadata, from_unit, to_unit
 from nsp_cli.image.metadata.exif import exif_dpi, orientation_only, retouch_exif, retouch_xmp
 from nsp_cli.system.atomic import publish
@@ -63,9 +63,11 @@ def encode(
     ------
     OutputError : the format is unknown, or cannot hold the picture
     """
-    row = BY_NAME.get(format)
+    row = (BY_NAME | {DNG.name: DNG}).get(format)
     if row is None:
         raise OutputError(f"expected one of {', '.join(BY_NAME)} as format, found {format!r}")
+    if (frame.linear_raw is None) is (row is DNG):
+        raise OutputError("expected a RAW photo, read with `Develop(linear=True)`, for a DNG and for nothing else")
     if not 1 <= quality <= 100:
         raise OutputError(f"expected a quality of 1 to 100, found {quality}")
     floats = [p for p in (frame.pixels, frame.alpha) if p is not None and p.dtype == np.float32]

@@ -20,12 +20,35 @@ XYZ_TO_SRGB = (
 )
 
 
-def mosaic(linear: np.ndarray, neutral: Sequence[float] = NEUTRAL) -> np.ndarray:
-    """(H, W, 3) linear sRGB in [0, 1] to (H, W) uint16 as an RGGB sensor sees it under that light."""
+RGGB = ((0, 1), (1, 2))
+
+
+def mosaic(
+    linear: np.ndarray, neutral: Sequence[float] = NEUTRAL, pattern: Sequence[Sequence[int]] = RGGB
+) -> np.ndarray:
+    """(H, W, 3) linear sRGB in [0, 1] to (H, W) uint16 as a sensor of that pattern sees it under that light."""
     seen = BLACK + np.clip(linear * np.array(neutral), 0, 1) * (WHITE - BLACK)
-    raw = seen[..., 1].copy()
-    raw[::2, ::2], raw[1::2, 1::2] = seen[::2, ::2, 0], seen[1::2, 1::2, 2]
-    return np.rint(raw).astype(np.uint16)
+    rows, columns = np.indices(linear.shape[:2])
+    period = len(pattern)
+    colour = np.array(pattern)[rows % period, columns % period]
+    return np.rint(np.take_along_axis(seen, colour[..., None], 2)[..., 0]).astype(np.uint16)
+
+
+def pattern_tags(pattern: Sequence[Sequence[int]]) -> dict[int, tuple[int, int, bytes]]:
+    """The two fields that describe a filter pattern, for `build_dng`."""
+    colours = bytes(colour for row in pattern for colour in row)
+    period = len(pattern)
+    return {33421: (3, 2, struct.pack("<2H", period, period)), 33422: (1, len(colours), colours)}
+
+
+def without_dng_tags(dng: bytes) -> bytes:
+    """The same file as a camera writes it that is no DNG: LibRaw takes its colours from its own table."""
+    out = bytearray(dng)
+    (start,) = struct.unpack_from("<I", out, 4)
+    for entry in range(start + 2, start + 2 + 12 * struct.unpack_from("<H", out, start)[0], 12):
+        if struct.unpack_from("<H", out, entry)[0] in (50706, 50707, 50708, 50721, 50728, 50778):
+            struct.pack_into("<H", out, entry, 65000)
+    return bytes(out)
 
 
 def behind_a_preview(dng: bytes) -> bytes:

@@ -7,13 +7,13 @@ import itertools
 import os
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nsp_cli.cli.batch.plan import Work, plan
 from nsp_cli.cli.console import Reporter
 from nsp_cli.cli.options import IfExists
-from nsp_cli.errors import OutputError, TargetExistsError, UsageError
+from nsp_cli.errors import InputError, OutputError, TargetExistsError, UsageError
 from nsp_cli.image import WRITABLE, Develop, Frame, encode, read, write
 
 __all__ = ["PIPE", "Change", "Work", "Writing", "plan", "run_pipe"]
@@ -33,14 +33,31 @@ class Writing:
     if_exists: IfExists = IfExists.FAIL
     develop: Develop | None = None
 
+    def read(self, source: Path | bytes, target: Path) -> Frame:
+        """Read a photo as its result needs it: for a DNG, in the camera's own colours. Raises `InputError`."""
+        if WRITABLE.get(target.suffix.lower()) != "dng":
+            return read(source, self.develop)
+        frame = read(source, self._linear())
+        if frame.linear_raw is None:
+            name = "the input" if isinstance(source, bytes) else source
+            raise InputError(
+                f"{name}: expected a RAW photo for a DNG, found {frame.container.upper()}; use another format"
+            )
+        return frame
+
+    def _linear(self) -> Develop:
+        return replace(self.develop or Develop(), linear=True)
+
     def __post_init__(self) -> None:
         if not 1 <= self.quality <= 100:
             raise UsageError(f"--quality must be between 1 and 100, got {self.quality}.")
+        if self.format == "dng":
+            self._linear()  # raises for settings that a DNG leaves open
 
 
 def run_pipe(change: Callable[[Frame], Frame], writing: Writing) -> tuple[Frame, tuple[str, ...]]:
     """One photo from stdin to stdout, in the format it came in (RAW as TIFF); gives what was read, and warnings."""
-    frame = read(sys.stdin.buffer.read(), writing.develop)
+    frame = writing.read(sys.stdin.buffer.read(), Path(f"{PIPE}.{writing.format}"))
     result = change(frame)
     format = writing.format or ("tiff" if result.container == "raw" else result.container)
     data, warnings = encode(result, format, quality=writing.quality, keep_metadata=writing.keep_metadata)

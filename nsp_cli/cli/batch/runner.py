@@ -20,7 +20,7 @@ from nsp_cli.cli.batch.plan import Work
 from nsp_cli.cli.console import Reporter, err
 from nsp_cli.cli.report.previews import Previews, Size, take_previews
 from nsp_cli.errors import InputError, MemoryLimitError, NspError, OutputError
-from nsp_cli.image import Frame, read
+from nsp_cli.image import Frame
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _read(work: Work, job: Job) -> _Photo:
             raise InputError(work.problem)
         if not is_wanted(work, job.writing.if_exists):
             return _Photo(work, None, replace(outcome, status=Status.SKIPPED))
-        frame = read(work.source, job.writing.develop)
+        frame = job.writing.read(work.source, work.target)
     except Exception as error:
         return _Photo(work, None, _failed(outcome, error, job))
     seconds = time.monotonic() - started

@@ -7,6 +7,7 @@ import tempfile
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from io import BytesIO
 from typing import Any
@@ -16,6 +17,7 @@ import rawpy
 from PIL import ImageCms, JpegImagePlugin
 
 from nsp_cli.errors import InputError
+from nsp_cli.image.codecs.linear_raw import camera_model, demosaic
 from nsp_cli.image.codecs.raw_kinds import Develop
 from nsp_cli.image.codecs.raw_segments import bytes_missing
 from nsp_cli.image.formats import check_size
@@ -30,7 +32,10 @@ _stderr_lock = threading.Lock()
 
 
 def decode(data: bytes, develop: Develop | None = None) -> Frame:
-    """Develop a RAW file; the frame is upright, its EXIF says so, and its profile is sRGB."""
+    """Develop a RAW file; the frame is upright, its EXIF says so, and its profile is sRGB.
+
+    With `Develop.linear` it is in the camera's own colours and not rotated, see `linear_raw.demosaic`.
+    """
     develop = develop or Develop()
     warnings: list[str] = []
     if missing := bytes_missing(data):
@@ -43,14 +48,18 @@ def decode(data: bytes, develop: Develop | None = None) -> Frame:
             if errors:
                 raise InputError(f"expected a whole RAW file, found damaged data (LibRaw: {errors[0]})")
             options = _white_balance(raw, develop, warnings)
-            pixels = raw.postprocess(
-                output_color=rawpy.ColorSpace.sRGB,  # pyright: ignore[reportAttributeAccessIssue]
-                output_bps=16,
-                gamma=_SRGB_CURVE,
-                no_auto_bright=True,
-                bright=2.0**develop.exposure,
-                **options,
-            )
+            linear = None
+            if develop.linear:
+                pixels, linear = demosaic(raw, data, warnings)
+            else:
+                pixels = raw.postprocess(
+                    output_color=rawpy.ColorSpace.sRGB,  # pyright: ignore[reportAttributeAccessIssue]
+                    output_bps=16,
+                    gamma=_SRGB_CURVE,
+                    no_auto_bright=True,
+                    bright=2.0**develop.exposure,
+                    **options,
+                )
             with _libraw_errors():
                 preview = _preview_exif(raw)
     except rawpy.LibRawFileUnsupportedError as error:  # pyright: ignore[reportAttributeAccessIssue]
@@ -62,11 +71,14 @@ def decode(data: bytes, develop: Develop | None = None) -> Frame:
         reason = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
         raise InputError(f"expected a whole RAW file, found damaged or missing data (LibRaw: {reason})") from error
     exif, more = raw_exif(data, preview)
-    xmp, on_xmp = raw_xmp(data)
-    exif = mark_developed(exif)
+    xmp, on_xmp = raw_xmp(data, developed=linear is None)
+    if linear is None:
+        exif = mark_developed(exif)
+    else:
+        linear = replace(linear, camera=camera_model(exif))
     pixels = np.ascontiguousarray(pixels if pixels.shape[2] == 3 else pixels[:, :, :1])
     metadata = Metadata(_srgb_profile(), exif, xmp, exif_dpi(exif))
-    return Frame(pixels, None, metadata, "raw", warnings=(*warnings, *more, *on_xmp))
+    return Frame(pixels, None, metadata, "raw", warnings=(*warnings, *more, *on_xmp), linear_raw=linear)
 
 
 @contextmanager

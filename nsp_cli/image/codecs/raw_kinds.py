@@ -29,6 +29,7 @@ class Develop:
     ----------
     white_balance : "camera" (as it was set for the shot), "auto" (greys of the picture's mean) or "daylight"
     exposure : stops, -5 … 5; what becomes brighter than white is cut
+    linear : keep the camera's own colours, for a DNG, in which white balance and exposure stay open
 
     Raises
     ------
@@ -37,6 +38,7 @@ class Develop:
 
     white_balance: WhiteBalance = "camera"
     exposure: float = 0.0
+    linear: bool = False
 
     def __post_init__(self) -> None:
         if self.white_balance not in get_args(WhiteBalance):
@@ -46,6 +48,8 @@ class Develop:
             raise UsageError(
                 f"--raw-exposure must be -{MAX_EXPOSURE:g} to {MAX_EXPOSURE:g} stops, got {self.exposure:g}."
             )
+        if self.linear and (self.white_balance, self.exposure) != ("camera", 0):
+            raise UsageError("White balance and exposure stay open in a DNG; leave out --raw-wb and --raw-exposure.")
 
 
 def is_raw(data: bytes, suffix: str = "") -> bool:

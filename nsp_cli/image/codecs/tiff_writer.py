@@ -31,16 +31,27 @@ def encode(frame: Frame, quality: int) -> tuple[bytes, tuple[str, ...]]:  # noqa
         with TiffWriter(out, bigtiff=True) as writer:
             _write_page(writer, frame)
         return out.getvalue(), ("EXIF is not kept: in a TIFF above 4 GB it would lose its offsets.",) if exif else ()
+    tree, described, warnings = exif_to_extend(exif, "TIFF")
+    return _append_picture(tree, described, frame), tuple(warnings)
+
+
+def exif_to_extend(exif: bytes | None, title: str) -> tuple[Tree, Directory, list[str]]:
+    """Return the EXIF block that a file is to begin with, its first directory, and sentences on what is left out.
+
+    Without EXIF, and where it is damaged, the block is an empty one. `title` is the name of the file's format.
+    """
     warnings: list[str] = []
     try:
         tree, described = parse_exif(exif or _NO_EXIF)
     except ValueError:
         tree, described = parse_exif(_NO_EXIF)
-        warnings.append("EXIF is not kept: it is damaged, and a TIFF can only hold EXIF whose fields can be read.")
+        warnings.append(f"EXIF is not kept: it is damaged, and a {title} can only hold EXIF whose fields can be read.")
     if described.damaged:
         tags = ", ".join(map(str, described.damaged))
-        warnings.append(f"The damaged EXIF fields {tags} are not kept: a TIFF can only hold fields that can be read.")
-    return _append_picture(tree, described, frame), tuple(warnings)
+        warnings.append(
+            f"The damaged EXIF fields {tags} are not kept: a {title} can only hold fields that can be read."
+        )
+    return tree, described, warnings
 
 
 def _append_picture(tree: Tree, described: Directory, frame: Frame) -> bytes:

@@ -6,11 +6,14 @@ Values stay as the bytes of the file, so that types, rounding and odd encodings 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 LONG = 4
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+_CODES = {1: "B", 2: "B", 3: "H", 4: "I", 5: "I", 6: "b", 7: "B", 8: "h", 9: "i", 10: "i", 11: "f", 12: "d", 13: "I"}
+_RATIONALS = (5, 10)
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,17 @@ class Tree:
             return None
         return self._unpack(_INTEGERS[field.kind], field.start)
 
+    def values(self, field: Field) -> tuple[float, ...]:
+        """Return all values of a field of a 32-bit file; of a rational each is a numerator and a denominator.
+
+        Raises ValueError for a type that only 64-bit files have.
+        """
+        code = _CODES.get(field.kind)
+        if code is None:
+            raise ValueError(f"no field type {field.kind}")
+        raw = self.raw(field)
+        return struct.unpack(f"{self.order}{len(raw) // struct.calcsize(f'={code}')}{code}", raw)
+
     def child(self, parent: Directory, tag: int) -> Directory | None:
         """The directory that a pointer field leads to, or None where there is none or it is damaged."""
         offset = self.number(parent.fields.get(tag))
@@ -103,6 +117,12 @@ class Tree:
 
 Entry = tuple[int, int, int, bytes | int]
 """(tag, type, count, value) of a field to be written; an int is the offset of a value that is already in place."""
+
+
+def make_entry(order: str, tag: int, kind: int, values: Sequence[float]) -> Entry:
+    """Return a field of the values that `Tree.values` gives; bytes are values too, of the types for bytes and text."""
+    count = len(values) // 2 if kind in _RATIONALS else len(values)
+    return tag, kind, count, struct.pack(f"{order}{len(values)}{_CODES[kind]}", *values)
 
 
 def append_directory(out: bytearray, order: str, entries: list[Entry]) -> int:

@@ -42,15 +42,18 @@ def raw_exif(data: bytes, preview: bytes | None) -> tuple[bytes | None, tuple[st
     return preview, ()
 
 
-def raw_xmp(data: bytes) -> tuple[bytes | None, tuple[str, ...]]:
-    """The XMP of a RAW file in TIFF form, without which no rating or caption is lost, and a sentence if it is left."""
+def raw_xmp(data: bytes, *, developed: bool = True) -> tuple[bytes | None, tuple[str, ...]]:
+    """The XMP of a RAW file in TIFF form, without which no rating or caption is lost, and a sentence if it is left.
+
+    `developed` leaves out XMP that holds development settings.
+    """
     try:
         tree = Tree(data)
         field = tree.directory(tree.first).fields.get(XMP_TAG)
     except ValueError:
         return None, ()
     xmp = tree.raw(field) or None if field else None
-    if xmp is not None and _DEVELOPMENT in xmp:
+    if developed and xmp is not None and _DEVELOPMENT in xmp:
         # A program would develop the result a second time by them.
         return None, ("The RAW file's XMP holds development settings and is not carried over.",)
     return xmp, ()
