@@ -80,7 +80,7 @@ def encode(frame: Frame, quality: int) -> tuple[bytes, tuple[str, ...]]:
 def _append_strips(out: bytearray, pixels: Pixels, linear: LinearRaw, order: str) -> _Strips:
     """Undo curve and white balance; 65535 is where a channel of the sensor saturates."""
     neutral = np.array(linear.neutral, np.float32)
-    rows = max(1, _STRIP_BYTES // (2 * pixels[0].size))
+    rows = min(max(1, _STRIP_BYTES // (2 * pixels[0].size)), len(pixels))  # darktable refuses more
     strips = _Strips(rows, [], [])
     for top in range(0, len(pixels), rows):
         values = SRGB_CURVE.to_linear(pixels[top : top + rows].astype(np.float32, copy=False)) * neutral
