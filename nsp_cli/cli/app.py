@@ -9,6 +9,7 @@ import typer
 from nsp_cli.cli.commands.denoise import denoise, sr
 from nsp_cli.cli.commands.eval import evaluate
 from nsp_cli.cli.commands.export import export
+from nsp_cli.cli.commands.import_checkpoint import import_checkpoint
 from nsp_cli.cli.commands.inspect import inspect
 from nsp_cli.cli.commands.models import list_models
 from nsp_cli.cli.commands.train import train
@@ -25,6 +26,7 @@ app.command()(denoise)
 app.command()(sr)
 app.command()(train)
 app.command()(export)
+app.command("import")(import_checkpoint)
 app.command("eval")(evaluate)
 app.command()(inspect)
 app.command("models")(list_models)

@@ -50,7 +50,8 @@ def load_backend(
     ----------
     model : a name of `nsp models`, a .safetensors or .onnx file, or None for the task's default that ships
     device : "auto", "cuda", "cuda:1", "mps" or "cpu"
-    precision : "auto", "fp32", "bf16" or "fp16"; ONNX files run in float32
+    precision : "auto", "fp32", "bf16" or "fp16"; ONNX files run in float32, and so does "auto" for a network without a
+        skip from its input
     backend : "auto", "torch" or "onnx"; a file has one runtime, models that ship may have both, see `_prefers_graph`
     settings : of the model's method, in place of those it was trained with, as in {"blind": 1}
     exact_halo : read tiles with the whole receptive field even if a smaller halo was measured for the model, see
@@ -112,10 +113,13 @@ def _open_torch(
     from nsp_cli.engine.backends.device import Precision, choose_device
     from nsp_cli.engine.backends.torch_backend import TorchBackend
     from nsp_cli.model.checkpoint import load_model
+    from nsp_cli.networks import as_network, has_input_skip
 
     network, spec = load_model(path)
     spec = replace(spec, halo=0) if exact_halo else spec
     pipeline = build_pipeline(network, spec, task, settings, path.name)
+    if precision == "auto" and not has_input_skip(as_network(network)):
+        precision = "fp32"  # bfloat16 would round the photo itself: 0.07 dB
     return TorchBackend(pipeline, choose_device(device), Precision(precision))  # pyright: ignore[reportArgumentType]
 
 

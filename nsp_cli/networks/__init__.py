@@ -20,7 +20,16 @@ from nsp_cli.networks.nafnet import NAFNet
 from nsp_cli.networks.tbsn import TBSN
 from nsp_cli.networks.unet import ResUNet, UNet
 
-__all__ = ["NETWORKS", "Network", "arguments_of", "build_network", "grid_of", "tile_of", "wants_noise_level"]
+__all__ = [
+    "NETWORKS",
+    "Network",
+    "arguments_of",
+    "build_network",
+    "grid_of",
+    "has_input_skip",
+    "tile_of",
+    "wants_noise_level",
+]
 
 
 class Network(Protocol):
@@ -80,6 +89,11 @@ def wants_noise_level(network: Network) -> bool:
     The last channel is the standard deviation of the photo's luma noise (white = 1), the same at every pixel.
     """
     return getattr(network, "noise_level", False)
+
+
+def has_input_skip(network: Network) -> bool:
+    """Return whether a network adds to its input, or to an average of it, so that bfloat16 rounds the change alone."""
+    return getattr(network, "input_skip", False)
 
 
 def as_network(module: nn.Module) -> Network:

@@ -97,7 +97,7 @@ class DBSN(nn.Module):
         if variant not in tuple(Variant) or (variant == Variant.APBSN and scale != 1):
             raise ModelError(f"DBSN is of variant nsp, or apbsn with scale 1; got {variant} with scale {scale}.")
         self.scale = scale
-        self.residual = residual
+        self.residual = self.input_skip = residual
         self.radius = max(1 + 2 * depth, 2 + 3 * depth)
         self.working_floats = 9 * width
         activation = nn.GELU if variant == Variant.NSP else nn.ReLU

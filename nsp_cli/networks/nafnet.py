@@ -73,6 +73,7 @@ class NAFNet(nn.Module):
     """
 
     scale = 1
+    input_skip = True
 
     def __init__(
         self, channels: int = 3, widths: tuple[int, ...] = (32, 64, 128), depths: tuple[int, ...] = (2, 2, 6)

@@ -1,0 +1,44 @@
+"""`nsp import`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nsp_cli.cli import options
+from nsp_cli.cli.console import err
+from nsp_cli.errors import UsageError
+
+
+def import_checkpoint(
+    checkpoint: Annotated[
+        Path, typer.Argument(help="Published weights, as torch.save wrote them.", show_default=False)
+    ],
+    target: options.Output,
+    method: Annotated[
+        str | None,
+        typer.Option("--as", metavar="METHOD", help="Method of the weights, where their shapes fit several."),
+    ] = None,
+    value_range: Annotated[
+        float | None,
+        typer.Option("--value-range", metavar="1|255", help="Value of white in the training. [default: as released]"),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Convert published weights of a paper (.pth) to a model that all other commands take."""
+    if target.suffix != ".safetensors":
+        raise UsageError(f"The file to write must end in .safetensors, got {target.name}.")
+    if not target.absolute().parent.is_dir():
+        raise UsageError(f"There is no folder {target.parent} to write {target.name} to.")
+    if target.exists() and not overwrite:
+        raise UsageError(f"{target} exists already; use --overwrite, or another name.")
+    from nsp_cli.model.checkpoint import save_model
+    from nsp_cli.model.importing import read_checkpoint
+
+    network, spec, layout = read_checkpoint(checkpoint, method, value_range)
+    save_model(network, spec, target)
+    size = sum(weight.numel() for weight in network.parameters())
+    err.print(f"{target}: {layout.title}, {size:,} parameters; use it with: nsp denoise -m {target} IN OUT")

@@ -1,0 +1,179 @@
+"""Published checkpoints: each layout as a state dict of our own network with other names, and hostile files."""
+
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nsp_cli.errors import ModelError, UsageError
+from nsp_cli.methods import METHODS
+from nsp_cli.model.checkpoint import load_model
+from nsp_cli.model.importing import read_checkpoint
+from nsp_cli.networks import build_network
+from tests.cli.test_commands import run
+
+DBSN = {"width": 8, "depth": 2, "residual": False}
+CASES: dict[str, tuple[str, dict[str, Any], str | None, str]] = {
+    "NSP, t = 1": ("dbsn", {**DBSN, "scale": 1}, None, "nsp"),
+    "NSP, t = 2": ("dbsn", {**DBSN, "scale": 2}, None, "nsp"),
+    "NSP, t = 4": ("dbsn", {**DBSN, "width": 16, "scale": 4}, None, "nsp"),
+    "AP-BSN": ("dbsn", {**DBSN, "scale": 1, "variant": "apbsn"}, "apbsn", "apbsn"),
+    "SDAP": ("dbsn", {**DBSN, "scale": 1, "variant": "apbsn"}, "sdap", "sdap"),
+    "APR": ("atbsn", {"width": 6, "levels": 2, "scale": 1, "blind": 5}, None, "apr"),
+    "RD student": ("unet", {"width": 6, "levels": 3, "output_slope": 0.1}, None, "rd"),
+    "TM-BSN student": ("unet", {"width": 6, "levels": 3, "intro": False, "skips": "features"}, None, "rd"),
+}
+
+
+def lively(name: str, arguments: dict[str, Any]) -> nn.Module:
+    """A network whose every weight is random, biases too."""
+    torch.manual_seed(0)
+    network = build_network(name, arguments)
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.15)
+    return network.eval()
+
+
+def published(network: nn.Module) -> dict[str, Tensor]:
+    """The weights under other names, with a mask and a counter between them, as releases have them."""
+    state = {f"module.net.block_{i}.{n.rsplit('.', 1)[1]}": w for i, (n, w) in enumerate(network.state_dict().items())}
+    first, *_ = state
+    state = {first: state[first], "module.net.conv.mask": torch.ones(1, 1, 3, 3), **state}
+    state["module.net.step"] = torch.tensor(3)
+    return state
+
+
+def save(value: object, path: Path) -> Path:
+    torch.save(value, path)
+    return path
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("wrapper", ["bare", "model_state_dict", "model_weight.denoiser", "params"])
+def test_every_layout_gives_the_same_answer(case: str, wrapper: str, tmp_path: Path) -> None:
+    name, arguments, asked, method = CASES[case]
+    network = lively(name, arguments)
+    value: Any = published(network)
+    for key in reversed(wrapper.split(".") if wrapper != "bare" else []):
+        value = {"epoch": 3, key: value}
+    imported, spec, _ = read_checkpoint(save(value, tmp_path / "w.pth"), asked)
+    assert (spec.method, spec.network) == (method, name)
+    assert spec.method in METHODS
+    photo = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.allclose(imported(photo), network(photo), atol=1e-5)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_value_range_is_folded_into_the_first_and_last_layers(case: str, tmp_path: Path) -> None:
+    """The same weights, taken as trained on 0 … 255, give f(255·x) / 255."""
+    name, arguments, asked, _ = CASES[case]
+    network = lively(name, arguments)
+    imported, _, _ = read_checkpoint(save(published(network), tmp_path / "w.pth"), asked, value_range=255)
+    photo = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        expected = network(255 * photo) / 255
+        assert torch.allclose(imported(photo), expected, atol=1e-5 * float(expected.abs().max()))
+
+
+def test_shapes_that_fit_several_methods_need_one_named(tmp_path: Path) -> None:
+    path = save(published(lively(*CASES["SDAP"][:2])), tmp_path / "w.pth")
+    with pytest.raises(UsageError, match="apbsn and sdap; choose one with --as"):
+        read_checkpoint(path)
+    with pytest.raises(UsageError, match="not the method 'nsp'"):
+        read_checkpoint(path, "nsp")
+    with pytest.raises(UsageError, match="value_range"):
+        read_checkpoint(path, "sdap", value_range=0)
+
+
+@pytest.mark.parametrize(
+    ("network", "count"),
+    [
+        (("dbsn", {"width": 128, "depth": 9, "scale": 2, "residual": False}), 3_750_723),
+        (("dbsn", {"width": 128, "depth": 9, "scale": 1, "residual": False, "variant": "apbsn"}), 3_656_131),
+        (("atbsn", {"width": 48, "levels": 5, "scale": 1, "blind": 5}), 1_268_547),
+        (("unet", {"width": 48, "levels": 5}), 1_003_011),
+        (("unet", {"width": 48, "levels": 5, "intro": False, "skips": "features"}), 1_021_107),
+    ],
+)
+def test_the_published_sizes_are_recognised(network: tuple[str, dict[str, Any]], count: int, tmp_path: Path) -> None:
+    built = build_network(*network)
+    assert sum(weight.numel() for weight in built.parameters()) == count
+    asked = "apbsn" if network[1].get("variant") else None
+    imported, _, _ = read_checkpoint(save(built.state_dict(), tmp_path / "w.pth"), asked)
+    assert sum(weight.numel() for weight in imported.parameters()) == count
+
+
+def test_the_state_of_a_numpy_generator_beside_the_weights_is_harmless(tmp_path: Path) -> None:
+    network = lively(*CASES["NSP, t = 2"][:2])
+    state = {"model_state_dict": network.state_dict(), "rng": np.random.RandomState(0).get_state()}
+    assert read_checkpoint(save(state, tmp_path / "w.pth"))[1].method == "nsp"
+
+
+class Evil:
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
+        return print, ("code from a checkpoint",)
+
+
+def hostile(tmp_path: Path) -> dict[str, tuple[Path, str]]:
+    network = lively(*CASES["RD student"][:2])
+    state = network.state_dict()
+    first = next(iter(state))
+    cases = {
+        "code": ({**state, "x": Evil()}, "could run code"),
+        "NaN": ({**state, first: torch.full_like(state[first], torch.nan)}, "not finite"),
+        "a shape": ({**state, first: torch.zeros(6, 4, 3, 3)}, "known are"),
+        "a missing key": ({k: v for k, v in state.items() if k != first}, "known are"),
+        "a huge tensor": ({first: torch.zeros(1).expand(10**6, 10**6)}, "known are"),
+        "no tensor": ({"epoch": 3}, "holds no weights"),
+        "a list": ([1, 2], "holds no weights"),
+    }
+    files = {key: (save(value, tmp_path / f"{i}.pth"), said) for i, (key, (value, said)) in enumerate(cases.items())}
+    (tmp_path / "pickle.pth").write_bytes(pickle.dumps(Evil()))
+    files["a bare pickle"] = (tmp_path / "pickle.pth", "expected a checkpoint")
+    whole = (tmp_path / "0.pth").read_bytes()
+    (tmp_path / "cut.pth").write_bytes(whole[: len(whole) // 2])
+    files["half a file"] = (tmp_path / "cut.pth", "expected a checkpoint")
+    with zipfile.ZipFile(tmp_path / "other.pth", "w") as archive:
+        archive.writestr("hello.txt", "hello")
+    files["another archive"] = (tmp_path / "other.pth", "damaged")
+    files["nothing"] = (tmp_path / "none.pth", "No such file")
+    return files
+
+
+def test_hostile_files_are_refused_in_a_sentence(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for path, said in hostile(tmp_path).values():
+        with pytest.raises(ModelError, match=said):
+            read_checkpoint(path)
+    assert "code from a checkpoint" not in capfd.readouterr().out
+
+
+def test_a_file_that_claims_more_than_any_checkpoint_has_is_not_loaded(tmp_path: Path) -> None:
+    with (
+        zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("data", "w") as file,
+    ):
+        for _ in range(2100):
+            file.write(bytes(10**6))
+    with pytest.raises(ModelError, match=r"claims 2\.1 GB"):
+        read_checkpoint(tmp_path / "bomb.pth")
+
+
+def test_the_command_writes_a_model_that_others_take(tmp_path: Path, noisy_photos: Path) -> None:
+    network = lively(*CASES["RD student"][:2])
+    source, target = save(published(network), tmp_path / "student.pth"), tmp_path / "student.safetensors"
+    code, said = run("import", source, target)
+    assert (code, "RD student" in said) == (0, True)
+    assert load_model(target)[1].training["imported from"] == "student.pth"
+    assert run("denoise", noisy_photos / "0.png", "-o", tmp_path / "out.png", "-m", target)[0] == 0
+    assert run("import", source, target)[0] == 2
+    assert run("import", source, target, "--overwrite")[0] == 0
+    assert run("import", source, tmp_path / "x.pth")[0] == 2
+    assert run("import", tmp_path / "none.pth", tmp_path / "x.safetensors")[0] == 4
+    assert not (tmp_path / "x.safetensors").exists()
