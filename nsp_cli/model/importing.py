@@ -162,9 +162,7 @@ def _tensors(loaded: Any, source: Path) -> list[Tensor]:
         if wrapper is None:
             break
         loaded = values[wrapper]
-    raise ModelError(
-        f"{source} holds no network's weights; expected a state dict, or one under {', '.join(_WRAPPERS)}."
-    )
+    raise ModelError(f"{source} holds no weights; expected a state dict, or one under {', '.join(_WRAPPERS)}.")
 
 
 def _is_weight(name: str, tensor: Tensor) -> bool:
