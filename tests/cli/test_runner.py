@@ -107,15 +107,32 @@ def test_order_and_memory_whatever_the_threads_do(card: Path, tmp_path: Path, jo
 def test_reading_and_writing_overlap_with_inference(
     card: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nsp_cli.cli.batch import runner as module
+    """While a photo is worked on, the next one is read, and the one before it is written."""
+    from nsp_cli.cli.batch import runner
 
-    read_now, put_now = module.read, module.put
-    monkeypatch.setattr(module, "read", lambda path: (time.sleep(0.04), read_now(path))[1])
-    monkeypatch.setattr(module, "put", lambda *args: (time.sleep(0.04), put_now(*args))[1])
     works, _ = plan([str(card), str(tmp_path / "out")])
-    started = time.monotonic()
-    go(works, lambda frame, _: (time.sleep(0.05), frame)[1])
-    assert time.monotonic() - started < 12 * 0.13 * 0.8  # one after the other, 0.13 s each
+    names = [work.source.name for work in works]
+    read_of, begun_on = ({name: threading.Event() for name in names} for _ in range(2))
+    read_now, put_now = Writing.read, runner.put
+
+    def read_it(self: Writing, source: Path, target: Path) -> Frame:
+        read_of[source.name].set()
+        return read_now(self, source, target)
+
+    def put_it(result: Frame, target: Path, writing: Writing) -> tuple[Path | None, tuple[str, ...]]:
+        following = names.index(target.name) + 1
+        assert following == len(names) or begun_on[names[following]].wait(20)
+        return put_now(result, target, writing)
+
+    def change(frame: Frame, reporter: Reporter) -> Frame:
+        at = int(frame.pixels[0, 0, 0])
+        begun_on[names[at]].set()
+        assert at + 1 == len(names) or read_of[names[at + 1]].wait(20)
+        return frame
+
+    monkeypatch.setattr(Writing, "read", read_it)
+    monkeypatch.setattr(runner, "put", put_it)
+    assert [o.status for o in go(works, change)] == [Status.WRITTEN] * 12
 
 
 def test_an_error_of_the_device_ends_the_batch_and_keeps_what_is_done(card: Path, tmp_path: Path) -> None:
