@@ -53,7 +53,7 @@ def measured(photos: Tensor) -> Tensor:
             counts = weight * (_FAINT / flat) ** _POWER
             total = total + (counts * (cells[heard[0]] + cells[heard[1]]) / 2).sum((1, 2, 3))
             count = count + counts.sum((1, 2, 3))
-        return (total / count).sqrt()
+        return (total / count).clamp(min=0).sqrt()  # of a photo without noise, onnxruntime rounds to below 0
 
 
 def _variance(luma: Tensor) -> Tensor:
