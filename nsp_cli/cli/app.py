@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from nsp_cli.cli.commands.denoise import denoise, sr
+from nsp_cli.cli.commands.doctor import doctor
 from nsp_cli.cli.commands.eval import evaluate
 from nsp_cli.cli.commands.export import export
 from nsp_cli.cli.commands.import_checkpoint import import_checkpoint
@@ -30,6 +31,7 @@ app.command("import")(import_checkpoint)
 app.command("eval")(evaluate)
 app.command()(inspect)
 app.command("models")(list_models)
+app.command()(doctor)
 
 
 def _version(wanted: bool) -> None:
