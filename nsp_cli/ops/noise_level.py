@@ -46,14 +46,16 @@ def measured(photos: Tensor) -> Tensor:
         clipped = ((photos < _BLACK) | (photos > _WHITE)).any(1, keepdim=True).float()
         speaks = (F.avg_pool2d(clipped, _BLOCK) <= _CLIPPED) & (variance > _EVEN)
         cells = [variance[..., y::2, x::2] for y in (0, 1) for x in (0, 1)]
-        weight = -F.max_pool2d(-speaks.float(), 2) + _LEAST  # of a cell, whose four blocks must all speak
+        # Of a cell, whose four blocks must all speak. The least is not added: torch's ONNX exporter leaves out a sum
+        # with so small a number, and the weights of a photo without noise are then 0.
+        weight = (-F.max_pool2d(-speaks.float(), 2)).clamp_min(_LEAST)
         total, count = photos.new_zeros(len(photos)), photos.new_zeros(len(photos))
         for judges, heard in (((0, 3), (1, 2)), ((1, 2), (0, 3))):
             flat = (cells[judges[0]] + cells[judges[1]]) / 2 + _FAINT
             counts = weight * (_FAINT / flat) ** _POWER
             total = total + (counts * (cells[heard[0]] + cells[heard[1]]) / 2).sum((1, 2, 3))
             count = count + counts.sum((1, 2, 3))
-        return (total / count).clamp(min=0).sqrt()  # of a photo without noise, onnxruntime rounds to below 0
+        return (total / count).sqrt()
 
 
 def _variance(luma: Tensor) -> Tensor:

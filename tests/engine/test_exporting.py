@@ -82,7 +82,7 @@ def test_other_programs_need_not_know_the_noise_level(tmp_path: Path) -> None:
     np.testing.assert_allclose(run(), run(noise_level=level), atol=1e-5)
     np.testing.assert_allclose(run(), run(noise_level=-1), atol=0)
     assert np.abs(run() - run(noise_level=level / 2)).max() > 1e-4
-    for value in (0, 0.25, 0.5, 1):  # rounding finds a variance below 0 in photos without noise
+    for value in (0, 0.25, 0.5, 1):  # photos without noise, in which no block counts
         even = np.full_like(noisy, value)
         assert np.isfinite(session.run(None, {"photo": even})[0]).all(), value
     # Our own engine tells it what it has found on the whole photo, so tiles agree.
