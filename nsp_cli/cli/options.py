@@ -28,6 +28,7 @@ class Backends(StrEnum):
     AUTO = "auto"
     TORCH = "torch"
     ONNX = "onnx"
+    OPENVINO = "openvino"
 
 
 class RawWhiteBalance(StrEnum):

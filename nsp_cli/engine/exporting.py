@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import warnings
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from torch import Tensor, nn
 from nsp_cli.engine.backends.onnx_backend import NOISE_LEVEL, PIPELINE_KEY, OnnxBackend
 from nsp_cli.errors import ModelError, OutputError, TargetExistsError, UnavailableError
 from nsp_cli.methods import Pipeline
+from nsp_cli.methods.base import PlainPipeline
 from nsp_cli.model.checkpoint import SPEC_KEY, load_tensors
-from nsp_cli.model.spec import ModelSpec
+from nsp_cli.model.spec import ModelSpec, PipelineSpec
 from nsp_cli.ops.noise_level import measured, told
 from nsp_cli.system.atomic import publish
 
@@ -37,7 +39,8 @@ def export(
     measures it. The file is kept only if onnxruntime and torch agree within `TOLERANCE` on photos of several sizes.
 
     With `weights`, the safetensors file of the network in the same folder, the graph refers to the tensors in that file
-    and holds none of its own: the two ship together, see `registry.ModelInfo.graph`.
+    and holds none of its own: the two ship together, see `registry.ModelInfo.graphs`. It is then the network alone: it
+    takes all planes of a tile (`PipelineSpec.planes`), and sides that are multiples of `PipelineSpec.side_multiple`.
 
     Raises
     ------
@@ -48,9 +51,7 @@ def export(
         raise OutputError(f"{target}: expected a folder {target.parent} that exists")
     if target.exists() and not overwrite:  # said before the seconds that a graph takes, and again by `publish`
         raise TargetExistsError(f"{target}: expected no file of this name, found one")
-    model = _graph(pipeline, spec)
-    if weights is not None:
-        model = _with_weights_of(weights, model)
+    model = _graph(pipeline, spec) if weights is None else _with_weights_of(weights, _network_graph(pipeline, spec))
     temporary = target.with_name(f".nsp-{target.name}.part")
     try:
         publish(model, temporary, overwrite=True)
@@ -66,6 +67,31 @@ def export(
 
 
 def _graph(pipeline: Pipeline, spec: ModelSpec) -> bytes:
+    """The whole pipeline: any size, and the noise level as an optional input."""
+    assert isinstance(pipeline, nn.Module)
+    tells = pipeline.spec.noise_level
+    inputs = {"photo": torch.rand(1, spec.channels, 64, 96)} | ({NOISE_LEVEL: torch.full((1,), 0.1)} if tells else {})
+    proto = _traced(_Told(pipeline) if tells else pipeline, inputs, pipeline.spec, spec)
+    if tells:  # a value of its own makes an input optional
+        import onnx
+
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(np.full(1, -1, np.float32), NOISE_LEVEL))
+    return proto.SerializeToString()
+
+
+def _network_graph(pipeline: Pipeline, spec: ModelSpec) -> bytes:
+    """The pipeline without padding and without a measurement of the noise, for our own backends."""
+    if not isinstance(pipeline, PlainPipeline):
+        raise ModelError(f"The method '{spec.method}' has no graph of its network alone.")
+    described = replace(pipeline.spec, side_multiple=pipeline.padding)
+    tile = torch.rand(1, described.planes, 8 * pipeline.padding, 12 * pipeline.padding)
+    return _traced(_OnPadded(pipeline), {"photo": tile}, described, spec, pipeline.padding).SerializeToString()
+
+
+def _traced(
+    module: nn.Module, inputs: dict[str, Tensor], pipeline: PipelineSpec, spec: ModelSpec, multiple: int = 1
+) -> Any:
+    """A module as an ONNX model whose first input has sides of any multiple of `multiple`, with both recipes in it."""
     try:
         import onnx
 
@@ -74,33 +100,29 @@ def _graph(pipeline: Pipeline, spec: ModelSpec) -> bytes:
         raise UnavailableError(
             "Export needs onnx and onnxscript; install them with: pip install 'nsp-cli[export]'."
         ) from error
-    assert isinstance(pipeline, nn.Module)
-    tells = pipeline.spec.noise_level
-    example = (torch.rand(1, spec.channels, 64, 96), *([torch.full((1,), 0.1)] if tells else []))
-    sizes = {2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
+    height, width = (torch.export.Dim(name) for name in ("height", "width"))
+    sizes = {2: multiple * height, 3: multiple * width} if multiple > 1 else {2: height, 3: width}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it names the torchvision operators that are not there
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            (_Told(pipeline) if tells else pipeline).cpu().eval(),
-            example,
-            input_names=["photo", NOISE_LEVEL][: len(example)],
+            module.cpu().eval(),
+            tuple(inputs.values()),
+            input_names=list(inputs),
             output_names=["result"],
             opset_version=OPSET,
-            dynamic_shapes=(sizes, None)[: len(example)],
+            dynamic_shapes=(sizes, None)[: len(inputs)],
             dynamo=True,
             external_data=False,
             verbose=False,
         )
     assert program is not None
     proto = program.model_proto
-    if tells:  # a value of its own makes an input optional
-        proto.graph.initializer.append(onnx.numpy_helper.from_array(np.full(1, -1, np.float32), NOISE_LEVEL))
     for node in (*proto.graph.node, *(n for function in proto.functions for n in function.node)):
         node.ClearField("metadata_props")  # stack traces, with the paths of the machine that exported
         node.ClearField("doc_string")
-    onnx.helper.set_model_props(proto, {PIPELINE_KEY: pipeline.spec.to_json(), SPEC_KEY: spec.to_json()})
-    return proto.SerializeToString()
+    onnx.helper.set_model_props(proto, {PIPELINE_KEY: pipeline.to_json(), SPEC_KEY: spec.to_json()})
+    return proto
 
 
 def _with_weights_of(weights: Path, model: bytes) -> bytes:
@@ -142,13 +164,25 @@ class _Told(nn.Module):
         return self.pipeline(told(photo, torch.where(noise_level >= 0, noise_level, measured(photo))))
 
 
+class _OnPadded(nn.Module):
+    """A pipeline's `on_padded`, as the module that an export needs."""
+
+    def __init__(self, pipeline: PlainPipeline) -> None:
+        super().__init__()
+        self.pipeline = pipeline
+
+    def forward(self, photo: Tensor) -> Tensor:
+        return self.pipeline.on_padded(photo)
+
+
 def _disagreement(pipeline: Pipeline, backend: OnnxBackend) -> float:
     rng = np.random.default_rng(0)
     differences = [0.0]
     photos = [rng.random((1, pipeline.spec.planes, *size), np.float32) for size in _CHECK_SIZES]
     for photo in (*photos, np.full_like(photos[0], 0.5)):  # the last one has no noise
         photo[:, pipeline.spec.channels :] = 0.05  # the noise level, the same everywhere
-        for given in (photo, photo[:, : pipeline.spec.channels]) if pipeline.spec.noise_level else (photo,):
+        without = photo[:, : pipeline.spec.channels]
+        for given in (photo, without) if pipeline.spec.noise_level and backend.spec.side_multiple == 1 else (photo,):
             with torch.no_grad():
                 expected = pipeline(torch.from_numpy(given)).numpy()
             differences.append(float(np.abs(backend.run(given) - expected).max()))

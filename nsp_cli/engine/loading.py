@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib.util import find_spec
 from math import inf
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from nsp_cli.engine.backends.base import Backend
-from nsp_cli.engine.backends.machine import cpu_has, has_gpu
+from nsp_cli.engine.backends.machine import has_bf16, has_gpu
 from nsp_cli.errors import BackendError, ModelError, UsageError
 from nsp_cli.model import registry
-from nsp_cli.model.spec import Task
+from nsp_cli.model.spec import Precision, Task
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,11 +24,18 @@ if TYPE_CHECKING:
 
 NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
 
-_SOON = 2.0
+_SOON = 0.5
+"""Megapixels for which OpenVINO takes as long as onnxruntime, its start included."""
+
+_LATER = 4.0
 """Megapixels for which torch in bfloat16 takes as long as onnxruntime in float32, its start included."""
 
-_BF16 = ("AVX512BF16", "AMX_BF16", "AVX512_SPR")
-"""NumPy's names of instruction sets that multiply bfloat16."""
+_RUNS = {
+    "torch": "a .safetensors file",
+    "onnx": "an .onnx file that `nsp export` writes",
+    "openvino": "models that ship with a graph for it, such as fast",
+}
+"""What each runtime opens, in the user's words."""
 
 _MEANINGS = {"blind": "blind spot to choose"}
 """What a model lacks, in the user's words, where its method lacks a setting."""
@@ -52,7 +60,8 @@ def load_backend(
     device : "auto", "cuda", "cuda:1", "mps" or "cpu"
     precision : "auto", "fp32", "bf16" or "fp16"; ONNX files run in float32, and so does "auto" for a network without a
         skip from its input
-    backend : "auto", "torch" or "onnx"; a file has one runtime, models that ship may have both, see `_prefers_graph`
+    backend : "auto", "torch", "onnx" or "openvino"; a file has one runtime, models that ship may have all three, see
+        `_runtime`
     settings : of the model's method, in place of those it was trained with, as in {"blind": 1}
     exact_halo : read tiles with the whole receptive field even if a smaller halo was measured for the model, see
         `ModelSpec.halo`; an ONNX file keeps the halo that it was exported with
@@ -64,15 +73,17 @@ def load_backend(
     ModelError, BackendError, UsageError
     """
     path = registry.resolve(model, task)
-    if not settings and not exact_halo and _prefers_graph(device, precision, backend, megapixels):
-        path = registry.shipped_graph(path, task) or path
+    graph = None if settings or exact_halo else registry.shipped_graph(path, task)
     kind = "onnx" if path.suffix == ".onnx" else "torch"
+    if graph is not None and (chosen := _runtime(device, precision, backend, megapixels)) != "torch":
+        path, kind = graph, chosen
     if backend not in ("auto", kind):
-        wanted = "an .onnx file that `nsp export` writes" if backend == "onnx" else "a .safetensors file"
-        raise UsageError(f"--backend {backend} runs {wanted}, got {path.name}.")
+        raise UsageError(f"--backend {backend} runs {_RUNS[backend]}, got {path.name}.")
     if kind == "onnx" and settings:
         raise UsageError(f"The settings of {path.name} were fixed when it was exported; give them to `nsp export`.")
-    if kind == "onnx":
+    if kind == "openvino":
+        opened = _open_openvino(path, device, precision)
+    elif kind == "onnx":
         opened = _open_onnx(path, device, precision)
     else:
         opened = _open_torch(path, task, device, precision, settings, exact_halo)
@@ -83,20 +94,21 @@ def load_backend(
     return opened
 
 
-def _prefers_graph(device: str, precision: str, backend: str, megapixels: float) -> bool:
-    """Whether onnxruntime is to run a model that ships for both runtimes.
+def _runtime(device: str, precision: str, backend: str, megapixels: float) -> str:
+    """Choose "torch", "onnx" or "openvino" for a model that ships for all of them.
 
-    On a CPU it starts a second sooner, since it does without torch, and it is faster in float32. torch is faster where
-    the processor multiplies bfloat16, and makes up for its start from `_SOON` megapixels on (`benchmarks/README.md`).
+    On a CPU onnxruntime is the first to start, in float32, and OpenVINO the fastest from `_SOON` megapixels on, in
+    bfloat16 where the processor multiplies it. Without OpenVINO, torch is faster than onnxruntime on such a processor,
+    and makes up for its start from `_LATER` megapixels on (`benchmarks/README.md`).
     """
-    if precision not in ("auto", "fp32") or backend == "torch":
-        return False
-    if backend == "onnx":
-        return True
-    if device != "cpu" and (device != "auto" or has_gpu()):
-        return False
-    has_bf16 = any(map(cpu_has, _BF16))
-    return precision == "fp32" or not has_bf16 or megapixels < _SOON
+    if backend != "auto":
+        return backend
+    if precision == "fp16" or (device != "cpu" and (device != "auto" or has_gpu())):
+        return "torch"
+    openvino = find_spec("openvino") is not None
+    if precision == "bf16" or (precision == "auto" and has_bf16() and megapixels >= (_SOON if openvino else _LATER)):
+        return "openvino" if openvino and has_bf16() else "torch"
+    return "openvino" if openvino and megapixels >= _SOON else "onnx"
 
 
 def _open_onnx(path: Path, device: str, precision: str) -> Backend:
@@ -107,10 +119,21 @@ def _open_onnx(path: Path, device: str, precision: str) -> Backend:
     return OnnxBackend(path, device)
 
 
+def _open_openvino(path: Path, device: str, precision: str) -> Backend:
+    from nsp_cli.engine.backends.openvino_backend import OpenVinoBackend
+
+    if device not in ("auto", "cpu"):
+        raise BackendError(f"OpenVINO runs on the CPU here, got --device {device}.")
+    if precision == "fp16" or (precision == "bf16" and not has_bf16()):
+        raise BackendError(f"OpenVINO has no {precision} on this processor; use --precision fp32.")
+    chosen = Precision.BF16 if precision == "bf16" or (precision == "auto" and has_bf16()) else Precision.FP32
+    return OpenVinoBackend(path, chosen)
+
+
 def _open_torch(
     path: Path, task: Task, device: str, precision: str, settings: Mapping[str, Any], exact_halo: bool
 ) -> Backend:
-    from nsp_cli.engine.backends.device import Precision, choose_device
+    from nsp_cli.engine.backends.device import choose_device
     from nsp_cli.engine.backends.torch_backend import TorchBackend
     from nsp_cli.model.checkpoint import load_model
     from nsp_cli.networks import as_network, has_input_skip

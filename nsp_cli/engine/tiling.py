@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nsp_cli.model.spec import PipelineSpec
+from nsp_cli.model.spec import SMALLEST, PipelineSpec
 
 Slices = tuple[slice, slice]
 
@@ -93,3 +93,14 @@ def fade(start: int, stop: int, length: int, width: int) -> NDArray[np.float32]:
     rise = np.ones_like(at) if start == 0 else np.clip((at - start + width) / (2 * width), 0, 1)
     fall = np.ones_like(at) if stop == length else np.clip((stop + width - at) / (2 * width), 0, 1)
     return np.minimum(rise, fall)
+
+
+def pad_tile(tile: NDArray[np.float32], multiple: int) -> NDArray[np.float32]:
+    """Extend (1, planes, h, w) by reflection, as `ops.padding` does for tensors, for a graph that does not pad itself.
+
+    Both sides become multiples of `multiple`, and at least `SMALLEST`; with `multiple` 1 the tile stays as it is.
+    """
+    if multiple == 1:
+        return tile
+    missing = [-(-max(side, SMALLEST) // multiple) * multiple - side for side in tile.shape[2:]]
+    return np.pad(tile, [(0, 0), (0, 0), (0, missing[0]), (0, missing[1])], "reflect") if any(missing) else tile

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import ModelError
-from nsp_cli.model.spec import PipelineSpec, Task
+from nsp_cli.model.spec import SMALLEST, PipelineSpec, Task
 from nsp_cli.networks import as_network, grid_of, tile_of, wants_noise_level
 from nsp_cli.ops.noise_level import measured, told
 from nsp_cli.ops.padding import pad_to_multiple
@@ -21,9 +21,6 @@ Crop = NDArray[np.float32]
 
 TURNS = 8
 """Ways to turn and flip a photo."""
-
-SMALLEST = 8
-"""Pixels along a side of what a network is given: smaller photos are padded, so that it has neighbours to look at."""
 
 
 ONE_VIEW: Sequence[Mapping[str, Any]] = ({},)
@@ -137,10 +134,13 @@ class PlainPipeline(nn.Module):
         h, w = photo.shape[-2:]
         if self.spec.noise_level and photo.shape[1] == self.spec.channels:
             photo = told(photo, measured(photo))
-        out = self.network(pad_to_multiple(photo, self.padding, SMALLEST))
-        if self.shrink > 1:
-            out = F.avg_pool2d(out, self.shrink)
+        out = self.on_padded(pad_to_multiple(photo, self.padding, SMALLEST))
         return out[..., : self.spec.scale * h, : self.spec.scale * w]
+
+    def on_padded(self, photo: Tensor) -> Tensor:
+        """Process all planes of a photo whose sides are multiples of `padding`, and at least `SMALLEST`."""
+        out = self.network(photo)
+        return F.avg_pool2d(out, self.shrink) if self.shrink > 1 else out
 
 
 class Turned(nn.Module):

@@ -22,8 +22,8 @@ import torch
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import ModelError, UsageError
-from nsp_cli.methods.base import SMALLEST, SelfSupervised
-from nsp_cli.model.spec import PipelineSpec, Task
+from nsp_cli.methods.base import SelfSupervised
+from nsp_cli.model.spec import SMALLEST, PipelineSpec, Task
 from nsp_cli.networks import Network, as_network, grid_of, tile_of
 from nsp_cli.ops.cells import Strategy, gather_cells, partition
 from nsp_cli.ops.padding import cut_to_multiple, cut_to_size, pad_to_multiple

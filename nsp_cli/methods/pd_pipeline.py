@@ -9,8 +9,8 @@ import torch
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import ModelError
-from nsp_cli.methods.base import SMALLEST, refuse_to_enlarge
-from nsp_cli.model.spec import PipelineSpec, Task
+from nsp_cli.methods.base import refuse_to_enlarge
+from nsp_cli.model.spec import SMALLEST, PipelineSpec, Task
 from nsp_cli.networks import Network, as_network, grid_of, tile_of
 from nsp_cli.ops.masks import PERIOD, draw_patterns
 from nsp_cli.ops.padding import cut_to_multiple, cut_to_size, pad_to_multiple

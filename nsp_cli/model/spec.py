@@ -14,6 +14,10 @@ FORMAT = 1
 """Version of the metadata below; a reader refuses a newer one."""
 
 
+SMALLEST = 8
+"""Pixels along a side of what a network is given: smaller photos are padded, so that it has neighbours to look at."""
+
+
 class Task(StrEnum):
     """What a pipeline makes of a photo (NSP paper, inference)."""
 
@@ -96,6 +100,7 @@ class PipelineSpec(_Record):
         luma noise (white = 1), the same at every pixel; `planes` are all that go in
     tile : side of a tile where the result depends on all of it, as with attention over the whole picture: every photo
         is cut into the same tiles whatever the memory, and they are faded into each other; 0 where any tile will do
+    side_multiple : of a graph that is the network alone: both sides of its input are multiples of this
     """
 
     task: str
@@ -106,6 +111,7 @@ class PipelineSpec(_Record):
     channels: int = 3
     noise_level: bool = False
     tile: int = 0
+    side_multiple: int = 1
 
     @property
     def planes(self) -> int:

@@ -3,7 +3,9 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -14,19 +16,24 @@ from torch import nn
 
 from nsp_cli import api
 from nsp_cli.engine import exporting, loading
-from nsp_cli.engine.backends import machine
+from nsp_cli.engine.backends import machine, openvino_backend
 from nsp_cli.engine.backends.onnx_backend import OnnxBackend
+from nsp_cli.engine.backends.openvino_backend import OpenVinoBackend
 from nsp_cli.engine.loading import build_pipeline
 from nsp_cli.engine.process import process
 from nsp_cli.errors import BackendError, ModelError, OutputError, UsageError
 from nsp_cli.image import Frame, read
 from nsp_cli.model import registry
 from nsp_cli.model.checkpoint import load_model, save_model
-from nsp_cli.model.spec import ModelSpec, Task
+from nsp_cli.model.spec import ModelSpec, PipelineSpec, Task
 from nsp_cli.networks import build_network
 from nsp_cli.ops.noise_level import measured
+from nsp_cli.simulation.camera import Camera, simulate
+from nsp_cli.simulation.scene import sample_picture
 
 Weights = Callable[..., Path]
+
+SPEC = PipelineSpec(Task.DENOISE, scale=1, multiple=8, halo=80, working_bytes=576)
 
 
 def photo(h: int, w: int) -> Frame:
@@ -147,71 +154,127 @@ def test_an_existing_file_is_kept(weights: Weights, tmp_path: Path) -> None:
     assert target.read_bytes() == b"mine"
 
 
-@pytest.mark.parametrize(
-    ("name", "task"), [(info.name, Task(task)) for info in registry.shipped() for task in info.graphs]
-)
+SHIPPED = [(info.name, Task(task)) for info in registry.shipped() for task in info.graphs]
+
+
+@pytest.mark.parametrize(("name", "task"), SHIPPED)
 def test_a_shipped_graph_is_the_network_in_the_weights_beside_it(name: str, task: Task) -> None:
-    by_torch, by_onnx = (
-        api.load_backend(name, task, device="cpu", precision="fp32", backend=kind) for kind in ("torch", "onnx")
+    by_torch, by_onnx, by_openvino = (
+        api.load_backend(name, task, device="cpu", precision="fp32", backend=kind)
+        for kind in ("torch", "onnx", "openvino")
     )
-    assert isinstance(by_onnx, OnnxBackend)
-    assert by_onnx.spec == by_torch.spec
-    assert registry.shipped_folder().joinpath(f"{name}-{task}.onnx").stat().st_size < 100_000  # without weights
-    results = [process(photo(50, 70), backend).pixels for backend in (by_torch, by_onnx)]
-    assert np.abs(results[0] - results[1]).max() <= 1e-4
-    assert np.abs(results[0] - process(photo(50, 70), by_torch, noise=60).pixels).max() > 1e-2  # it does something
+    assert [type(one).__name__ for one in (by_onnx, by_openvino)] == ["OnnxBackend", "OpenVinoBackend"]
+    assert by_onnx.spec == by_openvino.spec == replace(by_torch.spec, side_multiple=8)
+    assert registry.shipped_folder().joinpath(f"{name}-{task}.onnx").stat().st_size < 200_000  # without weights
+    for height, width in ((1, 1), (3, 9), (50, 70)):  # what does not divide is padded as torch pads it
+        frame = photo(height, width)
+        results = [process(frame, backend, noise=20).pixels for backend in (by_torch, by_onnx, by_openvino)]
+        assert max(np.abs(one - results[0]).max() for one in results[1:]) <= 1e-4
+    assert np.abs(results[0] - process(frame, by_torch, noise=60).pixels).max() > 1e-2  # it does something
+
+
+def test_openvino_in_bf16_is_close_to_torch_in_fp32() -> None:
+    if not machine.has_bf16():
+        pytest.skip("this processor has no bfloat16")
+    frame = photo(96, 128)
+    exact, fast = (
+        process(frame, api.load_backend("fast", device="cpu", precision=precision, backend=kind)).pixels
+        for precision, kind in (("fp32", "torch"), ("bf16", "openvino"))
+    )
+    assert 0 < np.abs(exact - fast).mean() < 2e-3
+    assert abs(float((exact - fast).mean())) < 2e-4  # no colour shift
+
+
+def test_tiles_of_a_shipped_graph_agree_with_the_whole_photo() -> None:
+    rng = np.random.default_rng(0)
+    noisy = Frame(simulate(sample_picture(300, 210, rng), Camera(shot_gain=1e-2, read_noise=1e-2), rng)[0])
+    backend = api.load_backend("fast", device="cpu", precision="fp32", backend="openvino")
+    whole, tiled = (process(noisy, backend, tile=side).pixels for side in (999, 104))
+    assert 255 * np.abs(whole - tiled).max() < 0.5
+
+
+def test_openvino_says_what_it_cannot_run(exported: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.onnx").write_bytes(b"nonsense")
+    with pytest.raises(ModelError, match="not a graph of ours"):
+        OpenVinoBackend(tmp_path / "broken.onnx")
+    with pytest.raises(UsageError, match="--backend openvino runs models that ship"):
+        api.load_backend(exported, backend="openvino")
+    with pytest.raises(BackendError, match="runs on the CPU"):
+        api.load_backend("fast", backend="openvino", device="cuda")
+    with pytest.raises(BackendError, match="no fp16"):
+        api.load_backend("fast", backend="openvino", device="cpu", precision="fp16")
 
 
 def test_a_graph_can_refer_to_the_tensors_of_another_file(weights: Weights, tmp_path: Path) -> None:
-    model, graph = weights(), tmp_path / "graph.onnx"
+    model, graph = tmp_path / "small.safetensors", tmp_path / "graph.onnx"
+    arguments = {"widths": [8, 8], "depths": [1, 1]}
+    torch.manual_seed(0)
+    network = build_network("resunet", arguments)
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    save_model(network, ModelSpec("resunet", arguments, "simulated", {}), model, torch.float16)
     network, spec = load_model(model)
-    save_model(network, spec, model, torch.float16)
-    network, spec = load_model(model)
-    pipeline = build_pipeline(network, spec, Task.DENOISE, {}, "tiny")
-    assert exporting.export(pipeline, spec, graph, weights=model) <= 1e-4
+    assert exporting.export(build_pipeline(network, spec, Task.DENOISE, {}, ""), spec, graph, weights=model) <= 1e-4
     stored = onnx.load(graph, load_external_data=False).graph.initializer
-    referring = sum(bool(tensor.external_data) for tensor in stored)
-    assert referring > 0.9 * len(network.state_dict())  # biases that are equal share one tensor
+    assert sum(bool(tensor.external_data) for tensor in stored) == len(network.state_dict())
     # What the graph computes with is what the other file holds.
+    tile = photo(32, 32).pixels.transpose(2, 0, 1)[None]
+    before = OnnxBackend(graph, "cpu").run(tile)
     with torch.no_grad():
-        network.get_parameter(next(name for name, _ in network.named_parameters())).add_(0.5)
-    before = OnnxBackend(graph, "cpu").run(photo(32, 32).pixels.transpose(2, 0, 1)[None])
+        network.get_parameter("head.bias").add_(0.5)
     save_model(network, spec, model, torch.float16)
-    after = OnnxBackend(graph, "cpu").run(photo(32, 32).pixels.transpose(2, 0, 1)[None])
-    assert np.abs(after - before).max() > 1e-3
+    assert np.abs(OnnxBackend(graph, "cpu").run(tile) - before).max() > 1e-3
+    network, spec = load_model(weights())
+    with pytest.raises(ModelError, match="no graph of its network alone"):
+        exporting.export(
+            build_pipeline(network, spec, Task.DENOISE, {}, ""), spec, tmp_path / "b.onnx", weights=weights()
+        )
 
 
 @pytest.mark.parametrize(
-    ("asked", "features", "gpu", "kind"),
+    ("asked", "bf16", "gpu", "installed", "kind"),
     [
-        ({}, (), False, "OnnxBackend"),
-        ({}, ("AVX512BF16",), False, "TorchBackend"),  # how much there is to do is not known
-        ({"megapixels": 0.1}, ("AVX512BF16",), False, "OnnxBackend"),
-        ({"megapixels": 24}, ("AVX512BF16",), False, "TorchBackend"),
-        ({"megapixels": 24}, (), False, "OnnxBackend"),
-        ({"precision": "fp32"}, ("AVX512BF16",), False, "OnnxBackend"),
-        ({"precision": "bf16", "megapixels": 0.1}, (), False, "TorchBackend"),
-        ({"backend": "torch", "megapixels": 0.1}, (), False, "TorchBackend"),
-        ({"backend": "onnx", "megapixels": 24}, ("AVX512BF16",), False, "OnnxBackend"),
-        ({"megapixels": 0.1}, (), True, "TorchBackend"),
-        ({"megapixels": 0.1, "device": "cpu"}, (), True, "OnnxBackend"),
-        ({"megapixels": 0.1, "exact_halo": True}, (), False, "TorchBackend"),
-        ({"megapixels": 0.1, "model": "nsp"}, (), False, "TorchBackend"),
-        ({"megapixels": 0.1, "model": "nsp", "task": Task.SHUFFLE}, (), False, "TorchBackend"),
+        ({}, False, False, True, "OpenVinoBackend fp32"),
+        ({}, True, False, True, "OpenVinoBackend bf16"),  # how much there is to do is not known
+        ({"megapixels": 0.1}, True, False, True, "OnnxBackend"),
+        ({"megapixels": 24}, True, False, True, "OpenVinoBackend bf16"),
+        ({"megapixels": 24, "precision": "fp32"}, True, False, True, "OpenVinoBackend fp32"),
+        ({"megapixels": 0.1, "precision": "bf16"}, True, False, True, "OpenVinoBackend bf16"),
+        ({"megapixels": 24, "precision": "bf16"}, False, False, True, "TorchBackend"),
+        ({"megapixels": 0.1, "backend": "openvino"}, False, False, True, "OpenVinoBackend fp32"),
+        ({"megapixels": 24}, False, False, False, "OnnxBackend"),
+        ({"megapixels": 24}, True, False, False, "TorchBackend"),
+        ({"megapixels": 2}, True, False, False, "OnnxBackend"),
+        ({"precision": "fp32"}, True, False, False, "OnnxBackend"),
+        ({"precision": "bf16", "megapixels": 0.1}, True, False, False, "TorchBackend"),
+        ({"backend": "torch", "megapixels": 0.1}, False, False, True, "TorchBackend"),
+        ({"backend": "onnx", "megapixels": 24}, True, False, True, "OnnxBackend"),
+        ({"megapixels": 0.1}, False, True, True, "TorchBackend"),
+        ({"megapixels": 0.1, "device": "cpu"}, False, True, True, "OnnxBackend"),
+        ({"megapixels": 0.1, "exact_halo": True}, False, False, True, "TorchBackend"),
+        ({"megapixels": 0.1, "model": "nsp"}, False, False, True, "TorchBackend"),
     ],
 )
-def test_the_runtime_of_a_shipped_model_is_the_faster_one(
-    monkeypatch: pytest.MonkeyPatch, asked: dict, features: tuple[str, ...], gpu: bool, kind: str
+def test_the_runtime_of_a_shipped_model_is_the_fastest(
+    monkeypatch: pytest.MonkeyPatch, asked: dict, bf16: bool, gpu: bool, installed: bool, kind: str
 ) -> None:
-    monkeypatch.setattr(loading, "cpu_has", features.__contains__)
+    monkeypatch.setattr(loading, "has_bf16", lambda: bf16)
     monkeypatch.setattr(loading, "has_gpu", lambda: gpu)
-    assert type(loading.load_backend(**asked)).__name__ == kind
+    monkeypatch.setattr(loading, "find_spec", lambda _: installed or None)
+    made: list[str] = []
+    monkeypatch.setattr(
+        openvino_backend,
+        "OpenVinoBackend",
+        lambda _, precision: made.append(precision) or SimpleNamespace(spec=SPEC),
+    )
+    opened = type(loading.load_backend(**asked)).__name__
+    assert (f"OpenVinoBackend {made[0]}" if made else opened) == kind
 
 
 def test_what_the_machine_can_do_is_found_without_torch() -> None:
     assert machine.has_gpu() or not (torch.cuda.is_available() or torch.backends.mps.is_available())
-    assert machine.cpu_has("AVX512BF16") == torch.cpu._is_avx512_bf16_supported()
-    assert not machine.cpu_has("nothing of that name")
+    if sys.platform == "linux":
+        assert machine.has_bf16() == torch.cpu._is_avx512_bf16_supported()
 
 
 def test_a_shipped_model_has_no_graph_for_settings_of_its_own() -> None:

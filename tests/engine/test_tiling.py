@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
-from nsp_cli.engine.tiling import Region, choose_tile, fade, round_tile, smallest_tile
+from nsp_cli.engine.tiling import Region, choose_tile, fade, pad_tile, round_tile, smallest_tile
 from nsp_cli.model.spec import PipelineSpec
+from nsp_cli.ops.padding import pad_to_multiple
 
 SPEC = PipelineSpec(task="denoise", scale=1, multiple=4, halo=12, working_bytes=4000)
 
@@ -55,3 +57,10 @@ def test_tiles_fade_into_each_other_and_add_up_to_one(length: int, side: int, wi
         assert np.abs(np.diff(share)).max(initial=0) <= 0.5 / width + 1e-6
         total[first:last] += share
     np.testing.assert_allclose(total, 1, atol=1e-6)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 13), (16, 24), (17, 3)])
+def test_tiles_are_padded_as_tensors_are(height: int, width: int) -> None:
+    tile = np.random.default_rng(0).random((1, 4, height, width), np.float32)
+    np.testing.assert_array_equal(pad_tile(tile, 4), pad_to_multiple(torch.from_numpy(tile), 4, 8).numpy())
+    assert pad_tile(tile, 1) is tile

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 _CUDA_LIBRARIES = ("libcuda.so.1", "nvcuda.dll")
+_BF16 = ("AVX512BF16", "AMX_BF16", "AVX512_SPR")  # NumPy's names
 _ROCM = Path("/dev/kfd")
 
 
@@ -21,12 +22,12 @@ def has_gpu() -> bool:
 
 
 @cache
-def cpu_has(feature: str) -> bool:
-    """Return whether the processor has an instruction set, by NumPy's name for it, such as "AVX512BF16"."""
+def has_bf16() -> bool:
+    """Return whether the processor multiplies bfloat16 numbers natively."""
     for module in ("numpy._core._multiarray_umath", "numpy.core._multiarray_umath"):  # NumPy 2, NumPy 1
         try:
             features: dict[str, bool] = import_module(module).__cpu_features__
-            return features.get(feature, False)
+            return any(features.get(name, False) for name in _BF16)
         except (ImportError, AttributeError):
             continue
     return False

@@ -1,4 +1,4 @@
-"""A pipeline that `nsp export` wrote, run by onnxruntime. Imports neither torch nor the methods."""
+"""A graph that `nsp export` wrote, or that ships with its weights, run by onnxruntime. Imports no torch."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from nsp_cli.engine.tiling import pad_tile
 from nsp_cli.errors import BackendError, MemoryLimitError, ModelError
 from nsp_cli.model.spec import PipelineSpec
 from nsp_cli.system.memory import available_bytes
@@ -35,7 +36,7 @@ class OnnxBackend:
         try:
             self._session = ort.InferenceSession(path, options, providers=providers)
         except Exception as error:  # onnxruntime has one exception class for each status code
-            raise ModelError(f"{path} is not an ONNX model that can be run: {_first_line(error)}.") from error
+            raise ModelError(f"{path} is not an ONNX model that can be run: {first_line(error)}.") from error
         used = self._session.get_providers()
         if device != "auto" and _PROVIDERS[device.split(":", maxsplit=1)[0]] not in used:
             raise BackendError(f"onnxruntime cannot use the device '{device}' here; use --device cpu.")
@@ -43,20 +44,23 @@ class OnnxBackend:
         if PIPELINE_KEY not in metadata:
             raise ModelError(f"{path} was not written by nsp export: its metadata has no '{PIPELINE_KEY}'.")
         self.spec = PipelineSpec.from_json(metadata[PIPELINE_KEY])
-        self._input: str = self._session.get_inputs()[0].name
+        first = self._session.get_inputs()[0]
+        self._input: str = first.name
+        self._planes: int = first.shape[1]
 
     def run(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
-        colours = self.spec.channels
-        given = {self._input: np.ascontiguousarray(tile[:, :colours])}
-        if tile.shape[1] > colours:
-            given[NOISE_LEVEL] = np.ascontiguousarray(tile[0, colours, :1, 0])
+        padded = pad_tile(tile, self.spec.side_multiple)
+        given = {self._input: np.ascontiguousarray(padded[:, : self._planes])}
+        if tile.shape[1] > self._planes:
+            given[NOISE_LEVEL] = np.ascontiguousarray(tile[0, self._planes, :1, 0])
         try:
             (result,) = self._session.run(None, given)
         except Exception as error:
             if "allocat" in str(error) or "memory" in str(error).lower():
                 raise MemoryLimitError("onnxruntime is out of memory.") from error
-            raise BackendError(f"onnxruntime failed: {_first_line(error)}.") from error
-        return np.asarray(result, np.float32)
+            raise BackendError(f"onnxruntime failed: {first_line(error)}.") from error
+        height, width = (side * self.spec.scale for side in tile.shape[2:])
+        return np.asarray(result, np.float32)[..., :height, :width]
 
     def free_bytes(self) -> int:
         return available_bytes()
@@ -73,5 +77,6 @@ def _providers(device: str) -> list[str | tuple[str, dict[str, int]]]:
     return [(provider, {"device_id": int(index)})] if kind == "cuda" and index.isdigit() else [provider]
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's text, without the full stop at its end."""
     return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
