@@ -19,8 +19,8 @@ from nsp_cli.cli.console import out, plain
 from nsp_cli.errors import NspError
 
 _PACKAGES = (
-    *("torch", "onnxruntime", "onnxruntime-gpu", "numpy", "opencv-python-headless", "pillow", "rawpy", "tifffile"),
-    *("safetensors", "typer", "rich"),
+    *("torch", "onnxruntime", "onnxruntime-gpu", "openvino", "numpy", "pillow", "rawpy"),
+    *("opencv-python-headless", "tifffile", "safetensors", "typer", "rich"),
 )
 _FEATURES = ("AVX2", "AVX512F", "AVX512BF16", "AMX_BF16", "NEON")  # NumPy's names of instruction sets
 _VARIABLES = ("NSP_HOME", "NSP_DEVICE", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
@@ -150,8 +150,9 @@ def _on_provider(name: str) -> Section:
             session = ort.InferenceSession(graph, settings, providers=[name], enable_fallback=0)
         if name not in session.get_providers():
             return {"runs": False, "error": "onnxruntime cannot load it and would use the CPU"}
-        photo = session.get_inputs()[0].name
-        (result,) = session.run(None, {photo: np.random.default_rng(0).random((1, 3, 32, 32), np.float32)})
+        tile = session.get_inputs()[0]
+        values = np.random.default_rng(0).random((1, tile.shape[1], 32, 32), np.float32)
+        (result,) = session.run(None, {tile.name: values})
         return _verdict(bool(np.isfinite(np.asarray(result)).all()))
     except Exception as error:
         return _failure(error)

@@ -21,13 +21,18 @@ def has_gpu() -> bool:
     return _ROCM.exists() or _cuda_devices() > 0
 
 
-@cache
 def has_bf16() -> bool:
     """Return whether the processor multiplies bfloat16 numbers natively."""
+    return any(map(cpu_has, _BF16))
+
+
+@cache
+def cpu_has(feature: str) -> bool:
+    """Return whether the processor has an instruction set, by NumPy's name for it, such as "AVX512BF16"."""
     for module in ("numpy._core._multiarray_umath", "numpy.core._multiarray_umath"):  # NumPy 2, NumPy 1
         try:
             features: dict[str, bool] = import_module(module).__cpu_features__
-            return any(features.get(name, False) for name in _BF16)
+            return features.get(feature, False)
         except (ImportError, AttributeError):
             continue
     return False
