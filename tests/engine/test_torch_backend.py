@@ -88,7 +88,7 @@ def test_the_measured_halo_of_shipped_weights_leaves_no_seam(name: str) -> None:
     exact, measured = (
         api.load_backend(name, device="cpu", precision="fp32", exact_halo=exact) for exact in (True, False)
     )
-    assert measured.spec == replace(exact.spec, halo=80)
+    assert replace(measured.spec, side_multiple=1) == replace(exact.spec, halo=80)
     rng = np.random.default_rng(0)
     noisy, _ = simulate(sample_picture(304, 304, rng), Camera(shot_gain=2e-2, read_noise=2e-2), rng)
     whole, tiled, narrow = (
