@@ -40,7 +40,8 @@ class RawWhiteBalance(StrEnum):
 
 
 Model = Annotated[
-    str | None, typer.Option("-m", "--model", help="A name of `nsp models`, or a .safetensors or .onnx file.")
+    str | None,
+    typer.Option("-m", "--model", help="A name of `nsp models`, or the path of a .safetensors or .onnx file."),
 ]
 Tile = Annotated[int, typer.Option("-t", "--tile", help="Side of a tile in pixels; 0: from free memory.")]
 Device = Annotated[str, typer.Option("--device", envvar="NSP_DEVICE", help="auto, cuda, mps or cpu.")]

@@ -15,6 +15,7 @@ from nsp_cli.methods.nsp import NSP, STRATEGIES
 from nsp_cli.methods.rd import RD
 from nsp_cli.methods.sdap import SDAP
 from nsp_cli.methods.simulated import Simulated
+from nsp_cli.system.arguments import check_arguments
 
 __all__ = ["METHODS", "STRATEGIES", "Method", "Pipeline", "build_method", "settings_of"]
 
@@ -36,12 +37,21 @@ def settings_of(name: str) -> dict[str, Any]:
 
 
 def build_method(name: str, arguments: Mapping[str, Any]) -> Method:
-    """Make a method from its settings. Raises `ModelError` for an unknown name or settings that it does not have."""
+    """Make a method from its settings.
+
+    Raises
+    ------
+    ModelError
+        The name or a setting is not known, or a value has another type or is out of bounds.
+    UsageError
+        Settings contradict each other.
+    """
     _check(name)
     try:
-        return METHODS[name](**arguments)
-    except TypeError as error:
+        check_arguments(METHODS[name], arguments)
+    except ValueError as error:
         raise ModelError(f"The method '{name}' does not take these settings: {error}.") from error
+    return METHODS[name](**arguments)
 
 
 def _check(name: str) -> None:

@@ -23,7 +23,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import UsageError
-from nsp_cli.methods.base import SelfSupervised
+from nsp_cli.methods.base import Inputs, Passes, SelfSupervised, Stride, Weight
 from nsp_cli.methods.pd_pipeline import DecomposedPipeline, draw_subs, same_size
 from nsp_cli.model.spec import Task
 from nsp_cli.ops.masks import PERIOD, draw_patterns, repeat_pattern
@@ -42,11 +42,11 @@ class AMSNet(SelfSupervised):
     refine : passes of R3 at test time, 0 for none; each takes as long as the network without it
     """
 
-    stride: int = 5
-    test_stride: int = 2
-    inputs: int = 0
-    smoothness: float = 0.0
-    refine: int = 0
+    stride: Stride = 5
+    test_stride: Stride = 2
+    inputs: Inputs = 0
+    smoothness: Weight = 0.0
+    refine: Passes = 0
 
     def __post_init__(self) -> None:
         if min(self.stride, self.test_stride) < 1 or min(self.inputs, self.refine, self.smoothness) < 0:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import UsageError
-from nsp_cli.methods.base import SelfSupervised
+from nsp_cli.methods.base import Inputs, Passes, SelfSupervised, Stride
 from nsp_cli.methods.pd_pipeline import DecomposedPipeline, Layout, draw_subs, same_size
 from nsp_cli.model.spec import Task
 from nsp_cli.ops.refine import PASSES
@@ -40,11 +40,11 @@ class APBSN(SelfSupervised):
     refine : passes of R3 at test time, 0 for none; each takes as long as the network without it
     """
 
-    stride: int = 5
-    test_stride: int = 2
-    inputs: int = 0
+    stride: Stride = 5
+    test_stride: Stride = 2
+    inputs: Inputs = 0
     layout: str = Layout.BATCH
-    refine: int = PASSES
+    refine: Passes = PASSES
 
     def __post_init__(self) -> None:
         if min(self.stride, self.test_stride) < 1 or min(self.inputs, self.refine) < 0:

@@ -16,16 +16,17 @@ Test time
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from torch import Generator, Tensor, nn
 
-from nsp_cli.errors import UsageError
-from nsp_cli.methods.base import PlainPipeline, SelfSupervised
+from nsp_cli.errors import ModelError, UsageError
+from nsp_cli.methods.base import PlainPipeline, SelfSupervised, Weight
 from nsp_cli.model.spec import Task
 from nsp_cli.networks import as_network
 from nsp_cli.ops.padding import cut_to_multiple
+from nsp_cli.system.arguments import Between
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,9 +46,9 @@ class APR(SelfSupervised):
     balance : λ, the weight of the loss's second term
     """
 
-    shift: int = 5
+    shift: Annotated[int, Between(1, 16)] = 5
     blind: int = 2
-    balance: float = 4.0
+    balance: Weight = 4.0
 
     smallest_patch = 32
 
@@ -80,6 +81,8 @@ class APR(SelfSupervised):
         return error.abs().mean() + self.balance * (error - moved).abs().mean()
 
     def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> PlainPipeline:
+        if not hasattr(network, "blind"):
+            raise ModelError("APR needs a network with a blind spot to choose, such as atbsn.")
         return PlainPipeline(_WithHole(network, self), task, channels)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 import torch.nn.functional as F
@@ -15,9 +15,17 @@ from nsp_cli.model.spec import SMALLEST, PipelineSpec, Task
 from nsp_cli.networks import as_network, grid_of, tile_of, wants_noise_level
 from nsp_cli.ops.noise_level import measured, told
 from nsp_cli.ops.padding import pad_to_multiple
+from nsp_cli.system.arguments import Between
 
 Crop = NDArray[np.float32]
 """(P, P, C), sRGB-encoded in [0, 1]."""
+
+Stride = Annotated[int, Between(1, 32)]
+Inputs = Annotated[int, Between(0, 1024)]
+Passes = Annotated[int, Between(0, 64)]
+Weight = Annotated[float, Between(0, 1000)]
+Fraction = Annotated[float, Between(0, 1)]
+"""Bounds of methods' settings: pixels, sub-images, runs of the network, factor of a loss, probability."""
 
 TURNS = 8
 """Ways to turn and flip a photo."""

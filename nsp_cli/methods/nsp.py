@@ -16,18 +16,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import ModelError, UsageError
-from nsp_cli.methods.base import SelfSupervised
+from nsp_cli.methods.base import Inputs, SelfSupervised, Stride
 from nsp_cli.model.spec import SMALLEST, PipelineSpec, Task
 from nsp_cli.networks import Network, as_network, grid_of, tile_of
+from nsp_cli.networks.layers import Scale
 from nsp_cli.ops.cells import Strategy, gather_cells, partition
 from nsp_cli.ops.padding import cut_to_multiple, cut_to_size, pad_to_multiple
 from nsp_cli.ops.pd import pd_merge, pd_split
+from nsp_cli.system.arguments import Between
 
 CANONICAL = "canonical"
 STRATEGIES = (*(str(strategy) for strategy in Strategy), CANONICAL)
@@ -48,12 +50,12 @@ class NSP(SelfSupervised):
     phase : at test time, the one sub-image of the t² to predict from (numbered as in `ops.pd`); None: the mean of all
     """
 
-    scale: int = 2
-    stride: int = 5
-    targets: int = 1
+    scale: Scale = 2
+    stride: Stride = 5
+    targets: Annotated[int, Between(1, 1024)] = 1
     strategy: str = "consecutive"
-    inputs: int = 0
-    canonical_strides: tuple[int, ...] = (2, 3)
+    inputs: Inputs = 0
+    canonical_strides: Annotated[tuple[Stride, ...], Between(1, 16)] = (2, 3)
     phase: int | None = None
 
     def __post_init__(self) -> None:

@@ -19,7 +19,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import UsageError
-from nsp_cli.methods.base import SelfSupervised
+from nsp_cli.methods.base import Inputs, SelfSupervised, Stride
 from nsp_cli.methods.pd_pipeline import DecomposedPipeline, same_size
 from nsp_cli.model.spec import Task
 from nsp_cli.ops.cells import gather_cells, shuffle
@@ -37,9 +37,9 @@ class SDAP(SelfSupervised):
     second_pass : run the network once more at test time, on the result
     """
 
-    stride: int = 5
-    test_stride: int = 2
-    inputs: int = 0
+    stride: Stride = 5
+    test_stride: Stride = 2
+    inputs: Inputs = 0
     second_pass: bool = False
 
     def __post_init__(self) -> None:

@@ -43,12 +43,14 @@ from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import UsageError
 from nsp_cli.image.luma import luma as luma_of
-from nsp_cli.methods.base import ONE_VIEW, TURNS, Crop, PlainPipeline, Turned
+from nsp_cli.methods.base import ONE_VIEW, TURNS, Crop, Fraction, PlainPipeline, Turned
 from nsp_cli.model.spec import Task
 from nsp_cli.networks import as_network, wants_noise_level
+from nsp_cli.networks.layers import Scale
 from nsp_cli.ops.padding import cut_to_multiple
 from nsp_cli.simulation.camera import Camera, decode_srgb, encode_srgb, plain_camera, random_camera, simulate
 from nsp_cli.simulation.dead_leaves import dead_leaves
+from nsp_cli.system.arguments import check_arguments
 
 _UNTOUCHED = 1 / 16
 _ANYWHERE = 16
@@ -88,12 +90,12 @@ class Simulated:
     turns : at test time, the mean over so many of the photo's eight turns and flips; each takes the time of one
     """
 
-    scale: int = 1
+    scale: Scale = 1
     cameras: tuple[Camera | Mapping[str, Any], ...] = ()
-    own: float = 0.7
-    plain: float = 0.5
-    nights: float = 0.5
-    painted: float = 0.25
+    own: Fraction = 0.7
+    plain: Fraction = 0.5
+    nights: Fraction = 0.5
+    painted: Fraction = 0.25
     turns: int = 1
 
     def __post_init__(self) -> None:
@@ -102,6 +104,12 @@ class Simulated:
         for name in ("own", "plain", "nights", "painted"):
             if not 0 <= (share := getattr(self, name)) <= 1:
                 raise UsageError(f"The setting {name} must be from 0 to 1, got {share}.")
+
+        for camera in self.cameras:
+            try:
+                _camera_from(camera)
+            except ValueError as error:
+                raise UsageError(f"The setting cameras holds no camera that can be simulated: {error}.") from error
 
     wants_clean = True
     wants_teachers = False
@@ -143,7 +151,7 @@ class Simulated:
         if not self.cameras or rng.random() >= self.own:
             return plain_camera(rng) if rng.random() < self.plain else random_camera(rng, self.nights), False
         chosen = self.cameras[int(rng.integers(len(self.cameras)))]
-        camera = chosen if isinstance(chosen, Camera) else Camera(**chosen)
+        camera = _camera_from(chosen)
         # No two shots are alike: a little more or less noise.
         gain = float(rng.uniform(0.85, 1.2))
         return replace(camera, shot_gain=camera.shot_gain * gain**2, read_noise=camera.read_noise * gain), True
@@ -162,6 +170,14 @@ class Simulated:
 
     def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> PlainPipeline:
         return PlainPipeline(network if self.turns == 1 else Turned(network, self.turns), task, channels)
+
+
+def _camera_from(camera: Camera | Mapping[str, Any]) -> Camera:
+    """Return a camera from its fields. Raises ValueError where they are not those of a `Camera`."""
+    if isinstance(camera, Camera):
+        return camera
+    check_arguments(Camera, camera)
+    return Camera(**camera)
 
 
 def _distance(error: Tensor) -> Tensor:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -26,9 +28,16 @@ def save_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], pat
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read a safetensors file: its tensors (CPU) and its metadata. Raises `ModelError`."""
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+
+
+@contextmanager
+def _opened(path: Path) -> Generator[Any]:
+    """Open a safetensors file. Raises `ModelError`, also for what goes wrong while it is read."""
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            yield file
     except FileNotFoundError as error:
         raise ModelError(f"There are no weights at {path}.") from error
     except (SafetensorError, OSError) as error:
@@ -43,13 +52,31 @@ def save_model(network: nn.Module, spec: ModelSpec, path: Path, dtype: torch.dty
 
 def load_model(path: Path) -> tuple[nn.Module, ModelSpec]:
     """Rebuild a network from its file alone: float32, on the CPU, in evaluation mode. Raises `ModelError`."""
-    tensors, metadata = load_tensors(path)
+    spec = _read_spec(path)
+    network = build_network(spec.network, spec.network_args)
+    tensors = load_tensors(path)[0]
+    network.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in tensors.items()})
+    return network.eval(), spec
+
+
+def _read_spec(path: Path) -> ModelSpec:
+    """Read the recipe in a file's header, and compare its network with the shapes of the tensors. Raises `ModelError`.
+
+    Nothing is allocated but the header, whatever size it claims.
+    """
+    with _opened(path) as file:
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata() or {}
     if SPEC_KEY not in metadata:
         raise ModelError(f"{path} was not written by nsp: its metadata has no '{SPEC_KEY}'.")
-    spec = ModelSpec.from_json(metadata[SPEC_KEY])
-    network = build_network(spec.network, spec.network_args)
     try:
-        network.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in tensors.items()})
-    except RuntimeError as error:
-        raise ModelError(f"The weights in {path} do not fit the network that the file names.") from error
-    return network.eval(), spec
+        spec = ModelSpec.from_json(metadata[SPEC_KEY])
+        if spec.network_args.get("channels", spec.channels) != spec.channels:
+            raise ModelError(f"The network has {spec.network_args['channels']} channels, photos have {spec.channels}.")
+        with torch.device("meta"):
+            network = build_network(spec.network, spec.network_args)
+    except ModelError as error:
+        raise ModelError(f"{path} holds a model that cannot be run. {error}") from error
+    if {name: tuple(weight.shape) for name, weight in network.state_dict().items()} != shapes:
+        raise ModelError(f"The weights in {path} do not fit the network that the file names.")
+    return spec

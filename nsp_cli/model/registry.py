@@ -76,21 +76,34 @@ def at_hand() -> list[ModelInfo]:
 
 
 def resolve(model: str | Path | None = None, task: str = Task.DENOISE) -> Path:
-    """The file that a name or a path stands for; None is the task's default that ships. Raises `ModelError`."""
+    """Return the file of a model. Raises `ModelError`.
+
+    Parameters
+    ----------
+    model
+        A name of `at_hand`, or the path of a file. A name takes precedence over a file that is called the same in the
+        working folder; a `Path`, or text with a separator such as ``./fast``, is always a file. None is the task's
+        default that ships.
+    task
+        A `Task`, for the default.
+    """
     if model is None:
         return next((info.path for info in shipped() if task in info.default_for), shipped()[0].path)
     path = Path(model)
-    if path.suffix in _SUFFIXES or path.is_file():
+    may_be_name = path.name == model and path.suffix not in _SUFFIXES
+    known = {info.name: info.path for info in reversed(at_hand())} if may_be_name else {}
+    if model in known:
+        return known[str(model)]
+    try:
         if path.is_file():
             return path
-        raise ModelError(f"There is no model at {path}.")
-    models = at_hand()
-    for info in models:
-        if info.name == str(model):
-            return info.path
-    names = ", ".join(info.name for info in models)
+    except (OSError, ValueError) as error:  # no permission, a name that is too long, a null character
+        raise ModelError(f"There is no model at {model}: {error}.") from error
+    if not may_be_name:
+        raise ModelError(f"There is no model at {model}.")
     raise ModelError(
-        f"There is no model '{model}'; there are {names}, or give the path of a .safetensors or .onnx file."
+        f"There is no model '{model}'; there are {', '.join(reversed(known))}, "
+        "or give the path of a .safetensors or .onnx file."
     )
 
 

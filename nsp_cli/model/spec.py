@@ -6,9 +6,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from nsp_cli.errors import ModelError
+from nsp_cli.system.arguments import Between, check_arguments
+
+_WIDEST = 2**16
+"""Pixels of a halo or a tile, far above those of any network."""
+
+_Channels = Annotated[int, Between(3, 3)]
 
 FORMAT = 1
 """Version of the metadata below; a reader refuses a newer one."""
@@ -49,8 +55,10 @@ class _Record:
         try:
             values = json.loads(text)
             known = {f.name for f in fields(cls)}
-            return cls(**{key: value for key, value in values.items() if key in known})
-        except (TypeError, ValueError, AttributeError) as error:
+            values = {key: value for key, value in values.items() if key in known}
+            check_arguments(cls, values)
+            return cls(**values)
+        except (ValueError, AttributeError, RecursionError) as error:
             raise ModelError(f"The model's {cls.__name__} cannot be read: {error}.") from error
 
 
@@ -73,9 +81,9 @@ class ModelSpec(_Record):
     network_args: Mapping[str, Any]
     method: str
     method_args: Mapping[str, Any]
-    channels: int = 3
+    channels: _Channels = 3
     training: Mapping[str, Any] = field(default_factory=dict)
-    halo: int = 0
+    halo: Annotated[int, Between(0, _WIDEST)] = 0
     format: int = FORMAT
 
     def __post_init__(self) -> None:
@@ -104,14 +112,14 @@ class PipelineSpec(_Record):
     """
 
     task: str
-    scale: int
-    multiple: int
-    halo: int
-    working_bytes: int
-    channels: int = 3
+    scale: Annotated[int, Between(1, 8)]
+    multiple: Annotated[int, Between(1, _WIDEST)]
+    halo: Annotated[int, Between(0, _WIDEST)]
+    working_bytes: Annotated[int, Between(1, 10**6)]
+    channels: _Channels = 3
     noise_level: bool = False
-    tile: int = 0
-    side_multiple: int = 1
+    tile: Annotated[int, Between(0, _WIDEST)] = 0
+    side_multiple: Annotated[int, Between(1, _WIDEST)] = 1
 
     @property
     def planes(self) -> int:

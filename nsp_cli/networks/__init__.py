@@ -19,6 +19,7 @@ from nsp_cli.networks.dbsn import DBSN
 from nsp_cli.networks.nafnet import NAFNet
 from nsp_cli.networks.tbsn import TBSN
 from nsp_cli.networks.unet import ResUNet, UNet
+from nsp_cli.system.arguments import check_arguments
 
 __all__ = [
     "NETWORKS",
@@ -60,11 +61,12 @@ def arguments_of(name: str) -> dict[str, Any]:
 
 
 def build_network(name: str, arguments: Mapping[str, Any]) -> nn.Module:
-    """Make an untrained network. Raises `ModelError` for an unknown name or arguments that it does not take."""
+    """Make an untrained network. Raises `ModelError` for an unknown name or arguments out of their bounds."""
     _check(name)
     try:
+        check_arguments(NETWORKS[name], arguments)
         return NETWORKS[name](**arguments)
-    except TypeError as error:
+    except ValueError as error:
         raise ModelError(f"The network '{name}' does not take these arguments: {error}.") from error
 
 

@@ -12,9 +12,14 @@ t > 1 is ours, after NSP's on DBSN.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from nsp_cli.networks.layers import Channels, Levels, Scale, Width
+from nsp_cli.system.arguments import Between
 
 _SLOPE = 0.1
 
@@ -71,7 +76,14 @@ class ATBSN(nn.Module):
     blind : k, where `forward` is not told another
     """
 
-    def __init__(self, channels: int = 3, width: int = 48, levels: int = 5, scale: int = 1, blind: int = 1) -> None:
+    def __init__(
+        self,
+        channels: Channels = 3,
+        width: Width = 48,
+        levels: Levels = 5,
+        scale: Scale = 1,
+        blind: Annotated[int, Between(0, 16)] = 1,
+    ) -> None:
         super().__init__()
         self.scale, self.blind = scale, blind
         self.multiple = 2**levels

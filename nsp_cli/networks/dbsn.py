@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nsp_cli.errors import ModelError
-from nsp_cli.networks.layers import Activation, mixers, next_scale_tail
+from nsp_cli.networks.layers import Activation, Channels, Depth, Scale, Width, mixers, next_scale_tail
 
 
 class Variant(StrEnum):
@@ -86,10 +86,10 @@ class DBSN(nn.Module):
 
     def __init__(
         self,
-        channels: int = 3,
-        width: int = 128,
-        depth: int = 9,
-        scale: int = 2,
+        channels: Channels = 3,
+        width: Width = 128,
+        depth: Depth = 9,
+        scale: Scale = 2,
         residual: bool = False,
         variant: str = Variant.NSP,
     ) -> None:

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nsp_cli.system.arguments import Between
+
 Activation = Callable[[], nn.Module]
+
+Channels = Annotated[int, Between(1, 4)]
+Width = Annotated[int, Between(1, 1024)]
+Depth = Annotated[int, Between(1, 64)]
+Levels = Annotated[int, Between(1, 8)]
+Scale = Annotated[int, Between(1, 8)]
+"""Bounds of networks' arguments, far above those of any published network."""
+Widths = Annotated[tuple[Width, ...], Between(1, 8)]
+Depths = Annotated[tuple[Depth, ...], Between(1, 8)]
 
 
 def mixers(widths: tuple[int, ...], activation: Activation, bias: bool = True) -> list[nn.Module]:
@@ -24,7 +35,7 @@ def next_scale_tail(width: int, scale: int, activation: Activation, bias: bool =
     return nn.Sequential(*coarse, nn.PixelShuffle(scale), *mixers((fine, fine, fine), activation, bias)), fine
 
 
-class Levels(Protocol):
+class HasLevels(Protocol):
     """`down`, `shrink`, `up` and `grow` have one entry for each level but the lowest, which is `bottom`."""
 
     down: nn.ModuleList
@@ -34,7 +45,7 @@ class Levels(Protocol):
     grow: nn.ModuleList
 
 
-def through_levels(network: Levels, features: Tensor) -> Tensor:
+def through_levels(network: HasLevels, features: Tensor) -> Tensor:
     """Down, and up again with what was passed on the way added: (N, C, h, w) to the same."""
     skips: list[Tensor] = []
     for stage, shrink in zip(network.down, network.shrink, strict=True):

@@ -12,7 +12,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from nsp_cli.networks.layers import through_levels
+from nsp_cli.networks.layers import Channels, Depths, Widths, through_levels
 
 
 class ChannelNorm(nn.Module):
@@ -75,9 +75,7 @@ class NAFNet(nn.Module):
     scale = 1
     input_skip = True
 
-    def __init__(
-        self, channels: int = 3, widths: tuple[int, ...] = (32, 64, 128), depths: tuple[int, ...] = (2, 2, 6)
-    ) -> None:
+    def __init__(self, channels: Channels = 3, widths: Widths = (32, 64, 128), depths: Depths = (2, 2, 6)) -> None:
         super().__init__()
         self.multiple = 2 ** (len(widths) - 1)
         self.working_floats = 8 * widths[0]

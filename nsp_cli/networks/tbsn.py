@@ -16,16 +16,18 @@ reach its own output through them. Taken over each phase by itself, as here, the
 from __future__ import annotations
 
 from itertools import chain
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nsp_cli.errors import ModelError
 from nsp_cli.networks.dbsn import CentralMaskedConv2d
-from nsp_cli.networks.layers import next_scale_tail
+from nsp_cli.networks.layers import Channels, Depth, Scale, Width, next_scale_tail
 from nsp_cli.ops.padding import cut_to_size
 from nsp_cli.ops.pd import pd_merge, pd_split
+from nsp_cli.system.arguments import Between
 
 _PHASES = 2
 _HEAD = 16
@@ -64,13 +66,15 @@ class TBSN(nn.Module):
 
     def __init__(
         self,
-        channels: int = 3,
-        dim: int = 48,
-        blocks: tuple[int, int, int] = (4, 4, 4),
-        refinement: int = 4,
-        scale: int = 2,
+        channels: Channels = 3,
+        dim: Width = 48,
+        blocks: tuple[Depth, Depth, Depth] = (4, 4, 4),
+        refinement: Annotated[int, Between(0, 64)] = 4,
+        scale: Scale = 2,
     ) -> None:
         super().__init__()
+        if dim % 2:
+            raise ModelError(f"The setting dim must be even, got {dim}.")
         self.scale = scale
         self.working_floats = 24 * dim
         self.head = CentralMaskedConv2d(channels, dim, 3, bias=False)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nsp_cli.errors import ModelError
-from nsp_cli.networks.layers import through_levels
+from nsp_cli.networks.layers import Channels, Depths, Scale, Width, Widths, through_levels
+from nsp_cli.system.arguments import Between
 
 _LEVEL_GAIN = 5.0
 """Noise of a fifth of white is the heaviest that there is; times this, it is as large as the photo's values."""
@@ -51,12 +53,12 @@ class UNet(nn.Module):
 
     def __init__(
         self,
-        channels: int = 3,
-        width: int = 48,
-        levels: int = 5,
+        channels: Channels = 3,
+        width: Width = 48,
+        levels: Annotated[int, Between(2, 8)] = 5,
         intro: bool = True,
         skips: str = "pooled",
-        output_slope: float = 1.0,
+        output_slope: Annotated[float, Between(0, 1)] = 1.0,
     ) -> None:
         super().__init__()
         if skips not in ("pooled", "features"):
@@ -125,10 +127,10 @@ class ResUNet(nn.Module):
 
     def __init__(
         self,
-        channels: int = 3,
-        widths: tuple[int, ...] = (48, 64, 96),
-        depths: tuple[int, ...] = (2, 2, 3),
-        scale: int = 1,
+        channels: Channels = 3,
+        widths: Widths = (48, 64, 96),
+        depths: Depths = (2, 2, 3),
+        scale: Scale = 1,
         noise_level: bool = False,
     ) -> None:
         super().__init__()

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import erfc, exp, pi, sqrt
+from typing import Annotated
 
 import cv2
 import numpy as np
@@ -25,6 +26,11 @@ import numpy as np
 from nsp_cli.image.luma import luma as luma_of
 from nsp_cli.simulation import bayer
 from nsp_cli.simulation.bayer import Picture
+from nsp_cli.system.arguments import Between
+
+_Part = Annotated[float, Between(0, 1)]
+_Gain = Annotated[float, Between(1, 64)]
+_Radius = Annotated[float, Between(0, 64)]
 
 BILINEAR, GRADIENT, DIRECTED, IDEAL, NO_MOSAIC = "bilinear", "gradient", "directed", "ideal", "none"
 
@@ -59,20 +65,20 @@ class Camera:
     jpeg_quality : 1 to 100 (4:2:2 chroma from 90 on, else 4:2:0), or None for no JPEG and no rounding to 8 bits
     """
 
-    shot_gain: float = 2.5e-3
-    read_noise: float = 5e-3
-    red_gain: float = 2.0
-    blue_gain: float = 1.6
-    exposure: float = 1.0
-    lens: float = 0.0
+    shot_gain: _Part = 2.5e-3
+    read_noise: _Part = 5e-3
+    red_gain: _Gain = 2.0
+    blue_gain: _Gain = 1.6
+    exposure: Annotated[float, Between(0, 1000)] = 1.0
+    lens: _Radius = 0.0
     demosaic: str = BILINEAR
-    saturation: float = 1.0
-    contrast: float = 0.0
-    luma_smoothing: float = 0.0
-    chroma_smoothing: float = 0.0
-    sharpening: float = 0.0
-    resize: float = 1.0
-    jpeg_quality: int | None = None
+    saturation: _Gain = 1.0
+    contrast: Annotated[float, Between(-1, 1)] = 0.0
+    luma_smoothing: _Radius = 0.0
+    chroma_smoothing: _Radius = 0.0
+    sharpening: _Radius = 0.0
+    resize: _Gain = 1.0
+    jpeg_quality: Annotated[int, Between(1, 100)] | None = None
 
     def __post_init__(self) -> None:
         for name in ("shot_gain", "read_noise", "lens", "luma_smoothing", "chroma_smoothing", "sharpening"):

@@ -50,6 +50,18 @@ def test_a_name_a_path_and_nothing_are_found(weights: Callable[..., Path], tmp_p
         registry.resolve("nobody")
 
 
+def test_a_name_takes_precedence_over_a_file_in_the_working_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("fast").write_text("no model")
+    assert registry.resolve("fast").name == "fast.safetensors"
+    assert registry.resolve("./fast") == registry.resolve(Path("fast")) == Path("fast")
+    for missing in ("./best", Path("best"), "a/b", "best.onnx", "\0", "/x" * 3000, "x" * 300):
+        with pytest.raises(ModelError, match="There is no model"):
+            registry.resolve(missing)
+
+
 def test_a_folder_without_weights_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(registry, "_PACKAGE", tmp_path / "package")
     with pytest.raises(ModelError, match="install nsp again"):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nsp_cli.errors import UsageError
 from nsp_cli.model.spec import Task
+from nsp_cli.system.arguments import check_value, hint_of
 
 if TYPE_CHECKING:
     from nsp_cli.model.spec import ModelSpec
@@ -96,8 +97,8 @@ def with_own(settings: TrainSettings, own: Mapping[str, Any]) -> TrainSettings:
     ------
     UsageError : neither has one, or it takes another kind of value
     """
-    from nsp_cli.methods import build_method, settings_of
-    from nsp_cli.networks import arguments_of
+    from nsp_cli.methods import METHODS, build_method, settings_of
+    from nsp_cli.networks import NETWORKS, arguments_of
 
     of_method = settings_of(settings.method)
     decided = {*_FIXED, *build_method(settings.method, {}).network_args}
@@ -105,14 +106,15 @@ def with_own(settings: TrainSettings, own: Mapping[str, Any]) -> TrainSettings:
     method_args, network_args = dict(settings.method_args), dict(settings.network_args)
     for name, value in own.items():
         if name in of_method:
-            method_args[name] = _checked(name, value, of_method[name])
+            method_args[name] = _checked(name, value, of_method[name], METHODS[settings.method])
         elif name in of_network:
-            network_args[name] = _checked(name, value, of_network[name])
+            network_args[name] = _checked(name, value, of_network[name], NETWORKS[settings.network])
         else:
             raise UsageError(
                 f"There is no setting '{name}' here: the method {settings.method} has {_listed(of_method)}, "
                 f"and the network {settings.network} has {_listed(of_network)}."
             )
+    build_method(settings.method, method_args)  # settings that contradict each other
     return replace(settings, method_args=method_args, network_args=network_args)
 
 
@@ -120,17 +122,15 @@ def _listed(values: Mapping[str, Any]) -> str:
     return ", ".join(values) or "none"
 
 
-def _checked(name: str, value: Any, default: Any) -> Any:
-    """The value, if it is of the default's kind. JSON has lists for tuples, and whole numbers may stand for others."""
-    kinds: dict[type, tuple[type, ...]] = {float: (int, float), tuple: (list, tuple)}
-    wanted = kinds.get(type(default), (type(default),))
-    # A bool is an int to Python, and a mistake to everyone else.
-    fits = default is None or (isinstance(value, wanted) and isinstance(value, bool) == isinstance(default, bool))
-    if fits and isinstance(default, tuple) and default:
-        fits = all(type(part) is type(default[0]) for part in value)
-    if not fits:
-        example = json.dumps(default)
-        raise UsageError(f"The setting '{name}' takes a value like {example}, got {json.dumps(value)}.")
+def _checked(name: str, value: Any, default: Any, taken_by: Callable[..., Any]) -> Any:
+    """Return the value of a setting, if it fits the setting's type and bounds. Raises `UsageError`."""
+    try:
+        check_value("it", value, hint_of(taken_by, name))
+    except ValueError as error:
+        found = str(error).partition(", got ")[0]
+        raise UsageError(
+            f"The setting '{name}' takes a value like {json.dumps(default)}, got {json.dumps(value)}; {found}."
+        ) from error
     return value
 
 

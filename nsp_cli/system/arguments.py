@@ -1,0 +1,117 @@
+"""Check values from files and flags against the annotations of the function or dataclass that takes them."""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, is_dataclass
+from functools import cache
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+_LARGEST = 1e300
+_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text", types.NoneType: "nothing"}
+
+
+@dataclass(frozen=True)
+class Between:
+    """Bounds of a number, or of the number of entries of a tuple, as in ``Annotated[int, Between(1, 8)]``."""
+
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"of {self.low:g}" if self.low == self.high else f"from {self.low:g} to {self.high:g}"
+
+
+def check_arguments(target: Callable[..., Any], values: Mapping[str, Any]) -> None:
+    """Check keyword arguments by the annotations of a function, a class or a dataclass, without calling it.
+
+    Types are those of JSON: a list may stand for a tuple, an object for a mapping, and a whole number for any number.
+    Numbers must be finite. What is annotated otherwise, such as with `Any`, is not checked.
+
+    Raises
+    ------
+    ValueError
+        A name is not known or is missing, or a value has another type or is out of bounds; the message names it.
+    """
+    parameters = _parameters(target)
+    for name in values:
+        if name not in parameters:
+            raise ValueError(f"there is no '{name}', only {', '.join(parameters) or 'nothing'}")
+    for name, (hint, needed) in parameters.items():
+        if name in values:
+            check_value(name, values[name], hint)
+        elif needed:
+            raise ValueError(f"'{name}' is missing")
+
+
+def check_value(name: str, value: Any, hint: Any) -> None:
+    """Raise ValueError where a value does not fit an annotation; `name` is for the message."""
+    if not _fits(value, hint):
+        shown = repr(value)
+        raise ValueError(f"{name} must be {_describe(hint)}, got {shown if len(shown) <= 60 else shown[:60] + '…'}")
+
+
+def hint_of(target: Callable[..., Any], name: str) -> Any:
+    """Return the annotation of a parameter, its bounds included."""
+    return _parameters(target)[name][0]
+
+
+@cache
+def _parameters(target: Callable[..., Any]) -> dict[str, tuple[Any, bool]]:
+    """Return annotation and whether there is no default, by the parameter's name."""
+    annotated: Any = target.__init__ if isinstance(target, type) and not is_dataclass(target) else target
+    hints = get_type_hints(annotated, include_extras=True)
+    return {
+        name: (hints.get(name, Any), parameter.default is parameter.empty)
+        for name, parameter in inspect.signature(target).parameters.items()
+    }
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    kind, parts = get_origin(hint), get_args(hint)
+    if kind is Annotated:
+        return _fits(value, parts[0]) and all(_within(value, bounds) for bounds in parts[1:])
+    if kind in (Union, types.UnionType):
+        return any(_fits(value, part) for part in parts)
+    if kind is tuple:
+        return _fits_tuple(value, parts)
+    return _has_type(value, kind or hint)  # of Mapping[str, Any], the entries are checked where they are used
+
+
+def _has_type(value: Any, kind: Any) -> bool:
+    if kind in (int, float):
+        numbers = int if kind is int else int | float
+        return isinstance(value, numbers) and not isinstance(value, bool) and abs(value) < _LARGEST
+    return not isinstance(kind, type) or isinstance(value, kind)
+
+
+def _fits_tuple(value: Any, parts: tuple[Any, ...]) -> bool:
+    if not isinstance(value, list | tuple):
+        return False
+    if len(parts) == 2 and parts[1] is Ellipsis:
+        return all(_fits(entry, parts[0]) for entry in value)
+    return len(value) == len(parts) and all(map(_fits, value, parts))
+
+
+def _within(value: Any, bounds: object) -> bool:
+    if not isinstance(bounds, Between) or value is None:
+        return True
+    return bounds.low <= (len(value) if isinstance(value, list | tuple) else value) <= bounds.high
+
+
+def _describe(hint: Any) -> str:
+    kind, parts = get_origin(hint), get_args(hint)
+    if kind is Annotated:
+        bounds = [str(part) for part in parts[1:] if isinstance(part, Between)]
+        entries = " entries" if get_origin(parts[0]) is tuple else ""
+        return " ".join([_describe(parts[0]), *bounds]) + (entries if bounds else "")
+    if kind in (Union, types.UnionType):
+        return " or ".join(map(_describe, parts))
+    if kind is tuple:
+        each = " and ".join(dict.fromkeys(_describe(part) for part in parts if part is not Ellipsis))
+        return f"a list, each entry {each},"
+    if isinstance(kind, type):
+        return "an object"
+    return _NAMES.get(hint, getattr(hint, "__name__", str(hint)))
