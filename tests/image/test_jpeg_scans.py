@@ -57,3 +57,18 @@ def test_a_missing_middle_is_refused(kind: dict[str, object], picture: np.ndarra
     assert np.asarray(Image.open(BytesIO(damaged))).shape == picture.shape  # Pillow takes it
     with pytest.raises(InputError, match="a part of the picture is missing"):
         read(damaged)
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_a_file_without_its_end_marker_alone_is_read(kind: dict[str, object], picture: np.ndarray) -> None:
+    """One byte less of the picture itself is refused, and so is a missing last scan."""
+    data = jpeg(picture, quality=90, **kind)
+    whole = read(data).pixels
+    for cut in (1, 2):
+        found = read(data[:-cut])
+        np.testing.assert_array_equal(found.pixels, whole)
+        assert "end marker" in found.warnings[0]
+    scans = data.rindex(b"\xff\xda")
+    for missing in (data[:-4], data[: len(data) // 2], *([data[:scans]] if "progressive" in kind else [])):
+        with pytest.raises(InputError, match="missing"):
+            read(missing)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+from fractions import Fraction
 from io import BytesIO
 
 import numpy as np
@@ -9,7 +11,9 @@ from PIL import AvifImagePlugin, Image
 
 from nsp_cli.errors import InputError
 from nsp_cli.image.formats import check_size
-from nsp_cli.image.frame import Frame, Metadata, split_channels
+from nsp_cli.image.frame import Frame, Metadata, Pixels, split_channels
+from nsp_cli.image.metadata.boxes import PrimaryPicture, primary_picture
+from nsp_cli.image.metadata.cicp import profile_of_codes
 from nsp_cli.image.metadata.exif import exif_dpi
 
 _HIGH_BIT_DEPTH = 0x40
@@ -27,11 +31,49 @@ def decode(data: bytes) -> Frame:
     if image.n_frames > 1:
         raise InputError(f"expected a still picture, found an animated AVIF of {image.n_frames} frames")
     image.load()
-    pixels, alpha = split_channels(np.array(image))
+    described = primary_picture(data)
+    properties = dict(described.properties)
+    array = _clean_aperture(np.array(image), properties.get(b"clap"))
+    pixels, alpha = split_channels(array)
     info = image.info
     exif = (info.get("exif") or b"").removeprefix(b"Exif\0\0") or None
-    metadata = Metadata(info.get("icc_profile") or None, exif, info.get("xmp") or None, exif_dpi(exif))
-    return Frame(pixels, alpha, metadata, "avif")
+    icc = info.get("icc_profile") or _profile(properties.get(b"colr", b""), grey=pixels.shape[2] == 1)
+    metadata = Metadata(icc, exif, info.get("xmp") or None, exif_dpi(exif))
+    return Frame(pixels, alpha, metadata, "avif", warnings=left_behind(described))
+
+
+def _profile(colr: bytes, *, grey: bool) -> bytes | None:
+    """Return the ICC profile of the colours that an AVIF describes by numbers alone; None for sRGB."""
+    if colr[:4] != b"nclx" or len(colr) < 8:
+        return None
+    primaries, transfer = struct.unpack_from(">HH", colr, 4)
+    return profile_of_codes(primaries, transfer, grey=grey)
+
+
+def _clean_aperture(array: Pixels, clap: bytes | None) -> Pixels:
+    """Crop to the part that is to be seen. Raises ValueError where it lies outside the picture."""
+    if clap is None:
+        return array
+    numbers = struct.unpack(">IIIIiIiI", clap)
+    if 0 in numbers[1::2]:
+        raise ValueError("its clean aperture is damaged")
+    across, down, right, below = (Fraction(*numbers[at : at + 2]) for at in range(0, 8, 2))
+    height, width = array.shape[:2]
+    left, top = right + (width - across) / 2, below + (height - down) / 2
+    edges = top, top + down, left, left + across
+    if any(edge.denominator != 1 for edge in edges) or not (
+        0 <= top < edges[1] <= height and 0 <= left < edges[3] <= width
+    ):
+        raise ValueError("its clean aperture is damaged")
+    return np.ascontiguousarray(array[int(top) : int(edges[1]), int(left) : int(edges[3])])
+
+
+def left_behind(described: PrimaryPicture) -> tuple[str, ...]:
+    if b"tmap" in described.item_types:
+        return ("The AVIF's gain map, which makes it HDR, is not carried over.",)
+    if described.further:
+        return ("The further pictures inside the AVIF (depth, gain map) are not carried over.",)
+    return ()
 
 
 class _VerbatimExif(Image.Exif):

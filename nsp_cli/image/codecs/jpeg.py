@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image, JpegImagePlugin
 
 from nsp_cli.errors import InputError
-from nsp_cli.image.codecs.jpeg_scans import has_every_block
+from nsp_cli.image.codecs.jpeg_scans import has_every_block, with_end_marker
 from nsp_cli.image.formats import check_size
-from nsp_cli.image.frame import Frame, Metadata, split_channels
+from nsp_cli.image.frame import Frame, Metadata, Pixels, split_channels
 from nsp_cli.image.metadata.exif import exif_dpi
 
 # Pillow looks for a resolution in EXIF and talks to stderr about odd fields there, which stay as they are anyway.
@@ -34,10 +34,7 @@ def decode(data: bytes) -> Frame:
         raise ValueError(f"{len(data):,} bytes cannot hold {image.width:,} x {image.height:,} pixels")
     if image.mode not in ("L", "RGB"):
         raise InputError(f"expected a grey or RGB JPEG, found {image.mode}: convert it to RGB first")
-    image.load()
-    pixels, _ = split_channels(np.array(image))
-    if not has_every_block(data, pixels):
-        raise ValueError("a part of the picture is missing")
+    pixels, warnings = _pixels(image, data)
     info = cast(dict[str, Any], image.info)
     exif = info.get("exif", b"").removeprefix(b"Exif\0\0") or None
     metadata = Metadata(
@@ -49,7 +46,21 @@ def decode(data: bytes) -> Frame:
         iptc=info.get("photoshop", {}).get(_IPTC_RESOURCE) or None,
     )
     subsampling = _SUBSAMPLING.get(JpegImagePlugin.get_sampling(image))
-    return Frame(pixels, None, metadata, "jpeg", subsampling, _left_behind(image))
+    return Frame(pixels, None, metadata, "jpeg", subsampling, (*warnings, *_left_behind(image)))
+
+
+def _pixels(image: JpegImagePlugin.JpegImageFile, data: bytes) -> tuple[Pixels, tuple[str, ...]]:
+    """(H, W, C) of an opened JPEG, and a sentence where its end marker is missing. Raises for missing blocks."""
+    ended = True
+    try:
+        array = np.array(image)
+    except OSError:  # also when the end marker alone is missing
+        ended, data = False, with_end_marker(data)
+        array = np.array(JpegImagePlugin.JpegImageFile(BytesIO(data)))
+    pixels, _ = split_channels(array)
+    if not has_every_block(data, pixels, strict=not ended):
+        raise ValueError("a part of the picture is missing")
+    return pixels, () if ended else ("The JPEG ends without its end marker, but all of the picture is there.",)
 
 
 def _left_behind(image: JpegImagePlugin.JpegImageFile) -> tuple[str, ...]:

@@ -23,28 +23,53 @@ _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _RESTARTS = range(0xD0, 0xD8)
 _ALONE = (0x01, *_RESTARTS, 0xD8)
 _PROBE = bytes(np.random.default_rng(0).integers(0, 255, 96, np.uint8))  # no FF, so no marker
+_ONES = b"\xfe"  # libjpeg takes missing bits for zeros, so that even one of them makes a difference
 _BLOCK, _CORNER = 8, 4
 
 
-def has_every_block(data: bytes, pixels: Pixels) -> bool:
+def with_end_marker(data: bytes) -> bytes:
+    """Add the end marker to a JPEG that ends without it, or after its first byte."""
+    return data.removesuffix(b"\xff") + bytes([0xFF, _END])
+
+
+def has_every_block(data: bytes, pixels: Pixels, *, strict: bool = False) -> bool:
     """Whether there is data for every block of a JPEG; True where that cannot be told.
 
     Parameters
     ----------
     data : the file; pixels : (H, W, C) as decoded from it
+    strict : also check that the last block has all its bits, and that all scans are there; False where that cannot be
+        told. For files whose end marker is missing.
     """
     head = dict(_segments(data, 2, until=_SCAN))
     kind = next((marker for marker in head if marker in _FRAMES), 0)
     if kind not in _HUFFMAN:
-        return True  # arithmetic coding may leave out zeros at the end
+        return not strict  # arithmetic coding may leave out zeros at the end
+    if strict and not _has_every_scan(data, head[kind]):
+        return False
     components, in_first_scan = data[head[kind] + 7], data[head[_SCAN] + 2]
     one_stretch = kind != _PROGRESSIVE and components == in_first_scan and _RESTART_INTERVAL not in head
-    if one_stretch and not _ends_flat(pixels):
+    if not strict and one_stretch and not _ends_flat(pixels):
         return True
     scans = [_within_scan(data, place) for marker, place in _segments(data, 2, until=_END) if marker == _SCAN]
     if not all(_in_order([marker for _, marker in ends]) for ends in scans):
         return False
-    return np.array_equal(_decoded(_with_probes(data, [place for ends in scans for place, _ in ends])), pixels)
+    probe = _ONES + _PROBE if strict else _PROBE
+    return np.array_equal(_decoded(_with_probes(data, [place for ends in scans for place, _ in ends], probe)), pixels)
+
+
+def _has_every_scan(data: bytes, frame: int) -> bool:
+    """Whether all coefficients of all components have been coded to their last bit; `frame` is its header's place."""
+    wanted = {data[frame + 8 + 3 * index] for index in range(data[frame + 7])}
+    coded: dict[int, set[int]] = {component: set() for component in wanted}
+    for marker, place in _segments(data, 2, until=_END):
+        if marker == _SCAN:
+            count = data[place + 2]
+            first, last, bits = data[place + 3 + 2 * count : place + 6 + 2 * count]
+            if bits & 15 == 0:
+                for component in data[place + 3 : place + 3 + 2 * count : 2]:
+                    coded.setdefault(component, set()).update(range(first, last + 1))
+    return all(coded[component] >= set(range(_BLOCK**2)) for component in wanted)
 
 
 def _ends_flat(pixels: Pixels) -> bool:
@@ -83,8 +108,8 @@ def _in_order(markers: list[int]) -> bool:
     return markers[:-1] == [_RESTARTS[number % len(_RESTARTS)] for number in range(len(markers) - 1)]
 
 
-def _with_probes(data: bytes, places: list[int]) -> bytes:
-    return _PROBE.join(data[start:end] for start, end in pairwise([0, *places, len(data)]))
+def _with_probes(data: bytes, places: list[int], probe: bytes) -> bytes:
+    return probe.join(data[start:end] for start, end in pairwise([0, *places, len(data)]))
 
 
 def _decoded(data: bytes) -> Pixels:

@@ -16,22 +16,21 @@ import numpy as np
 from PIL import PngImagePlugin
 
 from nsp_cli.errors import InputError
+from nsp_cli.image.codecs.png_metadata import Chunk, metadata_chunks, read_metadata
 from nsp_cli.image.formats import check_size
-from nsp_cli.image.frame import Frame, Metadata, Pixels, split_channels
-from nsp_cli.image.metadata.exif import plausible_dpi
+from nsp_cli.image.frame import Frame, Pixels, split_channels
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PICTURE_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
-_XMP_KEYWORD = b"XML:com.adobe.xmp"
-_METRE = 0.0254
-_MAX_INFLATED = 64 << 20
-_SRGB_GAMMA = 45455
-
-Chunk = tuple[bytes, bytes]
+_ANCILLARY = 0x20  # bit of a chunk type's first byte: the picture can be decoded without the chunk
+_APPLE = b"CgBI"
 
 
 def decode(data: bytes) -> Frame:
-    chunks = list(_chunks(data))
+    damaged: list[bytes] = []
+    chunks = list(split_chunks(data, damaged))
+    if chunks[0][0] == _APPLE:
+        raise InputError("expected a PNG that keeps to the standard, found Apple's CgBI form: convert it to PNG first")
     if chunks[0][0] != b"IHDR" or chunks[-1][0] != b"IEND":
         raise ValueError("the header or the end is missing")
     width, height, depth = struct.unpack_from(">IIB", chunks[0][1])
@@ -41,13 +40,13 @@ def decode(data: bytes) -> Frame:
     # Only what makes the picture is passed on, so that no library trips over a text or a profile.
     bare = build([chunk for chunk in chunks if chunk[0] in _PICTURE_CHUNKS])
     pixels, alpha = split_channels(_decode_16(bare, chunks) if depth == 16 else _decode_8(bare))
-    metadata, warnings = _read_metadata(chunks)
+    metadata, warnings = read_metadata(chunks, damaged, grey=pixels.shape[2] == 1)
     return Frame(pixels, alpha, metadata, "png", warnings=warnings)
 
 
 def encode(frame: Frame, quality: int) -> tuple[bytes, tuple[str, ...]]:  # noqa: ARG001 - PNG has no quality
-    head, *rest = list(_chunks(_encode_pixels(frame.channels())))
-    return build([head, *_metadata_chunks(frame.metadata), *rest]), ()
+    head, *rest = list(split_chunks(_encode_pixels(frame.channels())))
+    return build([head, *metadata_chunks(frame.metadata), *rest]), ()
 
 
 def build(chunks: list[Chunk]) -> bytes:
@@ -58,17 +57,24 @@ def build(chunks: list[Chunk]) -> bytes:
     return b"".join(parts)
 
 
-def _chunks(data: bytes) -> Iterator[Chunk]:
-    """(type, body) of each chunk up to IEND. Raises ValueError at the first that is cut off or altered."""
+def split_chunks(data: bytes, damaged: list[bytes] | None = None) -> Iterator[Chunk]:
+    """Yield (type, body) of each chunk up to IEND.
+
+    Raises ValueError at the first that is cut off or altered. With `damaged`, altered chunks that the picture does not
+    need are left out, and their types are added to that list.
+    """
     at, kind = len(SIGNATURE), b""
     while kind != b"IEND":
         if at + 12 > len(data):
             raise ValueError(f"it ends at byte {len(data):,}, before its IEND chunk")
         length, kind = struct.unpack_from(">I4s", data, at)
         body = data[at + 8 : at + 8 + length]
-        if data[at + 8 + length : at + 12 + length] != struct.pack(">I", zlib.crc32(body, zlib.crc32(kind))):
+        if data[at + 8 + length : at + 12 + length] == struct.pack(">I", zlib.crc32(body, zlib.crc32(kind))):
+            yield kind, body
+        elif damaged is not None and kind[0] & _ANCILLARY and kind.isalpha() and kind not in _PICTURE_CHUNKS:
+            damaged.append(kind)  # if its length is wrong too, what follows is no chunk
+        else:
             raise ValueError(f"wrong checksum in the chunk at byte {at:,}")
-        yield kind, body
         at += 12 + length
 
 
@@ -118,65 +124,5 @@ def _encode_pixels(array: Pixels) -> bytes:
         raise ValueError("OpenCV cannot encode it")
     if channels != 2:
         return encoded.tobytes()
-    (kind, head), *rest = list(_chunks(encoded.tobytes()))
+    (kind, head), *rest = list(split_chunks(encoded.tobytes()))
     return build([(kind, head[:8] + bytes([8 * array.itemsize, 4]) + head[10:]), *rest])
-
-
-def _metadata_chunks(metadata: Metadata) -> list[Chunk]:
-    """In an order that the PNG specification allows right after IHDR."""
-    chunks: list[Chunk] = []
-    if metadata.icc is not None:
-        chunks.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.icc)))
-    if metadata.dpi is not None:
-        chunks.append((b"pHYs", struct.pack(">IIB", *(round(value / _METRE) for value in metadata.dpi), 1)))
-    if metadata.exif is not None:
-        chunks.append((b"eXIf", metadata.exif))
-    if metadata.xmp is not None:
-        chunks.append((b"iTXt", _XMP_KEYWORD + b"\0\0\0\0\0" + metadata.xmp))
-    return chunks
-
-
-def _read_metadata(chunks: list[Chunk]) -> tuple[Metadata, tuple[str, ...]]:
-    found = {kind: body for kind, body in reversed(chunks) if kind != b"IDAT"}
-    texts = dict(_text(kind, body) for kind, body in chunks if kind in (b"tEXt", b"zTXt", b"iTXt"))
-    exif, older_exif, app1 = found.get(b"eXIf"), _raw_profile(texts, b"exif"), _raw_profile(texts, b"APP1")
-    exif = (exif or older_exif or app1 or b"").removeprefix(b"Exif\0\0") or None
-    icc = _inflate(found[b"iCCP"].split(b"\0", 1)[1][1:]) if b"iCCP" in found else None
-    xmp, older_xmp = texts.pop(_XMP_KEYWORD, None), _raw_profile(texts, b"xmp")
-    dpi = None
-    if b"pHYs" in found:
-        x, y, unit = struct.unpack(">IIB", found[b"pHYs"])
-        dpi = plausible_dpi(x * _METRE, y * _METRE) if unit == 1 else None
-    warnings: list[str] = []
-    if texts:
-        names = ", ".join(sorted(keyword.decode("latin-1") for keyword in texts))
-        warnings.append(f"The PNG's text fields are not carried over: {names}.")
-    gamma = struct.unpack(">I", found.get(b"gAMA", struct.pack(">I", _SRGB_GAMMA)))[0]
-    if b"cICP" in found or (gamma != _SRGB_GAMMA and not {b"iCCP", b"sRGB"} & found.keys()):
-        warnings.append("The PNG's colour description without an ICC profile (cICP or gAMA) is not carried over.")
-    return Metadata(icc, exif, xmp or older_xmp, dpi), tuple(warnings)
-
-
-def _text(kind: bytes, body: bytes) -> tuple[bytes, bytes]:
-    """(keyword, text) of a tEXt, zTXt or iTXt chunk."""
-    keyword, _, rest = body.partition(b"\0")
-    if kind == b"tEXt":
-        return keyword, rest
-    if kind == b"zTXt":
-        return keyword, _inflate(rest[1:])
-    packed, text = rest[:1] == b"\1", rest[2:].split(b"\0", 2)[-1]
-    return keyword, _inflate(text) if packed else text
-
-
-def _raw_profile(texts: dict[bytes, bytes], name: bytes) -> bytes | None:
-    """What ImageMagick and ExifTool wrote before PNG had its own chunk: a name, a length, and hexadecimal lines."""
-    lines = texts.pop(b"Raw profile type " + name, b"").split()
-    return bytes.fromhex(b"".join(lines[2:]).decode("ascii")) if len(lines) > 2 else None
-
-
-def _inflate(data: bytes) -> bytes:
-    inflater = zlib.decompressobj()
-    out = inflater.decompress(data, _MAX_INFLATED)
-    if not inflater.eof:
-        raise ValueError("compressed metadata is cut off or larger than 64 MiB")
-    return out

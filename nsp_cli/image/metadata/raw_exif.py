@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 
+from nsp_cli.image.metadata.boxes import boxes
 from nsp_cli.image.metadata.exif import EXIF_POINTER, GPS_POINTER, XMP_TAG, copied_entries, exif_from_tiff
 from nsp_cli.image.metadata.ifd import LONG, Directory, Entry, Tree, append_directory
 
@@ -71,9 +71,9 @@ def _from_cr3(data: bytes) -> tuple[bytes | None, tuple[str, ...]]:
 
     Raises ValueError where the boxes are damaged.
     """
-    moov = next((body for kind, body in _boxes(data) if kind == b"moov"), b"")
-    canon = next((body[16:] for kind, body in _boxes(moov) if kind == b"uuid" and body[:16] == _CANON_BOXES), b"")
-    found = {kind: _first_directory(body) for kind, body in _boxes(canon) if kind in (b"CMT1", b"CMT2", b"CMT4")}
+    moov = next((body for kind, body in boxes(data) if kind == b"moov"), b"")
+    canon = next((body[16:] for kind, body in boxes(moov) if kind == b"uuid" and body[:16] == _CANON_BOXES), b"")
+    found = {kind: _first_directory(body) for kind, body in boxes(canon) if kind in (b"CMT1", b"CMT2", b"CMT4")}
     if b"CMT1" not in found:
         raise ValueError("no CMT1 box")
     order = found[b"CMT1"][0].order
@@ -91,19 +91,3 @@ def _from_cr3(data: bytes) -> tuple[bytes | None, tuple[str, ...]]:
 def _first_directory(body: bytes) -> tuple[Tree, Directory]:
     tree = Tree(body)
     return tree, tree.directory(tree.first)
-
-
-def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """(kind, body) of each box of an ISO file, up to the first that is damaged."""
-    at = 0
-    while at + 8 <= len(data):
-        size, kind = struct.unpack_from(">I4s", data, at)
-        head = 8
-        if size == 1 and at + 16 <= len(data):
-            (size,) = struct.unpack_from(">Q", data, at + 8)
-            head = 16
-        end = len(data) if size == 0 else at + size
-        if end < at + head or end > len(data):
-            return
-        yield kind, data[at + head : end]
-        at = end

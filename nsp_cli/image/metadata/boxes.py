@@ -1,0 +1,87 @@
+"""Boxes of ISO base media files (AVIF, CR3), and what an AVIF's boxes say about its primary picture.
+
+Sources: ISO/IEC 14496-12 (boxes, `meta`, `pitm`, `iinf`), ISO/IEC 23008-12 (`iprp`, `clap`, `auxC`).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_ALPHA = b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0"
+_MONOCHROME_ALPHA = b"urn:mpeg:hevc:2015:auxid:1\0"  # an older name, which libavif accepts too
+
+
+@dataclass(frozen=True)
+class PrimaryPicture:
+    """Properties of an AVIF's primary picture.
+
+    Attributes
+    ----------
+    properties
+        (type, body) of each of its property boxes, in order.
+    item_types
+        Types of all items in the file, such as b"av01" or b"tmap" (a gain map's description).
+    further
+        Whether the file has auxiliary pictures other than alpha, such as depth or a gain map.
+    """
+
+    properties: tuple[tuple[bytes, bytes], ...] = ()
+    item_types: frozenset[bytes] = frozenset()
+    further: bool = False
+
+
+def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """(kind, body) of each box of an ISO file, up to the first that is damaged."""
+    at = 0
+    while at + 8 <= len(data):
+        size, kind = struct.unpack_from(">I4s", data, at)
+        head = 8
+        if size == 1 and at + 16 <= len(data):
+            (size,) = struct.unpack_from(">Q", data, at + 8)
+            head = 16
+        end = len(data) if size == 0 else at + size
+        if end < at + head or end > len(data):
+            return
+        yield kind, data[at + head : end]
+        at = end
+
+
+def primary_picture(data: bytes) -> PrimaryPicture:
+    """Return what the boxes of an AVIF file say about its primary picture; nothing where they cannot be read."""
+    meta = dict(boxes(dict(boxes(data)).get(b"meta", b"")[4:]))
+    try:
+        (primary,) = struct.unpack_from(">H" if meta[b"pitm"][0] == 0 else ">I", meta[b"pitm"], 4)
+        containers = dict(boxes(meta[b"iprp"]))
+        listed = list(boxes(containers[b"ipco"]))
+        numbers = _associations(containers[b"ipma"]).get(primary, [])
+        kinds = frozenset(_item_types(meta.get(b"iinf", b"")))
+    except (KeyError, IndexError, struct.error):
+        return PrimaryPicture()
+    own = tuple(listed[number - 1] for number in numbers if 1 <= number <= len(listed))
+    auxiliary = {body[4:] for kind, body in listed if kind == b"auxC"}
+    return PrimaryPicture(own, kinds, any(not name.startswith((_ALPHA, _MONOCHROME_ALPHA)) for name in auxiliary))
+
+
+def _associations(body: bytes) -> dict[int, list[int]]:
+    """Numbers of the properties of each item, from 1, of an `ipma` box."""
+    version, wide, count = body[0], body[3] & 1, struct.unpack_from(">I", body, 4)[0]
+    found: dict[int, list[int]] = {}
+    at = 8
+    for _ in range(count):
+        (item,) = struct.unpack_from(">H" if version == 0 else ">I", body, at)
+        at += 2 if version == 0 else 4
+        properties = struct.unpack_from(f">{body[at]}{'H' if wide else 'B'}", body, at + 1)
+        at += 1 + len(properties) * (2 if wide else 1)
+        found[item] = [number & (0x7FFF if wide else 0x7F) for number in properties]  # the top bit: essential
+    return found
+
+
+def _item_types(body: bytes) -> Iterator[bytes]:
+    """Types of the items of an `iinf` box."""
+    if body:
+        for kind, entry in boxes(body[6 if body[0] == 0 else 8 :]):
+            if kind == b"infe" and entry[0] >= 2:
+                start = 8 if entry[0] == 2 else 10
+                yield entry[start : start + 4]
