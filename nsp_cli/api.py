@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,25 +14,34 @@ from nsp_cli.engine.auto_strength import Strength, Wanted
 from nsp_cli.engine.backends.base import Backend
 from nsp_cli.engine.loading import NO_SETTINGS, build_pipeline, load_backend
 from nsp_cli.engine.process import process
+from nsp_cli.errors import ModelError, UsageError
+from nsp_cli.image.arrays import as_frame, like
 from nsp_cli.image.frame import Frame
 from nsp_cli.model import registry
 from nsp_cli.model.spec import Task
+from nsp_cli.system.arguments import checked
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from torch import nn
 
     from nsp_cli.model.spec import ModelSpec
 
 __all__ = ["DEFAULT_SR_MODE", "denoise", "export", "load_backend", "load_model", "super_resolve"]
 
-Photo = TypeVar("Photo", Frame, NDArray[np.uint8], NDArray[np.uint16], NDArray[np.float32])
+Photo = TypeVar("Photo", Frame, NDArray[np.uint8], NDArray[np.uint16], NDArray[np.float32], "Image")
 
 DEFAULT_SR_MODE = Task.DIRECT
 """The mode that measures best on noise that is correlated like a camera's: `benchmarks/super_resolution.py`."""
 
 
+@overload
+def denoise(photo: str | Path, **options: Any) -> Frame: ...
+@overload
+def denoise(photo: Photo, **options: Any) -> Photo: ...
+@checked
 def denoise(
-    photo: Photo,
+    photo: Any,
     *,
     model: str | Path | None = None,
     backend: Backend | None = None,
@@ -42,12 +51,13 @@ def denoise(
     noise: float | None = None,
     tile: int = 0,
     report: Callable[[float], None] = lambda _: None,
-) -> Photo:
+) -> Any:
     """Remove the noise of a photo.
 
     Parameters
     ----------
-    photo : a `Frame`, or an (H, W, 3) or (H, W, 1) array of uint8, uint16 or float32 in [0, 1]
+    photo : an (H, W, 3) or (H, W, 1) array of uint8, uint16, or float32 from 0 (black) to 1 (white, with room for
+        highlights up to 16), in sRGB; a picture of Pillow (L, LA, RGB, RGBA); a path; or a `Frame`
     model : see `load_backend`; backend : an opened one, which many photos can share
     strength, luma, chroma : see `ops.blend.Looks`; strength "auto" measures the photo's noise, see `nsp_cli.strength`
     noise : what is known of it, see `engine.process`; None to measure it
@@ -55,18 +65,24 @@ def denoise(
 
     Returns
     -------
-    the same kind, size and depth; with `strength` 0 the very same pixels
+    the same kind (for a path a `Frame`), size and depth; with `strength` 0 the very same pixels
 
     Raises
     ------
     NspError : see `nsp_cli.errors`
     """
-    backend = backend or load_backend(model, megapixels=_megapixels(photo))
-    return _run(photo, backend, Wanted(strength, luma, chroma, noise), tile, report)
+    frame = as_frame(photo)
+    backend = backend or load_backend(model, megapixels=frame.megapixels)
+    return like(photo, _run(frame, backend, Wanted(strength, luma, chroma, noise), tile, report))
 
 
+@overload
+def super_resolve(photo: str | Path, **options: Any) -> Frame: ...
+@overload
+def super_resolve(photo: Photo, **options: Any) -> Photo: ...
+@checked
 def super_resolve(
-    photo: Photo,
+    photo: Any,
     *,
     model: str | Path | None = None,
     backend: Backend | None = None,
@@ -77,19 +93,27 @@ def super_resolve(
     noise: float | None = None,
     tile: int = 0,
     report: Callable[[float], None] = lambda _: None,
-) -> Photo:
+) -> Any:
     """Denoise and enlarge a photo by the model's scale. See `denoise`; `mode` is one of the sr modes of `Task`."""
-    backend = backend or load_backend(model, mode, megapixels=_megapixels(photo))
-    return _run(photo, backend, Wanted(strength, luma, chroma, noise), tile, report)
+    frame = as_frame(photo)
+    if mode == Task.DENOISE:
+        raise UsageError("super_resolve: mode must be one that enlarges, got 'denoise'.")
+    backend = backend or load_backend(model, mode, megapixels=frame.megapixels)
+    return like(photo, _run(frame, backend, Wanted(strength, luma, chroma, noise), tile, report))
 
 
+@checked
 def load_model(model: str | Path | None = None, task: Task = Task.DENOISE) -> tuple[nn.Module, ModelSpec]:
     """A torch network and its recipe; `model` and `task` as for `load_backend`. Raises `ModelError`."""
     from nsp_cli.model import checkpoint
 
-    return checkpoint.load_model(registry.resolve(model, task))
+    path = registry.resolve(model, Task(task))
+    if path.suffix == ".onnx":
+        raise ModelError(f"{path.name} is an exported graph; this needs the .safetensors file that it was made of.")
+    return checkpoint.load_model(path)
 
 
+@checked
 def export(
     model: str | Path | None,
     target: Path,
@@ -101,25 +125,13 @@ def export(
     """Write the whole pipeline as ONNX, checked against torch; see `exporting.export`, and `load_backend`."""
     from nsp_cli.engine.exporting import export as write_onnx
 
+    task = Task(task)
     network, spec = load_model(model, task)
     pipeline = build_pipeline(network, spec, task, settings, registry.resolve(model, task).name)
     spec = replace(spec, method_args={**spec.method_args, **settings})
     return write_onnx(pipeline, spec, target, overwrite=overwrite)
 
 
-def _megapixels(photo: Photo) -> float:
-    height, width = (photo.pixels if isinstance(photo, Frame) else photo).shape[:2]
-    return height * width / 1e6
-
-
-def _run(
-    photo: Photo,
-    backend: Backend,
-    looks: Wanted,
-    tile: int,
-    report: Callable[[float], None],
-) -> Photo:
-    frame = photo if isinstance(photo, Frame) else Frame(photo)
+def _run(frame: Frame, backend: Backend, looks: Wanted, tile: int, report: Callable[[float], None]) -> Frame:
     choice = looks.choose(frame, backend)
-    result = process(frame, backend, looks=choice.looks, noise=choice.told, tile=tile, report=report)
-    return result if isinstance(photo, Frame) else result.pixels  # pyright: ignore[reportReturnType]
+    return process(frame, backend, looks=choice.looks, noise=choice.told, tile=tile, report=report)

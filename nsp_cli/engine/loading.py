@@ -8,13 +8,14 @@ from importlib.util import find_spec
 from math import inf
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from nsp_cli.engine.backends.base import Backend
 from nsp_cli.engine.backends.machine import has_bf16, has_gpu
 from nsp_cli.errors import BackendError, ModelError, UsageError
 from nsp_cli.model import registry
 from nsp_cli.model.spec import Precision, Task
+from nsp_cli.system.arguments import OneOf, checked
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,13 +42,14 @@ _MEANINGS = {"blind": "blind spot to choose"}
 """What a model lacks, in the user's words, where its method lacks a setting."""
 
 
+@checked
 def load_backend(
     model: str | Path | None = None,
     task: Task = Task.DENOISE,
     *,
     device: str = "auto",
-    precision: str = "auto",
-    backend: str = "auto",
+    precision: Annotated[str, OneOf(tuple(Precision))] = "auto",
+    backend: Annotated[str, OneOf(("auto", "torch", "onnx", "openvino"))] = "auto",
     settings: Mapping[str, Any] = NO_SETTINGS,
     exact_halo: bool = False,
     megapixels: float = inf,
@@ -72,6 +74,7 @@ def load_backend(
     ------
     ModelError, BackendError, UsageError
     """
+    task = Task(task)
     path = registry.resolve(model, task)
     graph = None if settings or exact_halo else registry.shipped_graph(path, task)
     kind = "onnx" if path.suffix == ".onnx" else "torch"

@@ -6,10 +6,17 @@ import inspect
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, is_dataclass
-from functools import cache
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from enum import StrEnum
+from functools import cache, wraps
+from math import isnan
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
-_LARGEST = 1e300
+from nsp_cli.errors import UsageError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_LARGEST = 1e300  # of whole numbers: larger ones have no float
 _NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text", types.NoneType: "nothing"}
 
 
@@ -20,15 +27,31 @@ class Between:
     low: float
     high: float
 
+    def holds(self, value: Any) -> bool:
+        return self.low <= (len(value) if isinstance(value, list | tuple) else value) <= self.high
+
     def __str__(self) -> str:
         return f"of {self.low:g}" if self.low == self.high else f"from {self.low:g} to {self.high:g}"
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """The values that a text may have, as in ``Annotated[str, OneOf("auto", "cpu")]``."""
+
+    values: tuple[str, ...]
+
+    def holds(self, value: Any) -> bool:
+        return value in self.values
+
+    def __str__(self) -> str:
+        return "out of " + ", ".join(self.values)
 
 
 def check_arguments(target: Callable[..., Any], values: Mapping[str, Any]) -> None:
     """Check keyword arguments by the annotations of a function, a class or a dataclass, without calling it.
 
     Types are those of JSON: a list may stand for a tuple, an object for a mapping, and a whole number for any number.
-    Numbers must be finite. What is annotated otherwise, such as with `Any`, is not checked.
+    NaN is no number. What is annotated otherwise, such as with `Any`, is not checked.
 
     Raises
     ------
@@ -44,6 +67,21 @@ def check_arguments(target: Callable[..., Any], values: Mapping[str, Any]) -> No
             check_value(name, values[name], hint)
         elif needed:
             raise ValueError(f"'{name}' is missing")
+
+
+def checked(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a public function so that arguments that do not fit its annotations raise `UsageError`."""
+    signature = inspect.signature(function)
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            check_arguments(function, signature.bind(*args, **kwargs).arguments)
+        except ValueError as error:
+            raise UsageError(f"{function.__name__}: {error}.") from error
+        return function(*args, **kwargs)
+
+    return run
 
 
 def check_value(name: str, value: Any, hint: Any) -> None:
@@ -62,7 +100,12 @@ def hint_of(target: Callable[..., Any], name: str) -> Any:
 def _parameters(target: Callable[..., Any]) -> dict[str, tuple[Any, bool]]:
     """Return annotation and whether there is no default, by the parameter's name."""
     annotated: Any = target.__init__ if isinstance(target, type) and not is_dataclass(target) else target
-    hints = get_type_hints(annotated, include_extras=True)
+    if not isinstance(annotated, type):  # what a function returns may be imported for type checkers alone
+        function = inspect.unwrap(annotated)
+        names = {name: hint for name, hint in function.__annotations__.items() if name != "return"}
+        hints = get_type_hints(types.SimpleNamespace(__annotations__=names), function.__globals__, include_extras=True)
+    else:
+        hints = get_type_hints(annotated, include_extras=True)
     return {
         name: (hints.get(name, Any), parameter.default is parameter.empty)
         for name, parameter in inspect.signature(target).parameters.items()
@@ -72,19 +115,24 @@ def _parameters(target: Callable[..., Any]) -> dict[str, tuple[Any, bool]]:
 def _fits(value: Any, hint: Any) -> bool:
     kind, parts = get_origin(hint), get_args(hint)
     if kind is Annotated:
-        return _fits(value, parts[0]) and all(_within(value, bounds) for bounds in parts[1:])
+        return _fits(value, parts[0]) and all(bounds.holds(value) for bounds in _bounds(parts))
     if kind in (Union, types.UnionType):
         return any(_fits(value, part) for part in parts)
     if kind is tuple:
         return _fits_tuple(value, parts)
+    if kind is Literal:
+        return value in parts
     return _has_type(value, kind or hint)  # of Mapping[str, Any], the entries are checked where they are used
 
 
 def _has_type(value: Any, kind: Any) -> bool:
+    if kind is float and isinstance(value, float):
+        return not isnan(value)
     if kind in (int, float):
-        numbers = int if kind is int else int | float
-        return isinstance(value, numbers) and not isinstance(value, bool) and abs(value) < _LARGEST
-    return not isinstance(kind, type) or isinstance(value, kind)
+        return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return value in list(kind)
+    return kind is Any or not isinstance(kind, type) or isinstance(value, kind)
 
 
 def _fits_tuple(value: Any, parts: tuple[Any, ...]) -> bool:
@@ -95,20 +143,20 @@ def _fits_tuple(value: Any, parts: tuple[Any, ...]) -> bool:
     return len(value) == len(parts) and all(map(_fits, value, parts))
 
 
-def _within(value: Any, bounds: object) -> bool:
-    if not isinstance(bounds, Between) or value is None:
-        return True
-    return bounds.low <= (len(value) if isinstance(value, list | tuple) else value) <= bounds.high
+def _bounds(parts: tuple[Any, ...]) -> list[Between | OneOf]:
+    return [part for part in parts[1:] if isinstance(part, Between | OneOf)]
 
 
 def _describe(hint: Any) -> str:
     kind, parts = get_origin(hint), get_args(hint)
     if kind is Annotated:
-        bounds = [str(part) for part in parts[1:] if isinstance(part, Between)]
+        bounds = [str(part) for part in _bounds(parts)]
         entries = " entries" if get_origin(parts[0]) is tuple else ""
         return " ".join([_describe(parts[0]), *bounds]) + (entries if bounds else "")
     if kind in (Union, types.UnionType):
         return " or ".join(map(_describe, parts))
+    if kind is Literal:
+        return " or ".join(map(repr, parts))
     if kind is tuple:
         each = " and ".join(dict.fromkeys(_describe(part) for part in parts if part is not Ellipsis))
         return f"a list, each entry {each},"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from nsp_cli.model.spec import PipelineSpec
 
 
+@runtime_checkable
 class Backend(Protocol):
     """A pipeline on a device. Tests give the engine any function with a `spec`.
 

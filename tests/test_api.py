@@ -1,0 +1,143 @@
+"""The Python API takes what its docstrings name, and refuses everything else with an `NspError`."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import nsp_cli
+from nsp_cli.errors import InputError, ModelError, NspError, UsageError
+from nsp_cli.image import Frame, read
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    from tests.conftest import save_tiny
+
+    path = save_tiny(tmp_path_factory.mktemp("api") / "tiny.safetensors")
+    return nsp_cli.load_backend(path, device="cpu", precision="fp32")
+
+
+@pytest.mark.parametrize(
+    ("photo", "said"),
+    [
+        (PIXELS[..., 0], r"give photo\[\.\.\., None\]"),
+        (np.dstack([PIXELS, PIXELS[..., :1]]), r"give photo\[\.\.\., :3\]"),
+        (PIXELS[None], "must be"),
+        (PIXELS[:0], "not empty"),
+        (PIXELS / 255, "got float64; use astype"),
+        (PIXELS.astype(np.int64), "got int64"),
+        (PIXELS.astype(object), "got object"),
+        (PIXELS.astype(np.float32), "from 0 .black. to 1 .white.*divide it"),
+        (np.full((4, 4, 3), np.nan, np.float32), "got nan"),
+        (np.full((4, 4, 3), np.inf, np.float32), "got inf"),
+        (Image.new("P", (8, 8)), r"give convert\('RGB'\)"),
+        (Image.new("CMYK", (8, 8)), "got CMYK"),
+        ([[1, 2], [3, 4]], "got list"),
+        (None, "got NoneType"),
+        (b"bytes", "got bytes"),
+    ],
+)
+def test_what_is_no_photo_is_refused(photo: Any, said: str, model: Any) -> None:
+    for call in (nsp_cli.denoise, nsp_cli.super_resolve):
+        with pytest.raises(UsageError, match=said):
+            call(photo, backend=model)
+
+
+@pytest.mark.parametrize("path", ["missing.png", "a\0b", "x" * 5000, "."])
+def test_a_path_that_cannot_be_read_is_an_input_error(path: str, model: Any) -> None:
+    with pytest.raises(InputError):
+        nsp_cli.denoise(path, backend=model)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"strength": "much"}, {"strength": None}, {"strength": float("nan")}, {"strength": 101}, {"strength": 10**400},
+        {"luma": "all"}, {"chroma": -1}, {"noise": "strong"}, {"noise": 256}, {"noise": float("nan")},
+        {"tile": 1.5}, {"tile": "large"}, {"tile": -1}, {"tile": True}, {"report": 3}, {"backend": "torch"},
+        {"model": 3}, {"model": "no such model"},
+    ],
+)  # fmt: skip
+def test_options_that_cannot_be_are_refused(options: dict[str, Any], model: Any) -> None:
+    given = {} if "model" in options else {"backend": model}
+    for call in (nsp_cli.denoise, nsp_cli.super_resolve):
+        with pytest.raises(NspError):
+            call(PIXELS, **{**given, **options})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"device": "gpu"}, {"device": 3}, {"precision": "int8"}, {"precision": 16}, {"backend": "tensorflow"},
+        {"settings": 3}, {"settings": {"foo": 1}}, {"settings": {"phase": "x"}}, {"task": "embellish"},
+        {"megapixels": "many"},
+    ],
+)  # fmt: skip
+def test_a_backend_that_cannot_be_is_refused(options: dict[str, Any], weights: Callable[..., Path]) -> None:
+    with pytest.raises(NspError):
+        nsp_cli.load_backend(weights(), **options)
+
+
+def test_modes_and_tasks_may_be_text(weights: Callable[..., Path], exported: Path, tmp_path: Path) -> None:
+    large = nsp_cli.super_resolve(PIXELS, model=weights(), mode="shuffle")
+    assert large.shape == (80, 96, 3)
+    for mode in ("denoise", "embellish", 3, None):
+        with pytest.raises(UsageError, match="mode must be"):
+            nsp_cli.super_resolve(PIXELS, model=weights(), mode=mode)
+    for call in (lambda: nsp_cli.load_model(exported), lambda: nsp_cli.export(exported, tmp_path / "x.onnx")):
+        with pytest.raises(ModelError, match=r"needs the \.safetensors file"):
+            call()
+    with pytest.raises(UsageError, match="task must be"):
+        nsp_cli.load_model(weights(), "embellish")  # type: ignore[arg-type]
+
+
+def test_every_kind_of_photo_gives_the_same_result(model: Any, tmp_path: Path) -> None:
+    expected = nsp_cli.denoise(PIXELS, backend=model)
+    picture = Image.fromarray(PIXELS)
+    picture.info["dpi"] = (72, 72)
+    picture.save(tmp_path / "photo.png")
+    from_picture = nsp_cli.denoise(picture, backend=model)
+    assert isinstance(from_picture, Image.Image)
+    assert (np.asarray(from_picture) == expected).all()
+    assert from_picture.info["dpi"] == (72, 72)
+    for path in (tmp_path / "photo.png", str(tmp_path / "photo.png")):
+        frame = nsp_cli.denoise(path, backend=model)
+        assert isinstance(frame, Frame)
+        assert (frame.pixels == expected).all()
+    assert (nsp_cli.denoise(Frame(PIXELS), backend=model).pixels == expected).all()
+    assert (nsp_cli.denoise(PIXELS[::-1, ::-1][::-1, ::-1], backend=model) == expected).all()
+    deep = nsp_cli.denoise(PIXELS.astype(np.float32) / 255, backend=model)
+    assert np.abs(deep * 255 - expected).max() < 0.51
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_a_picture_of_pillow_keeps_its_mode_and_its_alpha(mode: str, model: Any) -> None:
+    picture = Image.fromarray(PIXELS).convert(mode)
+    if "A" in mode:
+        picture.putalpha(Image.fromarray(PIXELS[..., 1]))
+    result = nsp_cli.denoise(picture, backend=model)
+    assert (result.mode, result.size) == (mode, picture.size)
+    if "A" in mode:
+        assert (np.asarray(result)[..., -1] == PIXELS[..., 1]).all()
+
+
+def test_highlights_above_white_stay(model: Any) -> None:
+    bright = np.full((16, 16, 3), 8.0, np.float32)
+    assert nsp_cli.denoise(bright, backend=model).max() > 7
+
+
+def test_a_picture_in_other_colours_is_read_by_its_profile(model: Any, tmp_path: Path) -> None:
+    from tests.image.icc_builders import rgb_profile
+
+    picture = Image.fromarray(PIXELS)
+    picture.info["icc_profile"] = profile = rgb_profile("p3")
+    picture.save(tmp_path / "p3.png", icc_profile=profile)
+    expected = nsp_cli.denoise(read(tmp_path / "p3.png"), backend=model).pixels
+    assert (np.asarray(nsp_cli.denoise(picture, backend=model)) == expected).all()
+    assert not (nsp_cli.denoise(PIXELS, backend=model) == expected).all()
