@@ -17,6 +17,7 @@ from nsp_cli.engine.backends.base import Backend
 from nsp_cli.engine.blending import Looks, scale_change
 from nsp_cli.engine.tiling import Region, choose_tile, fade, round_tile, smallest_tile
 from nsp_cli.errors import MemoryLimitError, OutputError, UsageError
+from nsp_cli.image.alpha import fill_hidden, hidden
 from nsp_cli.image.colour import SRGB_LIMITS, ColourSpace, colour_space
 from nsp_cli.image.frame import Frame, Pixels, from_unit, to_unit
 from nsp_cli.model.spec import PipelineSpec
@@ -36,7 +37,8 @@ def process(
 
     The network sees sRGB; a photo in other colours is converted by its profile, and the change converted back. Where
     the profile's gamut is wider the network sees values beyond [0, 1]: clipped, their noise would stay, and come back
-    larger from the other channels. What makes a profile unusable is named in the result's `warnings`.
+    larger from the other channels. What makes a profile unusable is named in the result's `warnings`. Colours under an
+    alpha of 0 have no influence on the visible ones, and stay as they are unless the pipeline enlarges.
 
     Parameters
     ----------
@@ -70,12 +72,16 @@ def process(
     elif noise is None:  # the same in every tile
         noise = luma_level(frame.pixels, space and space.to_srgb)
 
+    seen = fill_hidden(frame)
+
     def run(region: Region, outer: Region) -> NDArray[np.float32]:
-        return _run_region(frame, backend, region, outer, looks, space, noise)
+        return _run_region(seen, backend, region, outer, looks, space, noise)
 
     fill = _fill_faded if backend.spec.tile else _fill
     fill(out, run, frame.size, side, backend.spec, report)
     alpha = None if frame.alpha is None or scale == 1 else _enlarge(frame.alpha, scale)
+    if scale == 1 and (unseen := hidden(frame)) is not None:
+        out[unseen] = frame.pixels[unseen]
     return frame.with_pixels(out, alpha)
 
 

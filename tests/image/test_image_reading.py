@@ -43,6 +43,12 @@ def test_png_grey_of_few_bits_is_widened(bits: int) -> None:
     head = struct.pack(">IIBBBBB", 8, 1, bits, 0, 0, 0, 0)
     found = read(build([(b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]))
     np.testing.assert_array_equal(found.pixels[..., 0], values * 255 // (2**bits - 1))
+    assert found.alpha is None
+    transparent = read(
+        build([(b"IHDR", head), (b"tRNS", struct.pack(">H", 1)), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")])
+    )
+    np.testing.assert_array_equal(transparent.pixels, found.pixels)
+    np.testing.assert_array_equal(transparent.alpha, np.where(values == 1, 0, 255))
 
 
 @pytest.mark.parametrize("transparent", [False, True])

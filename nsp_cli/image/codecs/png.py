@@ -24,6 +24,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PICTURE_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _ANCILLARY = 0x20  # bit of a chunk type's first byte: the picture can be decoded without the chunk
 _APPLE = b"CgBI"
+_GREY = 0  # colour type
 
 
 def decode(data: bytes) -> Frame:
@@ -39,7 +40,7 @@ def decode(data: bytes) -> Frame:
         raise InputError("expected a still picture, found an animated PNG")
     # Only what makes the picture is passed on, so that no library trips over a text or a profile.
     bare = build([chunk for chunk in chunks if chunk[0] in _PICTURE_CHUNKS])
-    pixels, alpha = split_channels(_decode_16(bare, chunks) if depth == 16 else _decode_8(bare))
+    pixels, alpha = split_channels(_decode_16(bare, chunks) if depth == 16 else _decode_8(bare, chunks))
     metadata, warnings = read_metadata(chunks, damaged, grey=pixels.shape[2] == 1)
     return Frame(pixels, alpha, metadata, "png", warnings=warnings)
 
@@ -78,7 +79,14 @@ def split_chunks(data: bytes, damaged: list[bytes] | None = None) -> Iterator[Ch
         at += 12 + length
 
 
-def _decode_8(bare: bytes) -> Pixels:
+def _decode_8(bare: bytes, chunks: list[Chunk]) -> Pixels:
+    depth, colour = chunks[0][1][8:10]
+    key = next((body for kind, body in chunks if kind == b"tRNS"), None)
+    if depth < 8 and colour == _GREY and key is not None:  # Pillow compares the shade before it is scaled, or drops it
+        plain = build([chunk for chunk in chunks if chunk[0] in _PICTURE_CHUNKS and chunk[0] != b"tRNS"])
+        grey = np.array(PngImagePlugin.PngImageFile(BytesIO(plain)).convert("L"))
+        shade = struct.unpack(">H", key)[0] % 2**depth * 255 // (2**depth - 1)
+        return np.dstack([grey, np.where(grey == shade, 0, 255).astype(np.uint8)])
     image = PngImagePlugin.PngImageFile(BytesIO(bare))
     image.load()
     if image.mode == "1" or (image.mode == "L" and not image.has_transparency_data):
