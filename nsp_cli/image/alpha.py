@@ -36,7 +36,7 @@ def _fill(values: _Float, weight: _Float) -> _Float:
     """(H, W, C) weighted values and (H, W, 1) weights to values everywhere, from coarse to fine."""
     import cv2  # not with the module: few photos have transparency
 
-    known = values / np.maximum(weight, np.float32(1e-6))
+    known = np.asarray(values / np.maximum(weight, 1e-6), np.float32)
     if weight.min() > 0:
         return known
     height, width = weight.shape[:2]
@@ -46,4 +46,4 @@ def _fill(values: _Float, weight: _Float) -> _Float:
         return np.asarray(cv2.resize(part, size, interpolation=interpolation), np.float32).reshape(*size[::-1], -1)
 
     coarse = _fill(*(resize(part, half, cv2.INTER_AREA) for part in (values, weight)))
-    return np.where(weight > 0, known, resize(coarse, (width, height), cv2.INTER_LINEAR))
+    return np.where(weight > 0, known, resize(coarse, (width, height), cv2.INTER_LINEAR)).astype(np.float32, copy=False)
