@@ -10,7 +10,8 @@ import numpy as np
 from nsp_cli.errors import OutputError, TargetExistsError
 from nsp_cli.image.formats import BY_NAME, DNG, WRITABLE, Format
 from nsp_cli.image.frame import Frame, Metadata, from_unit, to_unit
-from nsp_cli.image.metadata.exif import exif_dpi, orientation_only, retouch_exif, retouch_xmp
+from nsp_cli.image.metadata.exif import exif_dpi, orientation_only, retouch_exif
+from nsp_cli.image.metadata.xmp import retouch_xmp
 from nsp_cli.system.atomic import publish
 
 _LABELS = {"icc": "the colour profile", "exif": "EXIF", "xmp": "XMP", "dpi": "the print resolution", "iptc": "IPTC"}

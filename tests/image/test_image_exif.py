@@ -8,8 +8,9 @@ from image_builders import build_exif
 from PIL import Image
 
 from nsp_cli.image import Frame, Metadata, encode, read, retouch_exif
-from nsp_cli.image.metadata.exif import exif_dpi, exif_from_tiff, orientation_only, retouch_xmp
+from nsp_cli.image.metadata.exif import exif_dpi, exif_from_tiff, orientation_only
 from nsp_cli.image.metadata.ifd import Entry, Tree, append_directory
+from nsp_cli.image.metadata.xmp import retouch_xmp
 
 
 def test_sizes_become_true_and_the_thumbnail_goes(exif: bytes, maker_note: bytes) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, JpegImagePlugin
 
 from nsp_cli.errors import InputError
+from nsp_cli.image.codecs.jpeg_extras import IPTC_RESOURCE, first_iptc, left_behind
 from nsp_cli.image.codecs.jpeg_scans import has_every_block, with_end_marker
 from nsp_cli.image.formats import check_size
 from nsp_cli.image.frame import Frame, Metadata, Pixels, split_channels
@@ -23,8 +24,6 @@ _SUBSAMPLING = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 _MAX_EXIF, _MAX_XMP, _MAX_IPTC = 65_533 - 6, 65_533 - 29, 65_533 - 27
 _MOST_PIXELS_A_BYTE = 2_000
 """A header that promises more lies: each block of 64 pixels takes a bit at least, and chroma has a quarter as many."""
-_IPTC_RESOURCE = 0x0404
-_EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 
 
 def decode(data: bytes) -> Frame:
@@ -43,10 +42,10 @@ def decode(data: bytes) -> Frame:
         xmp=info.get("xmp") or None,
         # Pillow makes up 72 where neither JFIF nor EXIF says anything.
         dpi=info.get("dpi") if info.get("jfif_unit") in (1, 2) else exif_dpi(exif),
-        iptc=info.get("photoshop", {}).get(_IPTC_RESOURCE) or None,
+        iptc=first_iptc(image.applist),
     )
     subsampling = _SUBSAMPLING.get(JpegImagePlugin.get_sampling(image))
-    return Frame(pixels, None, metadata, "jpeg", subsampling, (*warnings, *_left_behind(image)))
+    return Frame(pixels, None, metadata, "jpeg", subsampling, (*warnings, *left_behind(info, image.applist, data)))
 
 
 def _pixels(image: JpegImagePlugin.JpegImageFile, data: bytes) -> tuple[Pixels, tuple[str, ...]]:
@@ -61,17 +60,6 @@ def _pixels(image: JpegImagePlugin.JpegImageFile, data: bytes) -> tuple[Pixels, 
     if not has_every_block(data, pixels, strict=not ended):
         raise ValueError("a part of the picture is missing")
     return pixels, () if ended else ("The JPEG ends without its end marker, but all of the picture is there.",)
-
-
-def _left_behind(image: JpegImagePlugin.JpegImageFile) -> tuple[str, ...]:
-    warnings: list[str] = []
-    if "mp" in image.info:
-        warnings.append("The further pictures inside the JPEG (previews, gain map) are not carried over.")
-    if any(body.startswith(_EXTENDED_XMP) for _, body in image.applist):
-        warnings.append("The extended part of the JPEG's XMP is not carried over.")
-    if image.info.get("comment"):
-        warnings.append("The JPEG's comment is not carried over.")
-    return tuple(warnings)
 
 
 def encode(frame: Frame, quality: int) -> tuple[bytes, tuple[str, ...]]:
@@ -106,6 +94,6 @@ def _wrap(name: str, value: bytes) -> tuple[str, bytes]:
         return "exif", b"Exif\0\0" + value
     if name == "XMP":
         return "xmp", value
-    resource = b"8BIM" + struct.pack(">HHI", _IPTC_RESOURCE, 0, len(value)) + value + b"\0" * (len(value) % 2)
+    resource = b"8BIM" + struct.pack(">HHI", IPTC_RESOURCE, 0, len(value)) + value + b"\0" * (len(value) % 2)
     segment = b"Photoshop 3.0\0" + resource
     return "extra", b"\xff\xed" + struct.pack(">H", len(segment) + 2) + segment

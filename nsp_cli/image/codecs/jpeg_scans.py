@@ -27,6 +27,12 @@ _ONES = b"\xfe"  # libjpeg takes missing bits for zeros, so that even one of the
 _BLOCK, _CORNER = 8, 4
 
 
+def end_of_picture(data: bytes) -> int:
+    """Return the place after the end marker of a JPEG's own picture, which further pictures or a video may follow."""
+    marker, place = (_segments(data, 2, until=_END) or [(0, len(data))])[-1]
+    return place if marker == _END else len(data)
+
+
 def with_end_marker(data: bytes) -> bytes:
     """Add the end marker to a JPEG that ends without it, or after its first byte."""
     return data.removesuffix(b"\xff") + bytes([0xFF, _END])

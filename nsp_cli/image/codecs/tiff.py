@@ -48,6 +48,8 @@ def decode(data: bytes) -> Frame:
     if photometric == _WHITE_IS_ZERO:
         pixels = (pixels.dtype.type(peak(pixels.dtype)) - pixels).astype(pixels.dtype)
     exif, warnings = exif_from_tiff(tree)
+    if first.next:
+        warnings += ("The TIFF's further pages, smaller pictures of the photo, are not carried over.",)
     if alpha is not None and extra and extra[0] == _PREMULTIPLIED:
         pixels = _unmultiply(pixels, alpha)
         warnings += ("The TIFF's premultiplied alpha was turned into plain alpha, as it will be written.",)

@@ -6,7 +6,6 @@ start, so moving anything may break what a reader finds in them.
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Container
 
@@ -24,9 +23,6 @@ STORAGE_TAGS = frozenset(
     | {*range(332, 348), *range(512, 522), 529, 530, 532, XMP_TAG, IPTC_TAG, ICC_TAG, *_PHOTOSHOP_TAGS}
     | {32995, 32996, 32997, 32998, EXIF_POINTER, GPS_POINTER, INTEROP_POINTER}
 )
-
-_XMP_WIDTH = re.compile(rb"""(\b(?:tiff:ImageWidth|exif:PixelXDimension)(?:\s*=\s*["']|>))\d+""")
-_XMP_HEIGHT = re.compile(rb"""(\b(?:tiff:ImageLength|exif:PixelYDimension)(?:\s*=\s*["']|>))\d+""")
 
 _MAKER_NOTE_KEEPS_PLACE_BELOW = 16_384
 """A note further into a TIFF is moved: bytes of padding before it would fill the 64 kB that a JPEG has for EXIF."""
@@ -70,15 +66,6 @@ def retouch_exif(exif: bytes | None, size: tuple[int, int]) -> bytes | None:
         kept = [item for item in (first, sub, interop, tree.child(first, GPS_POINTER)) if item]
         _cut_thumbnail(out, tree, first.next, kept)
     return bytes(out)
-
-
-def retouch_xmp(xmp: bytes | None, size: tuple[int, int]) -> bytes | None:
-    """XMP whose copies of EXIF's pixel sizes, where they are given, are true for `size` (height, width)."""
-    if xmp is None:
-        return None
-    height, width = size
-    xmp = _XMP_WIDTH.sub(rb"\g<1>%d" % width, xmp)
-    return _XMP_HEIGHT.sub(rb"\g<1>%d" % height, xmp)
 
 
 def _set_integer(out: bytearray, tree: Tree, field: Field, value: int) -> None:

@@ -1,0 +1,56 @@
+"""XMP packets, changed in place by patterns, so that all else stays as it was written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+_WIDTH = re.compile(rb"""(\b(?:tiff:ImageWidth|exif:PixelXDimension)(?:\s*=\s*["']|>))\d+""")
+_HEIGHT = re.compile(rb"""(\b(?:tiff:ImageLength|exif:PixelYDimension)(?:\s*=\s*["']|>))\d+""")
+
+_GOOGLE = b"http://ns.google.com/photos/1.0/"
+_UNTRUE = {  # by namespace: properties that tell of something behind the picture, which no result has
+    _GOOGLE + b"camera/": rb"(?:MotionPhoto|MicroVideo)\w*",
+    _GOOGLE + b"container/": rb"Directory",
+    **dict.fromkeys((_GOOGLE + name for name in (b"depthmap/", b"image/", b"audio/")), rb"\w+"),
+    b"http://ns.adobe.com/hdr-gain-map/1.0/": rb"\w+",
+    b"http://ns.apple.com/HDRGainMap/1.0/": rb"\w+",
+    b"http://ns.adobe.com/xmp/note/": rb"HasExtendedXMP",
+}
+
+
+def retouch_xmp(xmp: bytes | None, size: tuple[int, int]) -> bytes | None:
+    """XMP that is true for a result of `size` (height, width).
+
+    Copies of EXIF's pixel sizes, where they are given, are set. What announces a video, a gain map, a depth map or
+    further XMP behind the picture is removed.
+    """
+    if xmp is None:
+        return None
+    height, width = size
+    xmp = _WIDTH.sub(rb"\g<1>%d" % width, xmp)
+    xmp = _HEIGHT.sub(rb"\g<1>%d" % height, xmp)
+    for property_ in _untrue(xmp):
+        xmp = re.sub(rb"""\s+%b\s*=\s*("[^"]*"|'[^']*')""" % property_, b"", xmp)
+        xmp = re.sub(rb"<(%b)\b[^<>]*(?:/>|(?<!/)>.*?</\1\s*>)" % property_, b"", xmp, flags=re.DOTALL)
+    return xmp
+
+
+def describes_gain_map(xmp: bytes) -> bool:
+    """Whether XMP has properties of an HDR gain map, of Adobe's or of Apple's kind."""
+    return any(
+        re.search(rb"[\s<]%b:\w" % prefix, xmp)
+        for namespace in (b"http://ns.adobe.com/hdr-gain-map/1.0/", b"http://ns.apple.com/HDRGainMap/1.0/")
+        for prefix in _prefixes(xmp, namespace)
+    )
+
+
+def _untrue(xmp: bytes) -> Iterator[bytes]:
+    """Patterns of the qualified names of untrue properties, with the prefixes that this packet has for them."""
+    for namespace, name in _UNTRUE.items():
+        for prefix in _prefixes(xmp, namespace):
+            yield prefix + b":" + name
+
+
+def _prefixes(xmp: bytes, namespace: bytes) -> set[bytes]:
+    return {re.escape(found) for found in re.findall(rb"""xmlns:([\w.-]+)\s*=\s*["']%b["']""" % namespace, xmp)}
