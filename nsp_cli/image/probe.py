@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
-from nsp_cli.image.formats import SUFFIXES
+from nsp_cli.image.formats import FORMATS, SUFFIXES
 from nsp_cli.image.metadata.ifd import Tree
 
 _WIDTH, _HEIGHT = 256, 257
+_MAGIC_BYTES = 128
+_PLUGINS = {
+    "png": ("PngImagePlugin", "PngImageFile"),
+    "jpeg": ("JpegImagePlugin", "JpegImageFile"),
+    "tiff": ("TiffImagePlugin", "TiffImageFile"),
+    "webp": ("WebPImagePlugin", "WebPImageFile"),
+    "avif": ("AvifImagePlugin", "AvifImageFile"),
+}
 
 
 def probe_size(path: Path) -> tuple[int, int] | None:
@@ -30,10 +39,14 @@ def _tiff(path: Path) -> tuple[int, int] | None:
 
 
 def _other(path: Path) -> tuple[int, int] | None:
-    from PIL import Image
-
-    with Image.open(path) as image:
-        return image.height, image.width
+    """By Pillow's classes for each format: `Image.open` warns of large pictures, and refuses larger ones."""
+    with path.open("rb") as file:
+        head = file.read(_MAGIC_BYTES)
+        file.seek(0)
+        row = next(row for row in FORMATS if row.magic.match(head))
+        plugin, name = _PLUGINS[row.name]
+        with getattr(import_module(f"PIL.{plugin}"), name)(file) as image:
+            return image.height, image.width
 
 
 def _raw(path: Path) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from PIL import Image, JpegImagePlugin
 
 from nsp_cli.errors import InputError
 from nsp_cli.image.codecs.jpeg_extras import IPTC_RESOURCE, first_iptc, left_behind
-from nsp_cli.image.codecs.jpeg_scans import has_every_block, with_end_marker
+from nsp_cli.image.codecs.jpeg_scans import has_every_block, unsupported_kind, with_end_marker
 from nsp_cli.image.formats import check_size
 from nsp_cli.image.frame import Frame, Metadata, Pixels, split_channels
 from nsp_cli.image.metadata.exif import exif_dpi
@@ -27,6 +27,8 @@ _MOST_PIXELS_A_BYTE = 2_000
 
 
 def decode(data: bytes) -> Frame:
+    if (kind := unsupported_kind(data)) is not None:
+        raise InputError(f"expected a JPEG of 8 bits, found {kind}, which is not supported: convert it to TIFF first")
     image = JpegImagePlugin.JpegImageFile(BytesIO(data))
     check_size(*image.size)
     if image.width * image.height > _MOST_PIXELS_A_BYTE * len(data):

@@ -20,11 +20,27 @@ _MARKER = re.compile(rb"\xff+([^\x00\xff])")  # inside a scan, where FF 00 is a 
 _PROGRESSIVE, _SCAN, _END, _RESTART_INTERVAL = 0xC2, 0xDA, 0xD9, 0xDD
 _HUFFMAN = (0xC0, 0xC1, _PROGRESSIVE)
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_LOSSLESS, _HIERARCHICAL, _JPEG_LS = (0xC3, 0xCB), (0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), 0xF7
+_DEEP = (12, 16)  # bits
 _RESTARTS = range(0xD0, 0xD8)
 _ALONE = (0x01, *_RESTARTS, 0xD8)
 _PROBE = bytes(np.random.default_rng(0).integers(0, 255, 96, np.uint8))  # no FF, so no marker
 _ONES = b"\xfe"  # libjpeg takes missing bits for zeros, so that even one of them makes a difference
 _BLOCK, _CORNER = 8, 4
+
+
+def unsupported_kind(data: bytes) -> str | None:
+    """Return the name of a JPEG's kind that is not read, such as "12 bits"; None for what is read or damaged."""
+    for marker, place in _segments(data, 2, until=_SCAN):
+        if marker in _FRAMES and place + 3 <= len(data):
+            if marker in _LOSSLESS:
+                return "a lossless one"
+            if marker in _HIERARCHICAL:
+                return "a hierarchical one"
+            return f"one of {data[place + 2]} bits" if data[place + 2] in _DEEP else None
+        if marker == _JPEG_LS:
+            return "JPEG-LS"
+    return None
 
 
 def end_of_picture(data: bytes) -> int:

@@ -111,6 +111,8 @@ def _libraw_errors() -> Generator[list[str]]:
 
 def _white_balance(raw: Any, develop: Develop, warnings: list[str]) -> dict[str, Any]:
     """Keywords of `postprocess`; without one LibRaw takes its camera's daylight."""
+    if raw.num_colors == 1:
+        return {}
     if develop.white_balance == "auto":
         return {"use_auto_wb": True}
     if develop.white_balance == "daylight":
