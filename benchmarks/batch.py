@@ -21,10 +21,11 @@ import torch
 from timing import interleave, parser, print_table
 
 from nsp_cli.api import load_backend
-from nsp_cli.cli.batch.photo import Writing, plan
-from nsp_cli.cli.batch.runner import Job, run
+from nsp_cli.cli.batch.options import BatchOptions
+from nsp_cli.cli.batch.plan import plan
+from nsp_cli.cli.batch.runner import run
 from nsp_cli.cli.console import Reporter
-from nsp_cli.cli.options import IfExists
+from nsp_cli.engine.options import DenoiseOptions, IfExists, OutputOptions
 from nsp_cli.engine.process import process
 from nsp_cli.image import Frame, read, write
 from nsp_cli.simulation.camera import Camera, simulate
@@ -57,8 +58,8 @@ def alone(work: Callable[[Frame], Frame], frame: Frame, count: int) -> None:
 
 def batch(work: Callable[[Frame], Frame], folder: Path, out: Path, jobs: int) -> None:
     works, _ = plan([str(folder), str(out)])
-    job = Job(lambda frame, _: work(frame), Writing(if_exists=IfExists.OVERWRITE), jobs)
-    run(works, job, _QUIET, lambda: False, lambda _: None)
+    options = DenoiseOptions(output=OutputOptions(if_exists=IfExists.OVERWRITE))
+    run(works, lambda frame, _: work(frame), options, BatchOptions(jobs=jobs), _QUIET, lambda: False, lambda _: None)
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from timing import parser, print_table, use_threads
 from nsp_cli.api import load_backend
 from nsp_cli.engine.auto_strength import auto_strength, mean_square_change
 from nsp_cli.engine.backends.base import Backend
+from nsp_cli.engine.blending import Blend
 from nsp_cli.engine.process import process
 from nsp_cli.image import Frame, is_photo, read, to_unit
 from nsp_cli.noise.estimate import NoiseEstimate, estimate
@@ -78,7 +79,7 @@ def trial(clean: NDArray[np.float32], backend: Backend, rng: np.random.Generator
     top, left = (max(length - side, 0) // 2 for length in clean.shape[:2])
     middle = (slice(top, top + side), slice(left, left + side))
     found = estimate(eight)
-    denoised = process(Frame(eight[middle]), backend, noise=found.luma).pixels
+    denoised = process(Frame(eight[middle]), backend, Blend(noise_level=found.luma)).pixels
     before, after, truth = (255 * to_unit(pixels) for pixels in (eight[middle], denoised, target[middle]))
     noise, change = before - truth, before - after
     alone, cross, changed = (float(np.mean(x)) for x in (noise**2, noise * change, change**2))

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from nsp_cli.engine.auto_strength import Strength, Wanted
+from nsp_cli.engine.auto_strength import resolve_blend
 from nsp_cli.engine.backends.base import Backend
-from nsp_cli.engine.loading import NO_SETTINGS, build_pipeline, load_backend
+from nsp_cli.engine.blending import Blend
+from nsp_cli.engine.loading import NO_SETTINGS, build_pipeline, load_backend, open_backend
+from nsp_cli.engine.options import BlendOptions, DenoiseOptions, Strength
 from nsp_cli.engine.process import process
 from nsp_cli.errors import ModelError, UsageError
 from nsp_cli.image.arrays import as_frame, like
@@ -27,12 +29,56 @@ if TYPE_CHECKING:
 
     from nsp_cli.model.spec import ModelSpec
 
-__all__ = ["DEFAULT_SR_MODE", "denoise", "export", "load_backend", "load_model", "super_resolve"]
+__all__ = [
+    "DEFAULT_SR_MODE",
+    "denoise",
+    "denoise_frame",
+    "export",
+    "load_backend",
+    "load_model",
+    "open_backend",
+    "super_resolve",
+]
 
 Photo = TypeVar("Photo", Frame, NDArray[np.uint8], NDArray[np.uint16], NDArray[np.float32], "Image")
 
 DEFAULT_SR_MODE = Task.DIRECT
 """The mode that measures best on noise that is correlated like a camera's: `benchmarks/super_resolution.py`."""
+
+
+def denoise_frame(
+    frame: Frame,
+    backend: Backend,
+    options: DenoiseOptions = DenoiseOptions(),  # noqa: B008 (frozen)
+    report: Callable[[float], None] = lambda _: None,
+) -> tuple[Frame, Blend]:
+    """Denoise or enlarge a photo: the one way from a frame to a frame, for commands, batches and the Python API.
+
+    Parameters
+    ----------
+    frame : Frame
+        The photo, in any depth.
+    backend : Backend
+        An opened model, see `open_backend`.
+    options : DenoiseOptions
+        Its `blend` and `tile` are used; the model, RAW development and output concern those who read and write.
+    report : callable
+        Called with the fraction of the photo that is done, 0 … 1.
+
+    Returns
+    -------
+    Frame
+        The result, and everything else that the photo had.
+    Blend
+        What was chosen for this photo, and the measurement that decided a strength of "auto".
+
+    Raises
+    ------
+    NspError
+        See `engine.process.process` and `engine.auto_strength.resolve_blend`.
+    """
+    blend = resolve_blend(options.blend, frame, backend)
+    return process(frame, backend, blend, tile=options.tile, report=report), blend
 
 
 @overload
@@ -59,8 +105,7 @@ def denoise(
     photo : an (H, W, 3) or (H, W, 1) array of uint8, uint16, or float32 from 0 (black) to 1 (white, with room for
         highlights up to 16), in sRGB; a picture of Pillow (L, LA, RGB, RGBA); a path; or a `Frame`
     model : see `load_backend`; backend : an opened one, which many photos can share
-    strength, luma, chroma : see `ops.blend.Looks`; strength "auto" measures the photo's noise, see `nsp_cli.strength`
-    noise : what is known of it, see `engine.process`; None to measure it
+    strength, luma, chroma, noise : see `engine.options.BlendOptions`
     tile, report : see `engine.process`
 
     Returns
@@ -73,7 +118,8 @@ def denoise(
     """
     frame = as_frame(photo)
     backend = backend or load_backend(model, megapixels=frame.megapixels)
-    return like(photo, _run(frame, backend, Wanted(strength, luma, chroma, noise), tile, report))
+    options = DenoiseOptions(tile=tile, blend=BlendOptions(strength, luma, chroma, noise))
+    return like(photo, denoise_frame(frame, backend, options, report)[0])
 
 
 @overload
@@ -99,7 +145,8 @@ def super_resolve(
     if mode == Task.DENOISE:
         raise UsageError("super_resolve: mode must be one that enlarges, got 'denoise'.")
     backend = backend or load_backend(model, mode, megapixels=frame.megapixels)
-    return like(photo, _run(frame, backend, Wanted(strength, luma, chroma, noise), tile, report))
+    options = DenoiseOptions(tile=tile, blend=BlendOptions(strength, luma, chroma, noise))
+    return like(photo, denoise_frame(frame, backend, options, report)[0])
 
 
 @checked
@@ -130,8 +177,3 @@ def export(
     pipeline = build_pipeline(network, spec, task, settings, registry.resolve(model, task).name)
     spec = replace(spec, method_args={**spec.method_args, **settings})
     return write_onnx(pipeline, spec, target, overwrite=overwrite)
-
-
-def _run(frame: Frame, backend: Backend, looks: Wanted, tile: int, report: Callable[[float], None]) -> Frame:
-    choice = looks.choose(frame, backend)
-    return process(frame, backend, looks=choice.looks, noise=choice.told, tile=tile, report=report)

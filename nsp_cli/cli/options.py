@@ -4,24 +4,13 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from nsp_cli.engine.options import BlendOptions, IfExists
 from nsp_cli.errors import UsageError
 from nsp_cli.model import spec
-
-if TYPE_CHECKING:
-    from nsp_cli.engine.auto_strength import Wanted
-
-
-class IfExists(StrEnum):
-    """What to do with an output that is there already."""
-
-    SKIP = "skip"
-    OVERWRITE = "overwrite"
-    RENAME = "rename"
-    FAIL = "fail"
 
 
 class Backends(StrEnum):
@@ -32,7 +21,7 @@ class Backends(StrEnum):
 
 
 class RawWhiteBalance(StrEnum):
-    """See `image.Develop`."""
+    """See `image.RawOptions`."""
 
     CAMERA = "camera"
     AUTO = "auto"
@@ -126,17 +115,10 @@ Photos = Annotated[
 ]
 
 
-def wanted_settings(blind: int | None) -> dict[str, int]:
-    """What a command says of the method's settings at run time."""
-    return {} if blind is None else {"blind": blind}
-
-
-def wanted_looks(strength: str, luma: float, chroma: float, noise: float | None = None) -> Wanted:
-    """What --strength, --luma, --chroma and --noise say. Raises `UsageError`."""
-    from nsp_cli.engine.auto_strength import Wanted
-
+def blend_options(strength: str, luma: float, chroma: float, noise: float | None = None) -> BlendOptions:
+    """Convert --strength, --luma, --chroma and --noise to options. Raises `UsageError`."""
     try:
-        return Wanted("auto" if strength == "auto" else float(strength), luma, chroma, noise)
+        return BlendOptions("auto" if strength == "auto" else float(strength), luma, chroma, noise)
     except ValueError as error:
         raise UsageError(f"--strength must be a number from 0 to 100 or auto, got '{strength}'.") from error
 

@@ -11,13 +11,13 @@ compares this with knowing the best strength, and with a constant model error b 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import numpy as np
 
 from nsp_cli.engine.backends.base import Backend
-from nsp_cli.engine.blending import Looks
+from nsp_cli.engine.blending import Blend
+from nsp_cli.engine.options import BlendOptions
 from nsp_cli.engine.process import process
 from nsp_cli.errors import UsageError
 from nsp_cli.image.colour import conversion
@@ -25,78 +25,40 @@ from nsp_cli.image.frame import Frame, to_unit
 from nsp_cli.image.luma import luma
 from nsp_cli.noise.estimate import NoiseEstimate, estimate
 
-Strength = float | Literal["auto"]
-
 _PATCHES = 3  # along each side of the photo
 _PATCH = 192  # pixels; all patches together are a third of a megapixel
 
 
-@dataclass(frozen=True)
-class Choice:
-    """What a photo gets, and the measurement that decided it (None where a number was given).
-
-    `told` is what is known of its noise, for `engine.process`, which else measures it.
-    """
-
-    looks: Looks
-    noise: NoiseEstimate | None = None
-    told: float | None = None
-
-    def sentence(self) -> str:
-        """For a person: "noise 6.2 (luma) and 8.1 (chroma) of 255, strength 87"; empty where nothing was measured."""
-        if self.noise is None:
-            return ""
-        levels = f"{self.noise.luma:.1f} (luma) and {self.noise.chroma:.1f} (chroma) of 255"
-        return f"noise {levels}, strength {self.looks.strength:.0f}"
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a user asks for, for any photo: percentages as in `Looks`, or "auto" for the strength.
-
-    `noise` is what the user knows of the photo's luma noise, see `engine.process`; None to measure it.
+def resolve_blend(options: BlendOptions, frame: Frame, backend: Backend) -> Blend:
+    """Choose the blend of one photo; with strength "auto" its noise and the backend's change are measured.
 
     Raises
     ------
-    UsageError : a value is out of range
+    UsageError
+        A noise level is given that nothing uses.
+    MemoryLimitError
+        Not even the smallest tile fits.
     """
-
-    strength: Strength = 100.0
-    luma: float = 100.0
-    chroma: float = 100.0
-    noise: float | None = None
-
-    def __post_init__(self) -> None:
-        Looks(100.0 if self.strength == "auto" else self.strength, self.luma, self.chroma)
-        if self.noise is not None and not 0 <= self.noise <= 255:
-            raise UsageError(f"--noise must be from 0 to 255, got {self.noise:g}.")
-
-    def check(self, backend: Backend) -> None:
-        """Raise `UsageError` where nobody listens to `noise`."""
-        if self.noise is not None and self.strength != "auto" and not backend.spec.noise_level:
-            raise UsageError("This model does not ask how noisy a photo is; leave out --noise.")
-
-    def choose(self, frame: Frame, backend: Backend) -> Choice:
-        """What one photo gets from this backend. Raises `MemoryLimitError`, and `UsageError` as `check`."""
-        self.check(backend)
-        if self.strength != "auto":
-            return Choice(Looks(self.strength, self.luma, self.chroma), told=self.noise)
-        found = estimate(frame.pixels, conversion(frame))
-        if self.noise is not None:
-            found = replace(found, luma=self.noise)
-        strength = auto_strength(found, mean_square_change(frame, backend, found.luma))
-        return Choice(Looks(strength, self.luma, self.chroma), found, found.luma)
+    if options.strength != "auto":
+        if options.noise is not None and not backend.spec.noise_level:
+            raise UsageError("This model has no noise level as input; leave out --noise.")
+        return Blend(options.strength, options.luma, options.chroma, options.noise)
+    measured = estimate(frame.pixels, conversion(frame))
+    if options.noise is not None:
+        measured = replace(measured, luma=options.noise)
+    strength = auto_strength(measured, mean_square_change(frame, backend, measured.luma))
+    return Blend(strength, options.luma, options.chroma, measured.luma, measured)
 
 
 def auto_strength(noise: NoiseEstimate, change: float) -> float:
-    """0 … 100, growing with the noise; 0 where none was found. `change` is a mean square in 8-bit units of luma."""
+    """Return a strength, 0 … 100, that grows with the noise; `change` is a mean square in 8-bit units of luma."""
     return 100 * min(1.0, noise.luma**2 / max(change, 1e-9))
 
 
 def mean_square_change(frame: Frame, backend: Backend, noise: float | None = None) -> float:
-    """What the backend changes in luma, in 8-bit units squared, on 3×3 patches spread over the photo.
+    """Measure what the backend changes in luma, in 8-bit units squared, on 3×3 patches spread over the photo.
 
-    `noise` is the whole photo's, see `engine.process`; without it each patch is measured. Against the bicubic
+    `noise` is the whole photo's, see `Blend.noise_level`; without it each patch is measured. Against the bicubic
     enlargement where the backend enlarges; the mix that is best there is not measured yet.
     """
     tops, lefts = (
@@ -107,7 +69,7 @@ def mean_square_change(frame: Frame, backend: Backend, noise: float | None = Non
         for left in lefts:
             patch = replace(frame, pixels=frame.pixels[top : top + _PATCH, left : left + _PATCH], alpha=None)
             before, after = (
-                to_unit(process(patch, backend, looks=Looks(part), noise=noise).pixels) for part in (0, 100)
+                to_unit(process(patch, backend, Blend(part, noise_level=noise)).pixels) for part in (0, 100)
             )
             change = after - before
             squares.append(float(np.mean((change if change.shape[2] == 1 else luma(change)) ** 2)))

@@ -1,54 +1,74 @@
-"""How much of a result a photo gets, chosen after one inference: in luma and in chroma separately."""
+"""How much of the network's change a photo gets, in luma and in chroma separately."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nsp_cli.errors import UsageError
 from nsp_cli.image.luma import luma
+from nsp_cli.noise.estimate import NoiseEstimate
 
 
 @dataclass(frozen=True)
-class Looks:
-    """Percentages, each 0 … 100: 0 leaves the photo as it is, 100 is the whole effect.
+class Blend:
+    """How much of the network's change one photo gets, and what is known of its noise.
 
     Attributes
     ----------
-    strength : of the whole change
-    luma : of the change in luma (Rec. 601): grain and detail
-    chroma : of the change in chroma: blotches of colour. Grey photos have none, so for them it says nothing
+    strength : float
+        Percentage of the whole change: 0 leaves the photo as it is, 100 is the whole effect.
+    luma : float
+        Percentage of the change in luma (Rec. 601): grain and detail.
+    chroma : float
+        Percentage of the change in chroma: blotches of colour. It has no effect on grey photos.
+    noise_level : float, optional
+        Standard deviation of the luma noise in sRGB encoding and 8-bit units, as `noise.estimate` returns it: the
+        input of noise-conditional networks. None to measure it on the whole photo.
+    measured : NoiseEstimate, optional
+        The measurement that decided the strength; None if no strength was measured.
 
     Raises
     ------
-    UsageError : a value is out of range
+    UsageError
+        A value is out of range.
     """
 
     strength: float = 100.0
     luma: float = 100.0
     chroma: float = 100.0
+    noise_level: float | None = None
+    measured: NoiseEstimate | None = None
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value: float = getattr(self, field.name)
+        for name, value in (("strength", self.strength), ("luma", self.luma), ("chroma", self.chroma)):
             if not 0 <= value <= 100:
-                raise UsageError(f"--{field.name} must be between 0 and 100, got {value:g}.")
+                raise UsageError(f"--{name} must be between 0 and 100, got {value:g}.")
+        if self.noise_level is not None and not 0 <= self.noise_level <= 255:
+            raise UsageError(f"--noise must be from 0 to 255, got {self.noise_level:g}.")
 
     def is_identity(self, channels: int) -> bool:
-        """Whether a photo of 1 or 3 channels stays as it is, bit for bit."""
+        """Return whether a photo of 1 or 3 channels stays as it is, bit for bit."""
         return self.strength == 0 or (self.luma == 0 and (self.chroma == 0 or channels == 1))
 
+    def sentence(self) -> str:
+        """Describe a measurement: "noise 6.2 (luma) and 8.1 (chroma) of 255, strength 87"; empty without one."""
+        if self.measured is None:
+            return ""
+        levels = f"{self.measured.luma:.1f} (luma) and {self.measured.chroma:.1f} (chroma) of 255"
+        return f"noise {levels}, strength {self.strength:.0f}"
 
-def scale_change(change: NDArray[np.float32], looks: Looks) -> NDArray[np.float32]:
-    """What is to be added to a photo, from what its result differs by: both (H, W, 1 or 3) float32, any range.
+
+def scale_change(change: NDArray[np.float32], blend: Blend) -> NDArray[np.float32]:
+    """Scale a result's difference from the photo, (H, W, 1 or 3) float32 of any range, to what is added to the photo.
 
     ::
 
         strength/100 · (luma/100 · Y + chroma/100 · (change − Y)),   Y the luma of the change
     """
-    for_luma, for_chroma = (np.float32(looks.strength * share / 1e4) for share in (looks.luma, looks.chroma))
+    for_luma, for_chroma = (np.float32(blend.strength * share / 1e4) for share in (blend.luma, blend.chroma))
     # Without a split there is no rounding: the defaults give the network's result bit for bit.
     if change.shape[2] == 1 or for_luma == for_chroma:
         return for_luma * change
@@ -57,7 +77,7 @@ def scale_change(change: NDArray[np.float32], looks: Looks) -> NDArray[np.float3
 
 
 def residual_picture(before: NDArray[np.float32], after: NDArray[np.float32]) -> tuple[NDArray[np.uint8], int]:
-    """What was changed, around middle grey: (H, W, C) in [0, 1] twice, to 8 bits and the factor of amplification.
+    """Draw the change around middle grey: (H, W, C) in [0, 1] twice, to 8 bits and the factor of amplification.
 
     The factor is the power of two, 1 … 64, that brings 99% of the changes within the picture's range.
     """

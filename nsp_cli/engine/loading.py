@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from nsp_cli.engine.backends.base import Backend
 from nsp_cli.engine.backends.machine import has_bf16, has_gpu
+from nsp_cli.engine.options import DenoiseOptions
 from nsp_cli.errors import BackendError, ModelError, UsageError
 from nsp_cli.model import registry
 from nsp_cli.model.spec import Precision, Task
 from nsp_cli.system.arguments import OneOf, checked
+from nsp_cli.system.processes import process_info
 
 if TYPE_CHECKING:
     from torch import nn
@@ -95,6 +97,45 @@ def load_backend(
             f"{path.name} was exported for '{opened.spec.task}', not for '{task}'; export it with --task {task}."
         )
     return opened
+
+
+def open_backend(options: DenoiseOptions, megapixels: float = inf) -> Backend:
+    """Open the model of `options`; see `load_backend`, which also names what is raised.
+
+    Raises
+    ------
+    UsageError
+        The model does not enlarge by `options.scale`.
+    """
+    model = options.model
+    backend = load_backend(
+        model.name,
+        options.task,
+        device=_own_device(model.device, model.name),
+        precision=model.precision,
+        backend=model.backend,
+        settings=model.settings,
+        megapixels=megapixels,
+    )
+    if options.scale not in (None, backend.spec.scale):
+        raise UsageError(f"This model enlarges {backend.spec.scale} times, got --scale {options.scale}.")
+    return backend
+
+
+def _own_device(device: str, model: str | None) -> str:
+    """Return this process's GPU where torchrun started several processes and the user named none."""
+    process = process_info()
+    if process.is_alone or device not in ("auto", "cuda"):
+        return device
+    if device == "auto" and model is not None and model.endswith(".onnx"):
+        import onnxruntime as ort
+
+        if "CUDAExecutionProvider" not in ort.get_available_providers():
+            return device
+    import torch
+
+    devices = torch.cuda.device_count()
+    return f"cuda:{process.local_rank % devices}" if devices else device
 
 
 def _runtime(device: str, precision: str, backend: str, megapixels: float) -> str:

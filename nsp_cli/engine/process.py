@@ -1,4 +1,4 @@
-"""Frame → tiles → backend → Frame. Knows no framework: a backend is anything that maps an array to an array.
+"""Frame → tiles → backend → Frame. Imports no framework: a backend is anything that maps an array to an array.
 
 The pixels stay in the photo's own depth and become float32 one tile at a time, so a 100-megapixel photo needs its
 input, its output and one tile.
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsp_cli.engine.backends.base import Backend
-from nsp_cli.engine.blending import Looks, scale_change
+from nsp_cli.engine.blending import Blend, scale_change
 from nsp_cli.engine.tiling import Region, choose_tile, fade, round_tile, smallest_tile
 from nsp_cli.errors import MemoryLimitError, OutputError, UsageError
 from nsp_cli.image.alpha import fill_hidden, hidden
@@ -27,13 +27,12 @@ from nsp_cli.noise.estimate import luma_level
 def process(
     frame: Frame,
     backend: Backend,
+    blend: Blend = Blend(),  # noqa: B008 (frozen)
     *,
-    looks: Looks = Looks(),  # noqa: B008 (frozen)
     tile: int = 0,
-    noise: float | None = None,
     report: Callable[[float], None] = lambda _: None,
 ) -> Frame:
-    """Run a photo through a pipeline: the same photo, denoised or enlarged, everything else kept.
+    """Denoise or enlarge a photo, and keep everything else of it.
 
     The network sees sRGB; a photo in other colours is converted by its profile, and the change converted back. Where
     the profile's gamut is wider the network sees values beyond [0, 1]: clipped, their noise would stay, and come back
@@ -42,40 +41,35 @@ def process(
 
     Parameters
     ----------
-    looks : how much of the change, see `Looks`; strength 0 gives the input back bit for bit (by bicubic interpolation
-        where the pipeline enlarges), and so do luma 0 and chroma 0 together
+    blend : how much of the change, and the photo's noise level; strength 0 gives the input back bit for bit (by bicubic
+        interpolation where the pipeline enlarges), and so do luma 0 and chroma 0 together
     tile : side of a tile in pixels, 0 to choose from the free memory, or what the pipeline itself prescribes
-    noise : for a network that is told: standard deviation of luma noise in sRGB encoding and 8-bit units, as
-        `noise.estimate` has it; None to measure it on the whole photo
-    report : called with the share of the photo that is done, 0 … 1
+    report : called with the fraction of the photo that is done, 0 … 1
 
     Raises
     ------
-    UsageError : tile or noise out of range
+    UsageError : the tile is out of range
     MemoryLimitError : not even the smallest tile fits
     OutputError : the model gives values that are not finite
     """
     if tile < 0:
         raise UsageError(f"--tile must be 0 (automatic) or a number of pixels, got {tile}.")
-    if noise is not None and not 0 <= noise <= 255:
-        raise UsageError(f"The noise must be from 0 to 255, got {noise:g}.")
     scale = backend.spec.scale
-    if looks.is_identity(frame.pixels.shape[2]) and scale == 1:
+    if blend.is_identity(frame.pixels.shape[2]) and scale == 1:
         return frame
     height, width = frame.size
     space, unused = colour_space(frame.metadata, frame.pixels.shape[2])
     frame = replace(frame, warnings=(*frame.warnings, *unused))
     out = np.empty((height * scale, width * scale, frame.pixels.shape[2]), frame.pixels.dtype)
     side = round_tile(tile, backend.spec) if tile else choose_tile(backend.spec, backend.free_bytes())
-    if not backend.spec.noise_level:
-        noise = None
-    elif noise is None:  # the same in every tile
+    noise = blend.noise_level if backend.spec.noise_level else None
+    if noise is None and backend.spec.noise_level:  # the same in every tile
         noise = luma_level(frame.pixels, space and space.to_srgb)
 
     seen = fill_hidden(frame)
 
     def run(region: Region, outer: Region) -> NDArray[np.float32]:
-        return _run_region(seen, backend, region, outer, looks, space, noise)
+        return _run_region(seen, backend, region, outer, blend, space, noise)
 
     fill = _fill_faded if backend.spec.tile else _fill
     fill(out, run, frame.size, side, backend.spec, report)
@@ -151,7 +145,7 @@ def _run_region(
     backend: Backend,
     region: Region,
     outer: Region,
-    looks: Looks,
+    blend: Blend,
     space: ColourSpace | None,
     noise: float | None,
 ) -> NDArray[np.float32]:
@@ -179,7 +173,7 @@ def _run_region(
     change = result - clipped
     if grey:
         change = change.mean(2, keepdims=True)
-    changed = base + scale_change(change, looks)
+    changed = base + scale_change(change, blend)
     if space is None:
         return changed
     back = space.from_srgb(changed)

@@ -6,7 +6,7 @@
     reading      read, read_srgb png  jpeg  tiff  webp  avif     one codec each: bytes to Frame, Frame to bytes
     writing      write, encode                                   the file appears whole or not at all (`publishing`)
     jpeg_scans   has_every_block: what libjpeg does not tell of a damaged JPEG
-    raw_kinds    Develop, is_raw                                 raw, raw_exif: RAW files, developed, with their EXIF
+    raw_kinds    RawOptions, is_raw                                 raw, raw_exif: RAW files, developed, with their EXIF
     exif, ifd    EXIF blocks: true after a change of size, in and out of TIFF
     linear_raw   RAW files in the camera's own colours            dng: these, written
     colour, icc  ColourSpace: a photo's colours to sRGB for the network, and back
@@ -14,7 +14,7 @@
 Importing this package imports NumPy alone; Pillow, OpenCV, tifffile and rawpy load with the first file of their format.
 """
 
-from nsp_cli.image.codecs.raw_kinds import RAW_SUFFIXES, Develop
+from nsp_cli.image.codecs.raw_kinds import RAW_SUFFIXES, RawOptions
 from nsp_cli.image.colour import ColourSpace, colour_space, srgb_pixels
 from nsp_cli.image.formats import SUFFIXES, WRITABLE, is_photo, output_suffix, unread_format
 from nsp_cli.image.frame import Frame, Metadata, from_unit, peak, to_unit
@@ -27,9 +27,9 @@ __all__ = [
     "SUFFIXES",
     "WRITABLE",
     "ColourSpace",
-    "Develop",
     "Frame",
     "Metadata",
+    "RawOptions",
     "colour_space",
     "encode",
     "from_unit",

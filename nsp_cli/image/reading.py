@@ -5,19 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from nsp_cli.errors import InputError
-from nsp_cli.image.codecs.raw_kinds import Develop
+from nsp_cli.image.codecs.raw_kinds import RawOptions
 from nsp_cli.image.colour import srgb_pixels
 from nsp_cli.image.formats import RAW, Format, sniff
 from nsp_cli.image.frame import Frame, Pixels
 
 
-def read(source: Path | bytes, develop: Develop | None = None) -> Frame:
+def read(source: Path | bytes, develop: RawOptions | None = None) -> Frame:
     """Read a photo, whose format is told by its content and not by its suffix.
 
     Parameters
     ----------
     source : a file, or the bytes of one
-    develop : how a RAW file is developed; None for `Develop()`
+    develop : how a RAW file is developed; None for `RawOptions()`
 
     Returns
     -------
@@ -53,7 +53,7 @@ def read_srgb(source: Path | bytes) -> Pixels:
     return srgb_pixels(read(source))
 
 
-def _decode(row: Format, data: bytes, develop: Develop | None) -> Frame:
+def _decode(row: Format, data: bytes, develop: RawOptions | None) -> Frame:
     if row is not RAW:
         return row.codec().decode(data)
     from nsp_cli.image.codecs import raw

@@ -68,7 +68,7 @@ def encode(
     if row is None:
         raise OutputError(f"expected one of {', '.join(BY_NAME)} as format, found {format!r}")
     if (frame.linear_raw is None) is (row is DNG):
-        raise OutputError("expected a RAW photo, read with `Develop(linear=True)`, for a DNG and for nothing else")
+        raise OutputError("expected a RAW photo, read with `RawOptions(linear=True)`, for a DNG and for nothing else")
     if not 1 <= quality <= 100:
         raise OutputError(f"expected a quality of 1 to 100, found {quality}")
     floats = [p for p in (frame.pixels, frame.alpha) if p is not None and p.dtype == np.float32]

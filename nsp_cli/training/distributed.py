@@ -1,11 +1,9 @@
-"""Several processes, as `torchrun` starts them: every GPU of every machine, or the cores of one."""
+"""Training in several processes, as `torchrun` starts them: one for each GPU, or for each core."""
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,11 +11,11 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from nsp_cli.system.processes import place
+from nsp_cli.system.processes import ProcessInfo, process_group, process_info
 
 
 class _Shared(DistributedDataParallel):
-    """A network that still says of itself what it said alone: a loss may ask for its `scale` or `multiple`."""
+    """A distributed network that has the attributes of the network itself: a loss may use its `scale` or `multiple`."""
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -28,47 +26,28 @@ class _Shared(DistributedDataParallel):
             return getattr(self.module, name)
 
 
-@dataclass(frozen=True)
-class Team:
-    """This process among its fellows; alone, `world` is 1 and every method does nothing."""
+def wrap(network: nn.Module, process: ProcessInfo) -> nn.Module:
+    """Return the network with its gradients averaged over all processes; the network itself if there is one only."""
+    return network if process.is_alone else _Shared(network)
 
-    rank: int = 0
-    world: int = 1
 
-    @property
-    def leads(self) -> bool:
-        """Whether this process is the one that writes files."""
-        return self.rank == 0
-
-    def wrap(self, network: nn.Module) -> nn.Module:
-        """The network, its gradients averaged over all processes."""
-        return _Shared(network) if self.world > 1 else network
-
-    def agree(self, value: float, device: torch.device) -> float:
-        """The first process's value: clocks differ, and all must stop at the same step."""
-        if self.world == 1:
-            return value
-        shared = torch.tensor([value], dtype=torch.float64, device=device)
-        dist.broadcast(shared, 0)
-        return float(shared)
+def from_main_process(value: float, process: ProcessInfo, device: torch.device) -> float:
+    """Return the main process's value: clocks differ, and all processes must stop at the same step."""
+    if process.is_alone:
+        return value
+    shared = torch.tensor([value], dtype=torch.float64, device=device)
+    dist.broadcast(shared, 0)
+    return float(shared)
 
 
 @contextmanager
-def team(device: torch.device) -> Generator[tuple[Team, torch.device]]:
-    """Join the processes that `torchrun` started, each with a device of its own, and part from them at the end."""
-    here = place()
-    if here.alone:
-        yield Team(), device
-        return
-    if device.type == "cuda":
-        device = torch.device("cuda", here.local_rank)
+def training_processes(device: torch.device) -> Generator[tuple[ProcessInfo, torch.device]]:
+    """Join the processes that `torchrun` started, each with a device of its own, and leave them at the end."""
+    process = process_info()
+    if device.type == "cuda" and not process.is_alone:
+        device = torch.device("cuda", process.local_rank)
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    try:
-        yield Team(dist.get_rank(), dist.get_world_size()), device
-        dist.barrier()  # the first one is still writing files: nobody may part while others need them
-    finally:
-        # Else a process now and then ends in "terminate called without an active exception", as threads do that outlive
-        # their owner; we think that a wrapped network in a cycle of references kept the group's.
-        gc.collect()
-        dist.destroy_process_group()
+    with process_group("nccl" if device.type == "cuda" else "gloo"):
+        yield process, device
+        if not process.is_alone:
+            dist.barrier()  # the main process is still writing files that the others may need

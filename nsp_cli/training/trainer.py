@@ -25,11 +25,12 @@ from nsp_cli.model.checkpoint import load_model, save_model
 from nsp_cli.model.registry import home
 from nsp_cli.model.spec import ModelSpec
 from nsp_cli.networks import as_network, build_network, wants_noise_level
+from nsp_cli.system.processes import ProcessInfo
 from nsp_cli.system.version import __version__
 from nsp_cli.training.cache import OutputCache
 from nsp_cli.training.config import TrainSettings
 from nsp_cli.training.data import NoisyPhotos, hold_out, open_alone
-from nsp_cli.training.distributed import Team, team
+from nsp_cli.training.distributed import from_main_process, training_processes, wrap
 from nsp_cli.training.optimizers import OPTIMIZERS
 from nsp_cli.training.state import State, ema_of, learning_rate
 from nsp_cli.training.teachers import Lessons, Teacher, find_teacher, identities
@@ -80,21 +81,21 @@ def train(settings: TrainSettings, job: Job) -> Path:
     ------
     NspError : the loss is no longer a number; UsageError, ModelError, NoInputError for what was asked for
     """
-    with team(choose_device(job.device)) as (mates, device):
-        _Run(settings, job, mates, device).loop()
+    with training_processes(choose_device(job.device)) as (process, device):
+        _Run(settings, job, process, device).loop()
     return job.target
 
 
 class _Run:
-    def __init__(self, settings: TrainSettings, job: Job, mates: Team, device: torch.device) -> None:
-        self.settings, self.job, self.team, self.device = settings, job, mates, device
+    def __init__(self, settings: TrainSettings, job: Job, process: ProcessInfo, device: torch.device) -> None:
+        self.settings, self.job, self.process, self.device = settings, job, process, device
         self.method: Method = build_method(settings.method, settings.method_args)
         if settings.patch < self.method.smallest_patch:
             raise UsageError(f"This method needs --patch of at least {self.method.smallest_patch}.")
         self.precision = choose_precision(device, Precision(settings.precision))
         self.teachers = _find_teachers(settings, self.method)
         self.state = self._start()
-        learner = mates.wrap(self.state.network)
+        learner = wrap(self.state.network, process)
         compiles = _helps_to_compile(device) if settings.compile is None else settings.compile
         self.learner: nn.Module = torch.compile(learner) if compiles else learner  # pyright: ignore
         opened = self._lessons() if self.teachers else open_alone
@@ -110,9 +111,11 @@ class _Run:
             shoot=self.method.shoot,
             open=opened,
         )
-        self.photos = photos.share(mates.rank, mates.world)
+        self.photos = photos.share(process.rank, process.world_size)
         self.monitor = (
-            Monitor(job.folder, training, held, job.pairs, settings, self.method, opened) if mates.leads else None
+            Monitor(job.folder, training, held, job.pairs, settings, self.method, opened)
+            if process.is_main_process
+            else None
         )
         self.generator = Generator(device)
 
@@ -154,8 +157,8 @@ class _Run:
             self.photos, batch_size=None, sampler=steps, num_workers=workers, worker_init_fn=_ignore_interrupts
         )
         for batch in batches:
-            progress = self.team.agree(state.progress, self.device)
-            stopped = bool(self.team.agree(float(self.job.stop()), self.device))
+            progress = from_main_process(state.progress, self.process, self.device)
+            stopped = bool(from_main_process(float(self.job.stop()), self.process, self.device))
             if progress >= 1 or stopped:
                 break
             loss = self._step(batch, progress)
@@ -174,7 +177,9 @@ class _Run:
         settings, state = self.settings, self.state
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate(settings, state.step, progress)
-        self.generator.manual_seed((settings.seed * _ENDLESS + state.step) * self.team.world + self.team.rank)
+        self.generator.manual_seed(
+            (settings.seed * _ENDLESS + state.step) * self.process.world_size + self.process.rank
+        )
         with autocast(self.device, self.precision):
             loss = self.method.loss(self.learner, batch.to(self.device, non_blocking=True), self.generator)
         state.optimizer.zero_grad(set_to_none=True)

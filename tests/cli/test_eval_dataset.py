@@ -32,7 +32,7 @@ class Brighter:
 
 @pytest.fixture
 def brighter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nsp_cli.api, "load_backend", lambda *_, **__: Brighter())
+    monkeypatch.setattr(nsp_cli.api, "open_backend", lambda *_, **__: Brighter())
 
 
 @pytest.fixture

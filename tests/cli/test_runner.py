@@ -16,15 +16,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nsp_cli.cli.batch.filter import Filter
+from nsp_cli.cli.batch.options import BatchOptions
 from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status, as_json
-from nsp_cli.cli.batch.photo import Writing
 from nsp_cli.cli.batch.plan import Work, plan
-from nsp_cli.cli.batch.runner import Job, run
+from nsp_cli.cli.batch.runner import run
 from nsp_cli.cli.console import Reporter, plain
-from nsp_cli.cli.options import IfExists
+from nsp_cli.engine.options import DenoiseOptions, IfExists, OutputOptions
 from nsp_cli.errors import BackendError, NoInputError, UsageError
-from nsp_cli.image import Frame, read, write
+from nsp_cli.image import Frame, RawOptions, read, write
 from nsp_cli.system import atomic
 
 QUIET = Reporter(lambda _: None, lambda _: None, lambda: None)
@@ -34,10 +33,9 @@ SCRIPT = """
 import sys, time
 from pathlib import Path
 from nsp_cli.cli.batch import session
-from nsp_cli.cli.batch.photo import Writing, plan
-from nsp_cli.cli.batch.filter import Batching
-from nsp_cli.cli.batch.outcome import Recipe
-from nsp_cli.cli.options import IfExists
+from nsp_cli.cli.batch.plan import plan
+from nsp_cli.cli.batch.options import BatchOptions
+from nsp_cli.engine.options import DenoiseOptions, IfExists, OutputOptions
 
 def change(frame, reporter):
     print("begun", flush=True)
@@ -45,7 +43,8 @@ def change(frame, reporter):
     return frame
 
 works, _ = plan(sys.argv[1:3])
-sys.exit(session.run_batch(works, change, Writing(if_exists=IfExists.SKIP), Recipe("", "", {}), Batching()))
+options = DenoiseOptions(output=OutputOptions(if_exists=IfExists.SKIP))
+sys.exit(session.run_batch(works, change, options, BatchOptions()))
 """
 
 
@@ -56,8 +55,8 @@ def same(frame: Frame, reporter: Reporter) -> Frame:
 def go(works: list[Work], change: Callable[[Frame, Reporter], Frame] = same, **options: object) -> list[Outcome]:
     outcomes: list[Outcome] = []
     if_exists = options.pop("if_exists", IfExists.SKIP)
-    job = Job(change, Writing(if_exists=if_exists), **options)  # type: ignore[arg-type]
-    assert run(works, job, QUIET, lambda: False, outcomes.append)
+    settings = DenoiseOptions(output=OutputOptions(if_exists=if_exists))
+    assert run(works, change, settings, BatchOptions(**options), QUIET, lambda: False, outcomes.append)
     return outcomes
 
 
@@ -113,16 +112,16 @@ def test_reading_and_writing_overlap_with_inference(
     works, _ = plan([str(card), str(tmp_path / "out")])
     names = [work.source.name for work in works]
     read_of, begun_on = ({name: threading.Event() for name in names} for _ in range(2))
-    read_now, put_now = Writing.read, runner.put
+    read_now, write_now = runner.read_photo, runner.write_photo
 
-    def read_it(self: Writing, source: Path, target: Path) -> Frame:
+    def read_it(source: Path, format: str | None, raw: RawOptions) -> Frame:
         read_of[source.name].set()
-        return read_now(self, source, target)
+        return read_now(source, format, raw)
 
-    def put_it(result: Frame, target: Path, writing: Writing) -> tuple[Path | None, tuple[str, ...]]:
+    def write_it(result: Frame, target: Path, output: OutputOptions) -> tuple[Path | None, tuple[str, ...]]:
         following = names.index(target.name) + 1
         assert following == len(names) or begun_on[names[following]].wait(20)
-        return put_now(result, target, writing)
+        return write_now(result, target, output)
 
     def change(frame: Frame, reporter: Reporter) -> Frame:
         at = int(frame.pixels[0, 0, 0])
@@ -130,8 +129,8 @@ def test_reading_and_writing_overlap_with_inference(
         assert at + 1 == len(names) or read_of[names[at + 1]].wait(20)
         return frame
 
-    monkeypatch.setattr(Writing, "read", read_it)
-    monkeypatch.setattr(runner, "put", put_it)
+    monkeypatch.setattr(runner, "read_photo", read_it)
+    monkeypatch.setattr(runner, "write_photo", write_it)
     assert [o.status for o in go(works, change)] == [Status.WRITTEN] * 12
 
 
@@ -145,7 +144,7 @@ def test_an_error_of_the_device_ends_the_batch_and_keeps_what_is_done(card: Path
 
     works, _ = plan([str(card), str(tmp_path / "out")])
     with pytest.raises(BackendError):
-        run(works, Job(change, Writing()), QUIET, lambda: False, outcomes.append)
+        run(works, change, DenoiseOptions(), BatchOptions(), QUIET, lambda: False, outcomes.append)
     assert [o.status for o in outcomes] == [Status.WRITTEN] * 4
     assert len(list((tmp_path / "out").iterdir())) == 4
 
@@ -153,8 +152,10 @@ def test_an_error_of_the_device_ends_the_batch_and_keeps_what_is_done(card: Path
 def test_a_stopped_batch_goes_on_where_it_was(card: Path, tmp_path: Path) -> None:
     works, _ = plan([str(card), str(tmp_path / "out")])
     first: list[Outcome] = []
-    job = Job(same, Writing(if_exists=IfExists.SKIP))
-    assert not run(works, job, QUIET, lambda: len(list(tmp_path.glob("out/*"))) >= 3, first.append)
+    settings = DenoiseOptions(output=OutputOptions(if_exists=IfExists.SKIP))
+    assert not run(
+        works, same, settings, BatchOptions(), QUIET, lambda: len(list(tmp_path.glob("out/*"))) >= 3, first.append
+    )
     assert all(o.status is Status.WRITTEN for o in first)
     second = go(works)
     skipped = [o for o in second if o.status is Status.SKIPPED]
@@ -250,13 +251,13 @@ def test_patterns_and_filters(card: Path, tmp_path: Path) -> None:
     assert names([f"{card}/0[12].png", out]) == ["out/01.png", "out/02.png"]
     assert names([f"{card}/**/*.jpg", out]) == ["out/b.jpg", "out/previews/a.jpg"]
     assert names([f"{card}/*.jpg"]) == ["card/b_nsp.jpg"]
-    assert names([str(card), out], recursive=True, filter=Filter(["*.JPG"])) == ["out/b.jpg", "out/previews/a.jpg"]
-    assert names([str(card), out], recursive=True, filter=Filter(["*.jpg"], ["previews"])) == ["out/b.jpg"]
-    assert names([str(card), out], filter=Filter((), ["0*", "1*"])) == ["out/b.jpg"]
+    assert names([str(card), out], batch=BatchOptions(True, ["*.JPG"])) == ["out/b.jpg", "out/previews/a.jpg"]
+    assert names([str(card), out], batch=BatchOptions(True, ["*.jpg"], ["previews"])) == ["out/b.jpg"]
+    assert names([str(card), out], batch=BatchOptions(False, (), ["0*", "1*"])) == ["out/b.jpg"]
     with pytest.raises(NoInputError, match="No photo matches"):
         plan([f"{card}/*.nef", out])
     with pytest.raises(NoInputError, match="--include"):
-        plan([str(card), out], filter=Filter(["*.nef"]))
+        plan([str(card), out], batch=BatchOptions(False, ["*.nef"]))
     with pytest.raises(UsageError, match="named twice"):
         plan([str(card / "b.jpg"), str(card / "b.jpg"), f"{out}/"])
 
@@ -340,7 +341,7 @@ def test_a_folder_that_cannot_be_read_is_named(card: Path, tmp_path: Path, monke
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    works, _ = plan([str(card), str(tmp_path / "out")], recursive=True)
+    works, _ = plan([str(card), str(tmp_path / "out")], batch=BatchOptions(recursive=True))
     monkeypatch.undo()
     outcomes = go(works)
     assert [o.source.name for o in outcomes if o.status is Status.FAILED] == ["locked"]
@@ -369,7 +370,7 @@ def test_a_photo_is_let_go_when_it_is_worked_on(card: Path, tmp_path: Path, monk
 
     photos: list[weakref.ref[np.ndarray]] = []
     alive: list[bool] = []
-    put_now = module.put
+    write_now = module.write_photo
 
     def change(frame: Frame, reporter: Reporter) -> Frame:
         photos.append(weakref.ref(frame.pixels))
@@ -378,9 +379,9 @@ def test_a_photo_is_let_go_when_it_is_worked_on(card: Path, tmp_path: Path, monk
     def put(*args: object) -> object:
         time.sleep(0.1)  # the main thread goes on to the next photo, of which there is none
         alive.append(photos[0]() is not None)
-        return put_now(*args)  # type: ignore[arg-type]
+        return write_now(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(module, "put", put)
+    monkeypatch.setattr(module, "write_photo", put)
     (outcome,) = go([Work(card / "00.png", tmp_path / "out.png")], change)
     assert outcome.status is Status.WRITTEN
     assert alive == [False]

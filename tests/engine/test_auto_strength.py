@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nsp_cli.engine.auto_strength import Wanted, auto_strength, mean_square_change
-from nsp_cli.engine.blending import Looks
+from nsp_cli.engine.auto_strength import auto_strength, mean_square_change, resolve_blend
+from nsp_cli.engine.blending import Blend
+from nsp_cli.engine.options import BlendOptions
 from nsp_cli.engine.process import process
 from nsp_cli.errors import UsageError
 from nsp_cli.image import Frame
@@ -43,21 +44,23 @@ def test_auto_measures_and_a_number_does_not() -> None:
     rng = np.random.default_rng(1)
     # Like a denoiser: it takes the noise, and something else besides.
     lighter = Fake(lambda tile: tile + np.float32(0.05))
-    little, much = (Wanted("auto", 70, 30).choose(Frame(white_noise(clean, s / 255, rng)), lighter) for s in (2, 10))
-    assert little.noise is not None
-    assert much.noise is not None
-    assert little.looks.strength < much.looks.strength
-    assert (much.looks.luma, much.looks.chroma) == (70, 30)
-    assert f"strength {much.looks.strength:.0f}" in much.sentence()
+    little, much = (
+        resolve_blend(BlendOptions("auto", 70, 30), Frame(white_noise(clean, s / 255, rng)), lighter) for s in (2, 10)
+    )
+    assert little.measured is not None
+    assert much.measured is not None
+    assert little.strength < much.strength
+    assert (much.luma, much.chroma) == (70, 30)
+    assert f"strength {much.strength:.0f}" in much.sentence()
     unused = Fake()
-    given = Wanted(40.0).choose(Frame(clean), unused)
+    given = resolve_blend(BlendOptions(40.0), Frame(clean), unused)
     assert not unused.sizes
-    assert given.looks == Looks(40)
-    assert given.noise is None
+    assert given == Blend(40)
+    assert given.measured is None
     assert given.sentence() == ""
 
 
-@pytest.mark.parametrize("wrong", [Looks, Wanted])
+@pytest.mark.parametrize("wrong", [Blend, BlendOptions])
 def test_values_out_of_range_are_refused_before_any_photo_is_read(wrong: type) -> None:
     with pytest.raises(UsageError, match="--strength"):
         wrong(101)
@@ -66,7 +69,7 @@ def test_values_out_of_range_are_refused_before_any_photo_is_read(wrong: type) -
 
 
 def test_a_tiny_photo_stays_as_it_is() -> None:
-    assert Wanted("auto").choose(Frame(np.full((1, 1, 3), 9, np.uint8)), Fake()).looks.strength == 0
+    assert resolve_blend(BlendOptions("auto"), Frame(np.full((1, 1, 3), 9, np.uint8)), Fake()).strength == 0
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 700), (150, 140), (500, 650)])
@@ -84,23 +87,23 @@ def test_patches_and_photo_are_told_the_same_noise() -> None:
     fake = Fake(lambda tile: heard.update(np.unique(tile[:, 3:])) or tile[:, :3], replace(SPEC, noise_level=True))
     half = np.full((500, 650, 3), 100, np.uint8)
     half[:, 300:] = 255 * white_noise(np.full((500, 350, 3), 0.5, np.float32), 0.05, np.random.default_rng(0))
-    choice = Wanted("auto").choose(Frame(half), fake)
-    process(Frame(half), fake, noise=choice.told)
+    choice = resolve_blend(BlendOptions("auto"), Frame(half), fake)
+    process(Frame(half), fake, choice)
     (level,) = heard
-    assert choice.told == pytest.approx(255 * float(level))
-    assert choice.told == pytest.approx(estimate(half).luma)
-    assert Wanted(50).choose(Frame(half), fake).told is None
+    assert choice.noise_level == pytest.approx(255 * float(level))
+    assert choice.noise_level == pytest.approx(estimate(half).luma)
+    assert resolve_blend(BlendOptions(50), Frame(half), fake).noise_level is None
 
 
 def test_what_the_user_knows_of_the_noise_counts() -> None:
     asks, deaf = Fake(lambda tile: tile[:, :3] + np.float32(10 / 255), replace(SPEC, noise_level=True)), Fake()
     photo = Frame(np.full((64, 64, 3), 100, np.uint8))
-    assert Wanted(noise=8.0).choose(photo, asks).told == 8
-    chosen = Wanted("auto", noise=8.0).choose(photo, asks)
-    assert chosen.told == 8
-    assert chosen.looks.strength == pytest.approx(64, rel=1e-3)  # noise of 8, and a change of 10
-    with pytest.raises(UsageError, match="does not ask how noisy"):
-        Wanted(noise=8.0).choose(photo, deaf)
+    assert resolve_blend(BlendOptions(noise=8.0), photo, asks).noise_level == 8
+    chosen = resolve_blend(BlendOptions("auto", noise=8.0), photo, asks)
+    assert chosen.noise_level == 8
+    assert chosen.strength == pytest.approx(64, rel=1e-3)  # noise of 8, and a change of 10
+    with pytest.raises(UsageError, match="no noise level as input"):
+        resolve_blend(BlendOptions(noise=8.0), photo, deaf)
     for wrong in (-1, 300, float("nan")):
         with pytest.raises(UsageError, match="--noise must be from 0 to 255"):
-            Wanted(noise=wrong)
+            BlendOptions(noise=wrong)

@@ -19,6 +19,7 @@ from nsp_cli.engine import exporting, loading
 from nsp_cli.engine.backends import machine, openvino_backend
 from nsp_cli.engine.backends.onnx_backend import OnnxBackend
 from nsp_cli.engine.backends.openvino_backend import OpenVinoBackend
+from nsp_cli.engine.blending import Blend
 from nsp_cli.engine.loading import build_pipeline
 from nsp_cli.engine.process import process
 from nsp_cli.errors import BackendError, ModelError, OutputError, UsageError
@@ -168,9 +169,11 @@ def test_a_shipped_graph_is_the_network_in_the_weights_beside_it(name: str, task
     assert registry.shipped_folder().joinpath(f"{name}-{task}.onnx").stat().st_size < 200_000  # without weights
     for height, width in ((1, 1), (3, 9), (50, 70)):  # what does not divide is padded as torch pads it
         frame = photo(height, width)
-        results = [process(frame, backend, noise=20).pixels for backend in (by_torch, by_onnx, by_openvino)]
+        results = [
+            process(frame, backend, Blend(noise_level=20)).pixels for backend in (by_torch, by_onnx, by_openvino)
+        ]
         assert max(np.abs(one - results[0]).max() for one in results[1:]) <= 1e-4
-    assert np.abs(results[0] - process(frame, by_torch, noise=60).pixels).max() > 1e-2  # it does something
+    assert np.abs(results[0] - process(frame, by_torch, Blend(noise_level=60)).pixels).max() > 1e-2  # it does something
 
 
 def test_openvino_in_bf16_is_close_to_torch_in_fp32() -> None:

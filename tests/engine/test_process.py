@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from nsp_cli.engine.backends.torch_backend import TorchBackend
-from nsp_cli.engine.blending import Looks
+from nsp_cli.engine.blending import Blend
 from nsp_cli.engine.process import process
 from nsp_cli.errors import MemoryLimitError, UsageError
 from nsp_cli.image import Frame, Metadata
@@ -96,13 +96,13 @@ def test_depth_and_channels_stay(dtype: type, channels: int) -> None:
 
 def test_strength_blends_and_zero_is_the_identity() -> None:
     frame, black = photo(20, 30), Fake(np.zeros_like)
-    assert process(frame, black, looks=Looks(0)).pixels is frame.pixels
+    assert process(frame, black, Blend(0)).pixels is frame.pixels
     assert (process(frame, black).pixels == 0).all()
-    half = process(frame, black, looks=Looks(50)).pixels
+    half = process(frame, black, Blend(50)).pixels
     assert np.abs(half - frame.pixels / 2).max() <= 0.5
     assert black.sizes
     nothing = Fake()
-    process(frame, nothing, looks=Looks(0))
+    process(frame, nothing, Blend(0))
     assert not nothing.sizes
 
 
@@ -113,7 +113,7 @@ def test_strength_zero_of_an_enlargement_is_bicubic() -> None:
     import cv2
 
     expected = cv2.resize(frame.pixels, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
-    whole, tiled = (process(frame, backend, looks=Looks(0), tile=side).pixels for side in (0, 8))
+    whole, tiled = (process(frame, backend, Blend(0), tile=side).pixels for side in (0, 8))
     assert np.abs(whole.astype(int) - expected).max() <= 1
     assert np.array_equal(whole, tiled)
 
@@ -222,7 +222,7 @@ def levels(frame: Frame, **given: float) -> set[float]:
         heard.update(255 * float(level) for level in np.unique(tile[:, 3:]))
         return tile[:, :3]
 
-    result = process(frame, Fake(listen, replace(SPEC, noise_level=True)), tile=16, **given)  # pyright: ignore
+    result = process(frame, Fake(listen, replace(SPEC, noise_level=True)), Blend(**given), tile=16)
     np.testing.assert_array_equal(result.pixels, frame.pixels)
     return heard
 
@@ -237,10 +237,10 @@ def test_a_network_that_wants_it_is_told_the_noise_of_the_whole_photo() -> None:
         assert level == pytest.approx(12, rel=accuracy)
     (of_colour,) = levels(grainy(96, 80))
     assert of_colour == pytest.approx(estimate(grainy(96, 80).pixels).luma, rel=1e-4)
-    (known,) = levels(grey, noise=5.1)
+    (known,) = levels(grey, noise_level=5.1)
     assert known == pytest.approx(5.1)
-    with pytest.raises(UsageError, match="noise must be from 0 to 255"):
-        process(grey, Fake(), noise=-1)
+    with pytest.raises(UsageError, match="--noise must be from 0 to 255"):
+        Blend(noise_level=-1)
 
 
 def test_a_negative_tile_is_a_usage_error() -> None:
@@ -252,7 +252,7 @@ def test_a_hundred_megapixels_stay_under_three_times_their_float32_size() -> Non
     """NumPy's allocations around the network; `benchmarks/memory.py` measures the whole process."""
     frame = Frame(np.full((10_000, 10_000, 3), 100, np.uint8))
     tracemalloc.start()
-    process(frame, Fake(), looks=Looks(50))
+    process(frame, Fake(), Blend(50))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak + frame.pixels.nbytes < 3 * 4 * 300e6 / 2  # half of what is allowed, the network may have the rest

@@ -17,7 +17,7 @@ from raw_builders import build_dng, mosaic, pattern_tags, without_dng_tags
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from nsp_cli.errors import InputError, OutputError, UsageError
-from nsp_cli.image import Develop, Frame, encode, read
+from nsp_cli.image import Frame, RawOptions, encode, read
 from nsp_cli.image.codecs.linear_raw import camera_model
 from nsp_cli.image.metadata.icc import SRGB_CURVE
 from nsp_cli.image.metadata.ifd import Tree, append_directory
@@ -28,7 +28,7 @@ BAYER = (((0, 1), (1, 2)), ((1, 0), (2, 1)), ((1, 2), (0, 1)), ((2, 1), (1, 0)))
 X_TRANS = tuple(
     tuple("RGB".index(c) for c in row) for row in ("GBGGRG", "RGRBGB", "GBGGRG", "GRGGBG", "BGBRGR", "GRGGBG")
 )
-LINEAR = Develop(linear=True)
+LINEAR = RawOptions(linear=True)
 
 
 def longs(*values: int) -> bytes:
@@ -249,7 +249,7 @@ def test_camera_model(make: bytes, model: bytes, name: str) -> None:
 
 def test_what_cannot_be_is_a_sentence(make_frame: Callable[..., Frame]) -> None:
     with pytest.raises(UsageError, match="--raw-exposure"):
-        Develop(exposure=1, linear=True)
+        RawOptions(exposure=1, linear=True)
     with pytest.raises(OutputError, match="RAW photo"):
         encode(make_frame(), "dng")
     with pytest.raises(OutputError, match="RAW photo"):

@@ -20,7 +20,7 @@ from icc_builders import (
 from image_builders import random_frame
 from PIL import Image, ImageCms
 
-from nsp_cli.engine.blending import Looks
+from nsp_cli.engine.blending import Blend
 from nsp_cli.engine.process import process
 from nsp_cli.image import Frame, Metadata, encode, read, read_srgb, to_unit, write
 from nsp_cli.image.colour import ColourSpace, colour_space
@@ -227,7 +227,7 @@ def test_what_the_network_leaves_alone_comes_back_bit_for_bit(
     format: str, dtype: str, profile: str, alpha: bool, strength: float
 ) -> None:
     frame = stored(format, dtype, profile, alpha)
-    found = read(encode(process(frame, Fake(), looks=Looks(strength), tile=8), format)[0])
+    found = read(encode(process(frame, Fake(), Blend(strength), tile=8), format)[0])
     np.testing.assert_array_equal(found.channels(), frame.channels())
     assert found.metadata == frame.metadata
     assert found.metadata.icc == PROFILES[profile]
@@ -269,7 +269,7 @@ def test_enlarging_keeps_colours_outside_srgb() -> None:
     pixels[..., 1] = 65535
     frame = Frame(pixels, metadata=Metadata(icc=PROFILES["p3"]))
     for strength in (0, 100):
-        found = process(frame, backend, looks=Looks(strength), tile=8)
+        found = process(frame, backend, Blend(strength), tile=8)
         assert found.size == (32, 32)
         assert np.abs(found.pixels.astype(int) - pixels[0, 0]).max() <= 40, "pure P3 green"
 
@@ -309,7 +309,7 @@ def test_every_container_keeps_profile_and_orientation(name: str, profile: str, 
     icc = PROFILES[profile] if channels == 1 or profile != "grey" else PROFILES["p3"]
     frame = random_frame("uint8", channels, size=(16, 24), metadata=Metadata(icc, bytes(exif)))
     for strength in (0, 100):
-        data, warnings = encode(process(frame, Fake(), looks=Looks(strength)), name)
+        data, warnings = encode(process(frame, Fake(), Blend(strength)), name)
         assert warnings == ()
         with Image.open(BytesIO(data)) as image:
             assert image.info["icc_profile"] == icc

@@ -16,7 +16,7 @@ from PIL import Image
 from raw_builders import NEUTRAL, build_dng, mosaic
 
 from nsp_cli.errors import InputError, OutputError, UsageError
-from nsp_cli.image import SUFFIXES, WRITABLE, Develop, Frame, colour_space, encode, is_photo, read, write
+from nsp_cli.image import SUFFIXES, WRITABLE, Frame, RawOptions, colour_space, encode, is_photo, read, write
 from nsp_cli.image.codecs.raw_kinds import RAW_SUFFIXES, is_raw
 from nsp_cli.image.formats import RAW, sniff
 from nsp_cli.image.metadata.exif import parse_exif
@@ -59,7 +59,9 @@ def test_white_balance() -> None:
     picture = np.full((48, 64, 3), 0.3)
     picture[20:28, 20:28] = GREEN
     data = build_dng(mosaic(picture))
-    camera, auto, daylight = (linear(read(data, Develop(name)).pixels)[5, 5] for name in ("camera", "auto", "daylight"))
+    camera, auto, daylight = (
+        linear(read(data, RawOptions(name)).pixels)[5, 5] for name in ("camera", "auto", "daylight")
+    )
     np.testing.assert_allclose(camera, 0.3, atol=2e-3)
     np.testing.assert_allclose(auto / auto[1], 1, atol=0.1)
     np.testing.assert_allclose(daylight, 0.3 * np.array(NEUTRAL), atol=2e-3)
@@ -73,14 +75,14 @@ def test_a_white_balance_that_is_not_in_the_file_is_named() -> None:
 
 @pytest.mark.parametrize("stops", [-2.0, -0.5, 0.0, 1.0, 3.0])
 def test_exposure_is_in_stops_and_cut_at_white(dng: bytes, stops: float) -> None:
-    found = linear(read(dng, Develop(exposure=stops)).pixels)[24, 10]
+    found = linear(read(dng, RawOptions(exposure=stops)).pixels)[24, 10]
     np.testing.assert_allclose(found, np.minimum(np.array(GREEN) * 2**stops, 1), rtol=0.02, atol=2e-3)
 
 
 @pytest.mark.parametrize("wrong", [{"exposure": 6.0}, {"exposure": float("nan")}, {"white_balance": "moon"}])
 def test_settings_out_of_range(wrong: dict) -> None:
     with pytest.raises(UsageError, match="--raw-"):
-        Develop(**wrong)
+        RawOptions(**wrong)
 
 
 @pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, -1), (8, 1)])

@@ -15,8 +15,9 @@ from nsp_cli.methods import build_method
 from nsp_cli.model.checkpoint import load_model, load_tensors, save_model
 from nsp_cli.model.spec import ModelSpec, Task
 from nsp_cli.networks import build_network
+from nsp_cli.system.processes import ProcessInfo
 from nsp_cli.training import PRESETS, Job, Progress, TrainSettings, saved_settings, train
-from nsp_cli.training.distributed import Team
+from nsp_cli.training.distributed import wrap
 from nsp_cli.training.state import learning_rate
 
 TINY = TrainSettings(
@@ -334,7 +335,7 @@ def test_a_network_that_is_shared_still_says_what_it_is() -> None:
     """A loss may ask it, as AMSNet's does for `multiple`."""
     torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
     try:
-        shared = Team(rank=0, world=2).wrap(build_network("unet", {"width": 4, "levels": 3}))
+        shared = wrap(build_network("unet", {"width": 4, "levels": 3}), ProcessInfo(world_size=2))
         assert shared.multiple == 8
         assert not hasattr(shared, "colour")
     finally:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nsp_cli.model.spec import Task
+from nsp_cli.engine.options import DenoiseOptions
 
 if TYPE_CHECKING:
     from nsp_cli.cli.report.previews import Previews
@@ -54,19 +54,32 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What every photo of a command is done with."""
+    """The model and the settings that all photos of a command share, for JSON and report."""
 
     model: str
     sha256: str
     settings: Mapping[str, object]
 
 
-def recipe(model: str | None, task: Task, **settings: object) -> Recipe:
-    """Look the model up, which takes no framework. Raises `ModelError`."""
+def describe(options: DenoiseOptions) -> Recipe:
+    """Name the model and list the settings of a command; no framework is imported. Raises `ModelError`."""
     from nsp_cli.model import registry
 
-    path = registry.resolve(model, task)
-    return Recipe(model=path.stem, sha256=registry.sha256(path), settings={"task": task, **settings})
+    path = registry.resolve(options.model.name, options.task)
+    settings = {
+        "task": options.task,
+        **({} if options.scale is None else {"scale": options.scale}),
+        **options.model.settings,
+        "tile": options.tile,
+        "device": options.model.device,
+        "precision": options.model.precision,
+        **asdict(options.blend),
+        "quality": options.output.quality,
+        "format": options.output.format,
+        "metadata": options.output.keep_metadata,
+        "if_exists": options.output.if_exists,
+    }
+    return Recipe(path.stem, registry.sha256(path), settings)
 
 
 def as_json(outcome: Outcome, recipe: Recipe) -> str:

@@ -7,10 +7,10 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nsp_cli.cli.batch.filter import Filter
+from nsp_cli.cli.batch.options import BatchOptions
 from nsp_cli.cli.batch.outcome import unread_sentence
 from nsp_cli.cli.console import warn
 from nsp_cli.errors import NoInputError, UsageError
@@ -33,23 +33,12 @@ class Work:
     unread: str | None = None
 
 
-@dataclass(frozen=True)
-class Request:
-    """What was asked for: the paths as typed, and how folders are to be searched and results to be named."""
-
-    paths: Sequence[str]
-    recursive: bool = False
-    format: str | None = None
-    filter: Filter = field(default_factory=Filter)
-
-
 def plan(
     paths: Sequence[str],
     *,
     output: Path | None = None,
-    recursive: bool = False,
     format: str | None = None,
-    filter: Filter | None = None,
+    batch: BatchOptions = BatchOptions(),  # noqa: B008 (frozen)
 ) -> tuple[list[Work], bool]:
     """Pair every photo with its output; also return whether this is a batch (and not one file).
 
@@ -68,9 +57,8 @@ def plan(
     """
     if format is not None and f".{format}" not in WRITABLE:
         raise UsageError(f"--format must be one of {', '.join(sorted({*WRITABLE.values()}))}, got '{format}'.")
-    request = Request(paths, recursive, format, filter or Filter())
     sources, out, is_folder = _split(paths, output)
-    works = [work for source in sources for work in _works(source, out, is_folder, request)]
+    works = [work for source in sources for work in _works(source, out, is_folder, format, batch)]
     unread = Counter(work.unread for work in works if work.unread)
     if unread.total() == len(works) > 1:
         raise NoInputError(unread_sentence(unread))
@@ -107,15 +95,15 @@ def _split(paths: Sequence[str], output: Path | None) -> tuple[list[str], Path |
     return sources, out, is_folder or (_is_pattern(sources[0]) and out.suffix.lower() not in WRITABLE)
 
 
-def _works(text: str, out: Path | None, is_folder: bool, request: Request) -> list[Work]:
+def _works(text: str, out: Path | None, is_folder: bool, format: str | None, batch: BatchOptions) -> list[Work]:
     source = Path(text)
     if source.is_dir():
-        return _folder(source, out, request)
+        return _folder(source, out, format, batch)
     if _is_pattern(text):
-        return _pattern(text, out if is_folder else None, request, out)
-    target = _renamed(source, "_nsp", request.format) if out is None else out
+        return _pattern(text, out if is_folder else None, format, batch, out)
+    target = _renamed(source, "_nsp", format) if out is None else out
     if out is not None and is_folder:
-        target = _renamed(out / source.name, "", request.format)
+        target = _renamed(out / source.name, "", format)
     if not os.path.lexists(source):
         return [Work(source, target, f"There is no photo and no folder {source}.")]
     return [_unread(source) if unread_format(source) else Work(source, target)]
@@ -132,22 +120,22 @@ def _is_pattern(text: str) -> bool:
     return glob.has_magic(text) and not os.path.lexists(text)
 
 
-def _pattern(text: str, folder: Path | None, request: Request, out: Path | None) -> list[Work]:
+def _pattern(text: str, folder: Path | None, format: str | None, batch: BatchOptions, out: Path | None) -> list[Work]:
     """The photos that match, sub-folders below the pattern's fixed part kept, in the order of their names."""
     parts = Path(text).parts
     fixed = Path(*parts[: next(i for i, part in enumerate(parts) if glob.has_magic(part))])
     found = [Path(name) for name in sorted(glob.iglob(text, recursive=True))]  # noqa: PTH207 - as a shell does it
-    photos = [p for p in found if is_photo(p) and not p.is_dir() and request.filter.takes(p.relative_to(fixed))]
+    photos = [p for p in found if is_photo(p) and not p.is_dir() and batch.takes(p.relative_to(fixed))]
     if folder is not None:
         photos = [photo for photo in photos if folder.resolve() not in photo.resolve().parents]
     if not photos:
         raise NoInputError(f"No photo matches {text}.")
     if folder is not None:
-        return [Work(p, _renamed(folder / p.relative_to(fixed), "", request.format)) for p in photos]
-    return [Work(photo, out or _renamed(photo, "_nsp", request.format)) for photo in photos]
+        return [Work(p, _renamed(folder / p.relative_to(fixed), "", format)) for p in photos]
+    return [Work(photo, out or _renamed(photo, "_nsp", format)) for photo in photos]
 
 
-def _folder(source: Path, out: Path | None, request: Request) -> list[Work]:
+def _folder(source: Path, out: Path | None, format: str | None, batch: BatchOptions) -> list[Work]:
     if out is None or out.is_file():
         raise UsageError(f"{source} is a folder: say which folder to write to, as in `nsp denoise {source} denoised/`.")
     inside, results = source.resolve(), out.resolve()
@@ -161,18 +149,16 @@ def _folder(source: Path, out: Path | None, request: Request) -> list[Work]:
 
     # A second run must not take the first run's results, where they lie inside the folder, for photos.
     nested = results if inside in results.parents else None
-    pictures = _walk(source, request.recursive, nested, unreadable)
+    pictures = _walk(source, batch.recursive, nested, unreadable)
     photos = sorted(path for path in pictures if is_photo(path) or unread_format(path))
     works = [
-        _unread(path)
-        if unread_format(path)
-        else Work(path, _renamed(out / path.relative_to(source), "", request.format))
+        _unread(path) if unread_format(path) else Work(path, _renamed(out / path.relative_to(source), "", format))
         for path in photos
-        if request.filter.takes(path.relative_to(source))
+        if batch.takes(path.relative_to(source))
     ]
     if not works and not problems:
         which = " that --include and --exclude leave" if photos else ""
-        hint = "" if request.recursive or photos else "; -r looks into its sub-folders"
+        hint = "" if batch.recursive or photos else "; -r looks into its sub-folders"
         raise NoInputError(f"{source} holds no photo{which}{hint}.")
     return works + problems
 

@@ -1,7 +1,7 @@
-"""Through a list of photos past every bad file: threads read ahead and write behind, inference never waits for them.
+"""Process a list of photos past every bad file: threads read ahead and write behind, inference never waits for them.
 
-At most `jobs` photos wait to be worked on and at most `jobs` to be written, so memory is bounded whatever the list's
-length. What became of each photo is told in the order of the list.
+At most `jobs` photos wait to be processed and at most `jobs` to be written, so memory is bounded for any length of the
+list. Outcomes are passed on in the order of the list.
 """
 
 from __future__ import annotations
@@ -14,24 +14,25 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from nsp_cli.cli.batch.options import BatchOptions
 from nsp_cli.cli.batch.outcome import Outcome, Status
-from nsp_cli.cli.batch.photo import Change, Writing, is_wanted, put, unique
+from nsp_cli.cli.batch.photo import Change, is_wanted, read_photo, unique, write_photo
 from nsp_cli.cli.batch.plan import Work
 from nsp_cli.cli.console import Reporter, err
 from nsp_cli.cli.report.previews import Previews, Size, take_previews
+from nsp_cli.engine.options import DenoiseOptions
 from nsp_cli.errors import InputError, MemoryLimitError, NspError, OutputError
-from nsp_cli.image import Frame
+from nsp_cli.image import WRITABLE, Frame
 
 
 @dataclass(frozen=True)
-class Job:
-    """What is to be done with each photo; `previews` is the size of the report's pictures, None for none."""
+class _Task:
+    """What the readers and writers do with each photo; `previews` is the size of the report's pictures, if any."""
 
     change: Change
-    writing: Writing
-    jobs: int = 2
-    previews: Size | None = None
-    verbose: bool = False
+    options: DenoiseOptions
+    batch: BatchOptions
+    previews: Size | None
 
 
 @dataclass(frozen=True)
@@ -49,20 +50,20 @@ Settled = Callable[[Outcome], None]
 class _Line:
     """The readers, the main thread and the writers."""
 
-    def __init__(self, works: Sequence[Work], job: Job, settled: Settled) -> None:
+    def __init__(self, works: Sequence[Work], job: _Task, settled: Settled) -> None:
         self._rest: Iterator[Work] = iter(works)
         self._job, self._settled = job, settled
-        self._readers = ThreadPoolExecutor(job.jobs, "nsp-read")
-        self._writers = ThreadPoolExecutor(job.jobs, "nsp-write")
+        self._readers = ThreadPoolExecutor(job.batch.jobs, "nsp-read")
+        self._writers = ThreadPoolExecutor(job.batch.jobs, "nsp-write")
         self._ahead: deque[Future[_Photo]] = deque()
         self._behind: deque[Future[Outcome]] = deque()
 
     def read_ahead(self) -> None:
-        for work in islice(self._rest, max(self._job.jobs - len(self._ahead), 0)):
+        for work in islice(self._rest, max(self._job.batch.jobs - len(self._ahead), 0)):
             self._ahead.append(self._readers.submit(_read, work, self._job))
 
     def next(self) -> _Photo | None:
-        """The next photo, as soon as it is read; None at the end."""
+        """Return the next photo as soon as it is read; None at the end."""
         self.read_ahead()
         photo = self._ahead.popleft().result() if self._ahead else None
         self.read_ahead()
@@ -78,10 +79,10 @@ class _Line:
             # The photo itself, which may be large, is kept for the report alone.
             before = None if self._job.previews is None else photo.frame
             self._behind.append(self._writers.submit(_write, before, result, outcome, self._job))
-        self.settle(self._job.jobs)
+        self.settle(self._job.batch.jobs)
 
     def settle(self, waiting: int) -> None:
-        """Tell what is known, in order, and wait until at most `waiting` writes are under way."""
+        """Pass finished outcomes on, in order, and wait until at most `waiting` writes are under way."""
         while self._behind and (self._behind[0].done() or sum(not future.done() for future in self._behind) > waiting):
             self._settled(self._behind.popleft().result())
 
@@ -90,16 +91,31 @@ class _Line:
         self._writers.shutdown(wait=False, cancel_futures=True)
 
 
-def run(works: Sequence[Work], job: Job, reporter: Reporter, stop: Callable[[], bool], settled: Settled) -> bool:
-    """Work on the photos until the end, or until `stop` says so; True if it was the end.
+def run(
+    works: Sequence[Work],
+    change: Change,
+    options: DenoiseOptions,
+    batch: BatchOptions,
+    reporter: Reporter,
+    stop: Callable[[], bool],
+    settled: Settled,
+    *,
+    previews: Size | None = None,
+) -> bool:
+    """Process photos until the end, or until `stop` returns true; return whether the end was reached.
 
-    `settled` is told of every photo that was worked on, in order and in this thread.
+    Parameters
+    ----------
+    change : what is done with each photo, in this thread
+    settled : called with the outcome of every photo, in their order and in this thread
+    previews : size of the report's pictures, None for none
 
     Raises
     ------
     NspError : a wrong flag, or a device that is missing, is wrong for every photo and ends the batch
     KeyboardInterrupt : at once; writes may still be under way
     """
+    job = _Task(change, options, batch, previews)
     line = _Line(works, job, settled)
     try:
         finished = _through(line, job, reporter, stop)
@@ -112,7 +128,7 @@ def run(works: Sequence[Work], job: Job, reporter: Reporter, stop: Callable[[], 
     return finished
 
 
-def _through(line: _Line, job: Job, reporter: Reporter, stop: Callable[[], bool]) -> bool:
+def _through(line: _Line, job: _Task, reporter: Reporter, stop: Callable[[], bool]) -> bool:
     while not stop():
         photo = line.next()
         if photo is None:
@@ -124,22 +140,22 @@ def _through(line: _Line, job: Job, reporter: Reporter, stop: Callable[[], bool]
     return False
 
 
-def _read(work: Work, job: Job) -> _Photo:
+def _read(work: Work, job: _Task) -> _Photo:
     started = time.monotonic()
     outcome = Outcome(work.source, work.target, Status.PLANNED, unread=work.unread)
     try:
         if work.problem is not None:
             raise InputError(work.problem)
-        if not is_wanted(work, job.writing.if_exists):
+        if not is_wanted(work, job.options.output.if_exists):
             return _Photo(work, None, replace(outcome, status=Status.SKIPPED))
-        frame = job.writing.read(work.source, work.target)
+        frame = read_photo(work.source, WRITABLE.get(work.target.suffix.lower()), job.options.raw)
     except Exception as error:
         return _Photo(work, None, _failed(outcome, error, job))
     seconds = time.monotonic() - started
     return _Photo(work, frame, replace(outcome, seconds=seconds, megapixels=frame.megapixels))
 
 
-def _change(photo: _Photo, job: Job, reporter: Reporter) -> tuple[Frame | None, Outcome]:
+def _change(photo: _Photo, job: _Task, reporter: Reporter) -> tuple[Frame | None, Outcome]:
     if photo.frame is None:
         return None, photo.outcome
     started = time.monotonic()
@@ -152,15 +168,15 @@ def _change(photo: _Photo, job: Job, reporter: Reporter) -> tuple[Frame | None, 
 
 
 def _of(photo: _Photo, reporter: Reporter, notes: dict[str, object]) -> Reporter:
-    """What is said of one photo names it, since lines about others come between."""
+    """Return a reporter whose lines name the photo, since lines about others come between."""
     return replace(reporter, line=lambda text: reporter.line(f"{photo.work.source}: {text}"), note=notes.__setitem__)
 
 
-def _write(before: Frame | None, result: Frame, outcome: Outcome, job: Job) -> Outcome:
+def _write(before: Frame | None, result: Frame, outcome: Outcome, job: _Task) -> Outcome:
     started = time.monotonic()
     assert outcome.target is not None
     try:
-        target, warnings = put(result, outcome.target, job.writing)
+        target, warnings = write_photo(result, outcome.target, job.options.output)
         seconds = time.monotonic() - started
         if target is None:
             return replace(outcome, status=Status.SKIPPED)
@@ -172,21 +188,21 @@ def _write(before: Frame | None, result: Frame, outcome: Outcome, job: Job) -> O
     return done.with_seconds(seconds)
 
 
-def _previews(before: Frame | None, after: Frame, job: Job) -> Previews | None:
+def _previews(before: Frame | None, after: Frame, job: _Task) -> Previews | None:
     """None where they cannot be made: the photo itself is written."""
     if job.previews is None or before is None:
         return None
     try:
         return take_previews(before, after, job.previews)
     except Exception:
-        if job.verbose:
+        if job.batch.verbose:
             err.print(traceback.format_exc())
         return None
 
 
-def _failed(outcome: Outcome, error: Exception, job: Job) -> Outcome:
-    """One photo's surprise must not end a night's batch. Raises what is wrong for every photo."""
-    if job.verbose:
+def _failed(outcome: Outcome, error: Exception, job: _Task) -> Outcome:
+    """Return the outcome of a photo that failed, or raise what is wrong for every photo."""
+    if job.batch.verbose:
         err.print("".join(traceback.format_exception(error)))
     if isinstance(error, InputError | OutputError | MemoryLimitError):
         sentence = str(error)

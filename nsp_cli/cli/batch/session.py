@@ -9,23 +9,25 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from nsp_cli.cli.batch import estimate, photo
-from nsp_cli.cli.batch.filter import Batching
-from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status, Tally, as_json, unread_sentence
-from nsp_cli.cli.batch.photo import Change, Work, Writing
-from nsp_cli.cli.batch.runner import Job, run
-from nsp_cli.cli.batch.team import Team, join
+from nsp_cli.cli.batch import estimate
+from nsp_cli.cli.batch.options import BatchOptions
+from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status, Tally, as_json, describe, unread_sentence
+from nsp_cli.cli.batch.photo import Change, pipe_photo
+from nsp_cli.cli.batch.plan import Work
+from nsp_cli.cli.batch.runner import run
 from nsp_cli.cli.console import Reporter, complain, err, progress, rate, warn
 from nsp_cli.cli.interrupt import STOPPED, end_at_once, stop_on_interrupt
 from nsp_cli.cli.report.previews import Size
 from nsp_cli.cli.report.report import Report, is_report
 from nsp_cli.engine.backends.base import Backend
+from nsp_cli.engine.options import DenoiseOptions
 from nsp_cli.errors import NspError, UsageError
+from nsp_cli.system.processes import ProcessInfo, process_group
 
 _SILENT = Reporter(lambda _: None, lambda _: None, lambda: None)
 
 
-def check(batching: Batching, *, piped: bool, replace_any: bool = False) -> None:
+def check(batch: BatchOptions, *, piped: bool, replace_any: bool = False) -> None:
     """Validate the options of a batch before the model is loaded.
 
     Parameters
@@ -40,7 +42,7 @@ def check(batching: Batching, *, piped: bool, replace_any: bool = False) -> None
     UsageError
         --report cannot be written, or would replace another file.
     """
-    page = batching.report
+    page = batch.report
     if page is None:
         return
     if piped:
@@ -55,15 +57,16 @@ def check(batching: Batching, *, piped: bool, replace_any: bool = False) -> None
         )
 
 
-def show_plan(works: Sequence[Work], backend: Backend, writing: Writing, recipe: Recipe, batching: Batching) -> int:
+def show_plan(works: Sequence[Work], backend: Backend, options: DenoiseOptions, batch: BatchOptions) -> int:
     """Print what would be written (`--dry-run`), and return the exit code: 1 if a photo would fail."""
-    plans = [estimate.foresee(work, writing) for work in works]
+    recipe = describe(options)
+    plans = [estimate.foresee(work, options.output.if_exists) for work in works]
     for planned in plans:
-        if batching.as_json:
+        if batch.as_json:
             print(as_json(planned, recipe), flush=True)
         else:
             estimate.show(planned)
-    if not batching.quiet and works:
+    if not batch.quiet and works:
         err.print(estimate.sentence(plans, backend, recipe))
     unread = Counter(planned.unread for planned in plans if planned.unread)
     if unread:
@@ -71,53 +74,53 @@ def show_plan(works: Sequence[Work], backend: Backend, writing: Writing, recipe:
     return int(any(planned.status is Status.FAILED for planned in plans))
 
 
-def run_pipe(change: Change, writing: Writing, recipe: Recipe, batching: Batching) -> None:
-    """One photo from stdin to stdout; its JSON goes to stderr, since stdout is the picture."""
-    started = time.monotonic()
+def run_pipe(change: Change, options: DenoiseOptions, batch: BatchOptions) -> int:
+    """Process one photo from stdin to stdout, print JSON to stderr, and return the exit code."""
+    started, recipe = time.monotonic(), describe(options)
     notes: dict[str, object] = {}
     reporter = replace(_SILENT, note=notes.__setitem__)
     outcome = Outcome(Path("-"), Path("-"), Status.WRITTEN, notes=notes)
     try:
-        frame, warnings = photo.run_pipe(lambda frame: change(frame, reporter), writing)
+        frame, warnings = pipe_photo(lambda frame: change(frame, reporter), options)
     except NspError as error:
-        if batching.as_json:
+        if batch.as_json:
             failed = replace(outcome, target=None, status=Status.FAILED, error=str(error))
             print(as_json(failed, recipe), file=sys.stderr)
         raise
     for sentence in warnings:
-        if not batching.as_json:
+        if not batch.as_json:
             warn(sentence)
-    if batching.as_json:
+    if batch.as_json:
         done = replace(outcome, megapixels=frame.megapixels, warnings=warnings)
         print(as_json(done.with_seconds(time.monotonic() - started), recipe), file=sys.stderr)
+    return 0
 
 
-def run_batch(works: Sequence[Work], change: Change, writing: Writing, recipe: Recipe, batching: Batching) -> int:
-    """Work on all photos, go on past bad ones, list the failures, and return the exit code."""
-    with join() as team, stop_on_interrupt("photo", ignore_second=team.world > 1) as stop:
-        share = team.share(works)
-        size = None if batching.report is None else Size.for_photos(len(works))
-        job = Job(change, writing, batching.jobs, size, batching.verbose)
-        watch = _Watch(recipe, batching, Tally(len(share)))
+def run_batch(works: Sequence[Work], change: Change, options: DenoiseOptions, batch: BatchOptions) -> int:
+    """Process all photos, go on past bad ones, list the failures, and return the exit code."""
+    with process_group() as process, stop_on_interrupt("photo", ignore_second=not process.is_alone) as stop:
+        share = process.shard(works)
+        size = None if batch.report is None else Size.for_photos(len(works))
+        watch = _Watch(describe(options), batch, Tally(len(share)))
         try:
-            with progress(len(share), "photos", quiet=batching.quiet) as reporter:
+            with progress(len(share), "photos", quiet=batch.quiet) as reporter:
                 watch.reporter = reporter
-                finished = run(share, job, reporter, stop, watch.settled)
+                finished = run(share, change, options, batch, reporter, stop, watch.settled, previews=size)
                 watch.tally.stopped = not finished and watch.tally.settled < len(share)
         except KeyboardInterrupt:
             watch.say(watch.tally)
             end_at_once()
-        return _finish(watch, team, batching)
+        return _finish(watch, process, batch)
 
 
 class _Watch:
-    """Tells everyone who wants to know what became of a photo."""
+    """Prints, counts and reports the outcome of every photo."""
 
-    def __init__(self, recipe: Recipe, batching: Batching, tally: Tally) -> None:
+    def __init__(self, recipe: Recipe, batch: BatchOptions, tally: Tally) -> None:
         self.started = time.monotonic()
         self.tally, self.reporter = tally, _SILENT
-        self.report = None if batching.report is None else Report(recipe)
-        self._recipe, self._batching = recipe, batching
+        self.report = None if batch.report is None else Report(recipe)
+        self._recipe, self._batch = recipe, batch
 
     def settled(self, outcome: Outcome) -> None:
         self.tally.add(outcome)
@@ -126,7 +129,7 @@ class _Watch:
             self.reporter.line(f"{outcome.source} -> {outcome.target} ({took})")
         for sentence in outcome.warnings:
             self.reporter.line(f"warning: {outcome.source}: {sentence}")
-        if self._batching.as_json:
+        if self._batch.as_json:
             print(as_json(outcome, self._recipe), flush=True)
         if self.report is not None:
             self.report.add(outcome)
@@ -138,21 +141,21 @@ class _Watch:
     def say(self, tally: Tally) -> None:
         for failure in tally.problems():
             complain(failure)
-        if not self._batching.quiet and (tally.photos > 1 or tally.stopped):
+        if not self._batch.quiet and (tally.photos > 1 or tally.stopped):
             err.print(f"{tally.sentence()} ({rate(tally.megapixels, self.started)})")
 
 
-def _finish(watch: _Watch, team: Team, batching: Batching) -> int:
+def _finish(watch: _Watch, process: ProcessInfo, batch: BatchOptions) -> int:
     tally = watch.tally
     report = watch.report
-    if not tally.stopped:  # else a fellow may be gone already
-        tally = sum(team.gather(tally), Tally(0))
+    if not tally.stopped:  # else another process may have ended already
+        tally = sum(process.gather(tally), Tally(0))
         if report is not None:
-            report.cards = [card for cards in team.gather(report.cards) for card in cards]
-    if team.leads or tally.stopped:
+            report.cards = [card for cards in process.gather(report.cards) for card in cards]
+    if process.is_main_process or tally.stopped:
         watch.say(tally)
-        if report is not None and batching.report is not None and team.leads:
-            report.write(batching.report, tally, time.monotonic() - watch.started)
-            if not batching.quiet:
-                err.print(f"Report: {batching.report}")
+        if report is not None and batch.report is not None and process.is_main_process:
+            report.write(batch.report, tally, time.monotonic() - watch.started)
+            if not batch.quiet:
+                err.print(f"Report: {batch.report}")
     return STOPPED if tally.stopped else int(tally.failed > 0)

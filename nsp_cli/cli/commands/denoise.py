@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
-from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nsp_cli.cli import options
-from nsp_cli.cli.batch import team
-from nsp_cli.cli.batch.filter import Batching, Filter
+from nsp_cli.cli.batch.options import BatchOptions
 from nsp_cli.cli.console import Reporter
 from nsp_cli.cli.flags import takes
+from nsp_cli.engine.options import DenoiseOptions, IfExists, ModelOptions, OutputOptions
 from nsp_cli.errors import UsageError
+from nsp_cli.image import RawOptions
 from nsp_cli.model.spec import Precision, Task
 
 if TYPE_CHECKING:
-    from nsp_cli.cli.batch.photo import Change, Writing
-    from nsp_cli.engine.auto_strength import Wanted
+    from nsp_cli.cli.batch.photo import Change
     from nsp_cli.engine.backends.base import Backend
     from nsp_cli.image import Frame
 
@@ -62,38 +59,41 @@ class PhotoFlags:
     quiet: options.Quiet = False
     verbose: options.Verbose = False
 
-    def open(self, task: Task, megapixels: float = inf) -> Backend:
-        from nsp_cli.api import load_backend
-
-        device = team.own_device(self.device, self.model)
-        return load_backend(
-            self.model,
-            task,
-            device=device,
-            precision=self.precision,
-            backend=self.backend,
-            settings=options.wanted_settings(self.blind),
-            megapixels=megapixels,
+    def batch(self) -> BatchOptions:
+        return BatchOptions(
+            self.recursive,
+            self.include or (),
+            self.exclude or (),
+            self.jobs,
+            self.report,
+            self.as_json,
+            self.dry_run,
+            self.quiet,
+            self.verbose,
         )
 
-    def batching(self) -> Batching:
-        chosen = Filter(self.include or (), self.exclude or ())
-        return Batching(self.jobs, chosen, self.report, self.as_json, self.dry_run, self.quiet, self.verbose)
-
-    def writing(self, *, many: bool) -> Writing:
-        """`many`: of a folder or several photos, which skips what exists unless told otherwise."""
-        from nsp_cli.cli.batch.photo import Writing
-        from nsp_cli.image import Develop
-
-        chosen = self.if_exists or (options.IfExists.SKIP if many else options.IfExists.FAIL)
-        develop = Develop(self.raw_wb.value, self.raw_exposure)
-        return Writing(self.quality, self.format, not self.no_metadata, chosen, develop)
+    def options(self, task: Task, scale: int | None, *, many: bool) -> DenoiseOptions:
+        """Build the settings; by default `many` photos skip outputs that exist. Raises `UsageError`."""
+        return DenoiseOptions(
+            task,
+            scale,
+            self.tile,
+            ModelOptions(self.model, self.device, self.precision, self.backend, self.blind),
+            options.blend_options(self.strength, self.luma, self.chroma, self.noise),
+            RawOptions(self.raw_wb.value, self.raw_exposure),
+            OutputOptions(
+                self.format,
+                self.quality,
+                not self.no_metadata,
+                self.if_exists or (IfExists.SKIP if many else IfExists.FAIL),
+            ),
+        )
 
 
 @takes(PhotoFlags)
 def denoise(photos: options.Photos, flags: PhotoFlags) -> None:
     """Remove the noise of a photo, a folder of photos, or several photos."""
-    _run(photos, flags, Task.DENOISE, partial(flags.open, Task.DENOISE))
+    _run(photos, flags, Task.DENOISE)
 
 
 @takes(PhotoFlags)
@@ -110,72 +110,42 @@ def sr(
     """Denoise and enlarge noisy photos."""
     from nsp_cli.api import DEFAULT_SR_MODE
 
-    task = DEFAULT_SR_MODE if mode is None else Task(mode)
-
-    def opened(megapixels: float) -> Backend:
-        ready = flags.open(task, megapixels)
-        if ready.spec.scale != scale:
-            raise UsageError(f"This model enlarges {ready.spec.scale} times, got --scale {scale}.")
-        return ready
-
-    _run(photos, flags, task, opened, scale=scale)
+    _run(photos, flags, DEFAULT_SR_MODE if mode is None else Task(mode), scale)
 
 
-def _run(photos: list[str], flags: PhotoFlags, task: Task, opened: Callable[[float], Backend], **said: object) -> None:
-    from nsp_cli.cli.batch import estimate, photo, session
-    from nsp_cli.cli.batch.outcome import recipe
+def _run(photos: list[str], flags: PhotoFlags, task: Task, scale: int | None = None) -> None:
+    from nsp_cli.api import open_backend
+    from nsp_cli.cli.batch import estimate, session
+    from nsp_cli.cli.batch.photo import PIPE
     from nsp_cli.cli.batch.plan import plan
 
-    looks = options.wanted_looks(flags.strength, flags.luma, flags.chroma, flags.noise)
-    batching = flags.batching()
-    piped = photos[0] == photo.PIPE
-    if piped and (photos[1:] not in ([], [photo.PIPE]) or flags.output is not None):
+    batch = flags.batch()
+    piped = photos[0] == PIPE
+    if piped and (photos[1:] not in ([], [PIPE]) or flags.output is not None):
         raise UsageError("A pipe goes to a pipe: `nsp denoise - < in.png > out.png`.")
-    session.check(batching, piped=piped, replace_any=flags.if_exists is options.IfExists.OVERWRITE)
-    planned = (
-        ([], False)
-        if piped
-        else plan(photos, output=flags.output, recursive=flags.recursive, format=flags.format, filter=batching.filter)
-    )
-    works, many = planned
-    writing = flags.writing(many=many)
-    used = recipe(
-        flags.model,
-        task,
-        **said,
-        **options.wanted_settings(flags.blind),
-        tile=flags.tile,
-        device=flags.device,
-        precision=flags.precision,
-        **dataclasses.asdict(looks),
-        quality=writing.quality,
-        format=writing.format,
-        metadata=writing.keep_metadata,
-        if_exists=writing.if_exists,
-    )
-    backend = opened(inf if piped else estimate.megapixels(works))
-    if batching.dry_run:
-        if code := session.show_plan(works, backend, writing, used, batching):
-            raise typer.Exit(code)
-        return
-    change = _change(backend, looks, flags.tile)
-    if piped:
-        session.run_pipe(change, writing, used, batching)
-    elif code := session.run_batch(works, change, writing, used, batching):
+    session.check(batch, piped=piped, replace_any=flags.if_exists is IfExists.OVERWRITE)
+    works, many = ([], False) if piped else plan(photos, output=flags.output, format=flags.format, batch=batch)
+    settings = flags.options(task, scale, many=many)
+    backend = open_backend(settings, inf if piped else estimate.megapixels(works))
+    if batch.dry_run:
+        code = session.show_plan(works, backend, settings, batch)
+    elif piped:
+        code = session.run_pipe(_change(backend, settings), settings, batch)
+    else:
+        code = session.run_batch(works, _change(backend, settings), settings, batch)
+    if code:
         raise typer.Exit(code)
 
 
-def _change(backend: Backend, looks: Wanted, tile: int) -> Change:
-    from nsp_cli.engine.process import process
-
-    looks.check(backend)
+def _change(backend: Backend, settings: DenoiseOptions) -> Change:
+    from nsp_cli.api import denoise_frame
 
     def change(frame: Frame, reporter: Reporter) -> Frame:
-        choice = looks.choose(frame, backend)
-        if choice.noise is not None:
-            reporter.note("strength", round(choice.looks.strength, 1))
-            reporter.note("noise", dataclasses.asdict(choice.noise))
-            reporter.line(choice.sentence())
-        return process(frame, backend, looks=choice.looks, noise=choice.told, tile=tile, report=reporter.within)
+        result, blend = denoise_frame(frame, backend, settings, reporter.within)
+        if blend.measured is not None:
+            reporter.note("strength", round(blend.strength, 1))
+            reporter.note("noise", asdict(blend.measured))
+            reporter.line(blend.sentence())
+        return result
 
     return change

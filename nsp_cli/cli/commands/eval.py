@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,11 +14,11 @@ import typer
 
 from nsp_cli.cli import options
 from nsp_cli.cli.console import complain, out, progress
+from nsp_cli.engine.options import DenoiseOptions, ModelOptions
 from nsp_cli.errors import InputError, MemoryLimitError, UsageError
 from nsp_cli.model.spec import Precision
 
 if TYPE_CHECKING:
-    from nsp_cli.engine.auto_strength import Wanted
     from nsp_cli.engine.backends.base import Backend
 
 Folder = Annotated[Path, typer.Argument(show_default=False)]
@@ -71,36 +70,38 @@ def evaluate(
 
     Photos are compared in sRGB at 8 bits. A pair that cannot be measured is named, and the others are measured.
     """
-    from nsp_cli.api import load_backend
     from nsp_cli.evaluation import metrics
 
-    looks = options.wanted_looks(strength, luma, chroma)
-    chosen = options.wanted_settings(blind)
-    opened = partial(load_backend, model, device=device, precision=precision, backend=backend, settings=chosen)
+    settings = DenoiseOptions(
+        tile=tile,
+        model=ModelOptions(model, device, precision, backend, blind),
+        blend=options.blend_options(strength, luma, chroma),
+    )
     if dataset is not None:
         from nsp_cli.cli.commands.eval_dataset import evaluate_dataset
 
         if clean is not None:
             raise UsageError(f"--dataset {dataset} needs one folder, got {noisy} and {clean}.")
-        evaluate_dataset(dataset, noisy, submission, opened, looks, tile=tile, quiet=quiet, as_json=as_json)
+        evaluate_dataset(dataset, noisy, submission, settings, quiet=quiet, as_json=as_json)
         return
     if clean is None:
         raise UsageError("nsp eval needs two folders, NOISY and CLEAN, or one and --dataset.")
     if submission is not None:
         raise UsageError("--submission goes with --dataset.")
     pairs = metrics.find_pairs(noisy, clean)
-    _evaluate_pairs(pairs, opened(), looks, tile, quiet=quiet, as_json=as_json)
+    _evaluate_pairs(pairs, settings, quiet=quiet, as_json=as_json)
 
 
-def _evaluate_pairs(
-    pairs: list[tuple[Path, Path]], ready: Backend, looks: Wanted, tile: int, *, quiet: bool, as_json: bool
-) -> None:
+def _evaluate_pairs(pairs: list[tuple[Path, Path]], settings: DenoiseOptions, *, quiet: bool, as_json: bool) -> None:
+    from nsp_cli.api import open_backend
+
+    backend = open_backend(settings)
     rows: dict[str, _Figures] = {}
     failures: list[str] = []
     with progress(len(pairs), "pairs", quiet=quiet or as_json) as reporter:
         for pair in pairs:
             try:
-                rows[pair[0].name] = _measure(*pair, ready, looks, tile, reporter.within)
+                rows[pair[0].name] = _measure(*pair, backend, settings, reporter.within)
             except (InputError, MemoryLimitError) as error:
                 sentence = str(error)
                 failures.append(sentence if any(str(p) in sentence for p in pair) else f"{pair[0]}: {sentence}")
@@ -119,21 +120,20 @@ def _evaluate_pairs(
 
 
 def _measure(
-    noisy: Path, clean: Path, backend: Backend, looks: Wanted, tile: int, report: Callable[[float], None]
+    noisy: Path, clean: Path, backend: Backend, settings: DenoiseOptions, report: Callable[[float], None]
 ) -> _Figures:
-    from nsp_cli.engine.process import process
+    from nsp_cli.api import denoise_frame
     from nsp_cli.evaluation.metrics import score
     from nsp_cli.image import read, read_srgb, srgb_pixels
 
     photo, truth = read(noisy), read_srgb(clean)
     before = score(srgb_pixels(photo), truth)
     started = time.monotonic()
-    choice = looks.choose(photo, backend)
-    result = process(photo, backend, looks=choice.looks, noise=choice.told, tile=tile, report=report)
+    result, blend = denoise_frame(photo, backend, settings, report)
     seconds = time.monotonic() - started
     after = score(srgb_pixels(result), truth)
     rate = seconds / photo.megapixels
-    return _Figures(before.psnr, before.ssim, after.psnr, after.ssim, rate, choice.looks.strength)
+    return _Figures(before.psnr, before.ssim, after.psnr, after.ssim, rate, blend.strength)
 
 
 def _mean(rows: list[_Figures]) -> _Figures:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +13,8 @@ from nsp_cli.cli.console import Reporter, err, out, progress, warn
 from nsp_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from nsp_cli.engine.auto_strength import Wanted
     from nsp_cli.engine.backends.base import Backend
+    from nsp_cli.engine.options import DenoiseOptions
     from nsp_cli.evaluation.datasets import Block, Dataset
     from nsp_cli.evaluation.submission import Submission
     from nsp_cli.image.frame import Pixels
@@ -29,10 +29,8 @@ def evaluate_dataset(
     name: str,
     path: Path,
     target: Path | None,
-    open_backend: Callable[[], Backend],
-    looks: Wanted,
+    settings: DenoiseOptions,
     *,
-    tile: int,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -42,15 +40,16 @@ def evaluate_dataset(
     ------
     NspError : what `datasets.open_dataset`, the submissions and the backend raise
     """
+    from nsp_cli.api import open_backend
     from nsp_cli.evaluation.datasets import open_dataset
 
     submission = _open_submission(name, target)
     dataset = open_dataset(name, path)
-    ready = open_backend()
+    backend = open_backend(settings)
     rows: list[Row] = []
     with progress(dataset.count, "blocks", quiet=quiet or as_json) as reporter:
         for block in dataset.blocks():
-            result, row = _denoise(block, ready, looks, tile, reporter)
+            result, row = _denoise(block, backend, settings, reporter)
             rows.append(row)
             if submission is not None:
                 submission.add(block.photo, block.index, result)
@@ -77,21 +76,20 @@ def _open_submission(dataset: str, target: Path | None) -> Submission | None:
     return SUBMISSIONS[dataset](target)
 
 
-def _denoise(block: Block, ready: Backend, looks: Wanted, tile: int, reporter: Reporter) -> tuple[Pixels, Row]:
-    from nsp_cli.engine.process import process
+def _denoise(block: Block, backend: Backend, settings: DenoiseOptions, reporter: Reporter) -> tuple[Pixels, Row]:
+    from nsp_cli.api import denoise_frame
     from nsp_cli.evaluation.metrics import published_scores
     from nsp_cli.image import Frame
 
     photo = Frame(block.noisy)
     started = time.monotonic()
-    choice = looks.choose(photo, ready)
-    result = process(photo, ready, looks=choice.looks, noise=choice.told, tile=tile, report=reporter.within).pixels
+    result, blend = denoise_frame(photo, backend, settings, reporter.within)
     row: dict[str, float | str] = {"photo": block.name}
     seconds = (time.monotonic() - started) / photo.megapixels
     if block.clean is not None:
         before = published_scores(block.noisy, block.clean)
-        row |= {_NOISY + key: value for key, value in before.items()} | published_scores(result, block.clean)
-    return result, {**row, _TIME: seconds, "strength": choice.looks.strength}
+        row |= {_NOISY + key: value for key, value in before.items()} | published_scores(result.pixels, block.clean)
+    return result.pixels, {**row, _TIME: seconds, "strength": blend.strength}
 
 
 def _show(dataset: Dataset, rows: Sequence[Row], *, as_json: bool) -> None:

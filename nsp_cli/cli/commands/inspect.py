@@ -93,18 +93,19 @@ def _model(model: str | None) -> dict[str, Any]:
 
 
 def _row(path: Path, residual: Path | None, backend: Backend, tile: int) -> dict[str, Any]:
-    from nsp_cli.engine.auto_strength import Wanted
+    from nsp_cli.engine.auto_strength import resolve_blend
+    from nsp_cli.engine.options import BlendOptions
     from nsp_cli.image import read
     from nsp_cli.noise.estimate import NoiseEstimate
 
     frame = read(path)
-    choice = Wanted("auto").choose(frame, backend)
+    blend = resolve_blend(BlendOptions("auto"), frame, backend)
     row: dict[str, Any] = {
         "photo": str(path),
         "height": frame.size[0],
         "width": frame.size[1],
-        **{key: round(value, 2) for key, value in dataclasses.asdict(choice.noise or NoiseEstimate()).items()},
-        "strength": round(choice.looks.strength, 1),
+        **{key: round(value, 2) for key, value in dataclasses.asdict(blend.measured or NoiseEstimate()).items()},
+        "strength": round(blend.strength, 1),
     }
     if residual is not None:
         row |= {"residual": str(residual), "factor": _write_residual(frame, residual, backend, tile)}

@@ -17,7 +17,7 @@ from nsp_cli.cli.flags import takes
 from nsp_cli.cli.interrupt import STOPPED, stop_on_interrupt
 from nsp_cli.errors import NoInputError, UsageError
 from nsp_cli.model.spec import Precision
-from nsp_cli.system.processes import place
+from nsp_cli.system.processes import process_info
 
 if TYPE_CHECKING:
     from nsp_cli.training import Job, Progress, TrainSettings
@@ -143,7 +143,7 @@ def train(
     Ctrl-C ends a run after its step, a crash loses what came after the last --save-every: --resume goes on.
     """
     # torchrun starts this command several times: only the main process prints, and writes files.
-    with stop_on_interrupt("step", ignore_second=not place().alone) as stop:
+    with stop_on_interrupt("step", ignore_second=not process_info().is_alone) as stop:
         _train(context, photos or [], flags, stop)
 
 
@@ -151,7 +151,7 @@ def _train(context: typer.Context, photos: list[Path], flags: TrainFlags, stop: 
     from nsp_cli import training
     from nsp_cli.evaluation.metrics import find_pairs
 
-    leads = place().leads
+    leads = process_info().is_main_process
     folder = flags.output.with_suffix(".run")
     found = find_photos(photos)
     quiet = flags.quiet or not leads
@@ -203,15 +203,15 @@ def _studied(
         settings, copies = training.adapt(settings, photos, start, own, device=flags.device, report=report)
     if not quiet:
         err.print(f"{len(copies)} of {len(photos)} photos studied")
-    if place().leads and not settings.method_args["cameras"]:
+    if process_info().is_main_process and not settings.method_args["cameras"]:
         warn("The photos' noise is not known: it is too faint, or they are below 128 pixels. Learning from any noise.")
     return settings, copies
 
 
 def _copies(folder: Path) -> Path:
     """Where a run keeps its clean copies; each of several processes makes the same ones, in a place of its own."""
-    here = place()
-    return folder / CLEAN if here.alone else folder / CLEAN / str(here.rank)
+    here = process_info()
+    return folder / CLEAN if here.is_alone else folder / CLEAN / str(here.rank)
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:

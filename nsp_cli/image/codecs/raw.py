@@ -18,7 +18,7 @@ from PIL import ImageCms, JpegImagePlugin
 
 from nsp_cli.errors import InputError
 from nsp_cli.image.codecs.linear_raw import camera_model, demosaic
-from nsp_cli.image.codecs.raw_kinds import Develop
+from nsp_cli.image.codecs.raw_kinds import RawOptions
 from nsp_cli.image.codecs.raw_segments import bytes_missing
 from nsp_cli.image.formats import check_size
 from nsp_cli.image.frame import Frame, Metadata
@@ -31,12 +31,12 @@ _LIBRAW_PREFIX = "unknown file: "  # LibRaw's name for data that it reads from m
 _stderr_lock = threading.Lock()
 
 
-def decode(data: bytes, develop: Develop | None = None) -> Frame:
-    """Develop a RAW file; the frame is upright, its EXIF says so, and its profile is sRGB.
+def decode(data: bytes, develop: RawOptions | None = None) -> Frame:
+    """RawOptions a RAW file; the frame is upright, its EXIF says so, and its profile is sRGB.
 
-    With `Develop.linear` it is in the camera's own colours and not rotated, see `linear_raw.demosaic`.
+    With `RawOptions.linear` it is in the camera's own colours and not rotated, see `linear_raw.demosaic`.
     """
-    develop = develop or Develop()
+    develop = develop or RawOptions()
     warnings: list[str] = []
     if missing := bytes_missing(data):
         raise InputError(f"expected a whole RAW file, found one that is cut off: {missing:,} bytes are missing")
@@ -109,7 +109,7 @@ def _libraw_errors() -> Generator[list[str]]:
             os.close(original)
 
 
-def _white_balance(raw: Any, develop: Develop, warnings: list[str]) -> dict[str, Any]:
+def _white_balance(raw: Any, develop: RawOptions, warnings: list[str]) -> dict[str, Any]:
     """Keywords of `postprocess`; without one LibRaw takes its camera's daylight."""
     if raw.num_colors == 1:
         return {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from nsp_cli.errors import UsageError
@@ -22,8 +22,8 @@ MAX_EXPOSURE = 5.0
 
 
 @dataclass(frozen=True)
-class Develop:
-    """How a RAW file becomes a picture.
+class RawOptions:
+    """How a RAW file is developed.
 
     Attributes
     ----------
@@ -50,6 +50,10 @@ class Develop:
             )
         if self.linear and (self.white_balance, self.exposure) != ("camera", 0):
             raise UsageError("White balance and exposure stay open in a DNG; leave out --raw-wb and --raw-exposure.")
+
+    def as_linear(self) -> RawOptions:
+        """Return the options for a DNG. Raises `UsageError` for settings that a DNG leaves open."""
+        return replace(self, linear=True)
 
 
 def is_raw(data: bytes, suffix: str = "") -> bool:

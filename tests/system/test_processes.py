@@ -3,21 +3,22 @@
 import pytest
 import torch
 
-from nsp_cli.cli.batch.team import Team, join, own_device
+from nsp_cli.engine import loading
+from nsp_cli.system.processes import ProcessInfo, process_group
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 7])
 def test_every_photo_is_done_once(world: int) -> None:
     photos = list(range(5))
-    parts = [list(Team(rank, world).share(photos)) for rank in range(world)]
+    parts = [list(ProcessInfo(rank, 0, world).shard(photos)) for rank in range(world)]
     assert sorted(photo for part in parts for photo in part) == photos
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
-def test_alone_nothing_is_asked() -> None:
-    with join() as team:
-        assert (team.leads, team.gather("mine")) == (True, ["mine"])
-    assert own_device("auto") == "auto"
+def test_a_process_alone_gathers_its_own_value() -> None:
+    with process_group() as process:
+        assert (process.is_main_process, process.gather("mine")) == (True, ["mine"])
+    assert loading._own_device("auto", None) == "auto"
 
 
 @pytest.mark.parametrize(
@@ -30,4 +31,4 @@ def test_each_process_has_a_device_of_its_own(
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("LOCAL_RANK", "1")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: devices)
-    assert own_device(device) == chosen
+    assert loading._own_device(device, None) == chosen

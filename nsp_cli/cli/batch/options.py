@@ -1,0 +1,44 @@
+"""How a command works through its photos: plain data that costs nothing to import."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """Which photos are taken, how many at once, and what is printed; the flags of the same names describe them.
+
+    Attributes
+    ----------
+    include, exclude : sequence of str
+        Patterns that choose photos in folders, see `takes`.
+    report : Path, optional
+        The page to write that shows every photo before and after.
+    """
+
+    recursive: bool = False
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    jobs: int = 2
+    report: Path | None = None
+    as_json: bool = False
+    dry_run: bool = False
+    quiet: bool = False
+    verbose: bool = False
+
+    def takes(self, path: Path) -> bool:
+        """Return whether a photo matches an `include` pattern (if there is one) and no `exclude` pattern.
+
+        A pattern is compared, without regard to case, with the photo's name, with its path, which is relative to the
+        folder, and with the names of the folders on that path: ``*.nef``, ``wedding/*.jpg``, ``previews``.
+        """
+        names = {path.as_posix().lower(), *(part.lower() for part in path.parts)}
+
+        def matches(patterns: Sequence[str]) -> bool:
+            return any(fnmatchcase(name, pattern.lower().rstrip("/")) for pattern in patterns for name in names)
+
+        return (not self.include or matches(self.include)) and not matches(self.exclude)

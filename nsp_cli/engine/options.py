@@ -1,0 +1,135 @@
+"""The settings of one `denoise` or `sr`, as one frozen tree that is passed whole. Imports no framework."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+from nsp_cli.engine.blending import Blend
+from nsp_cli.errors import UsageError
+from nsp_cli.image import RawOptions
+from nsp_cli.model.spec import Task
+
+Strength = float | Literal["auto"]
+
+
+class IfExists(StrEnum):
+    """What happens when an output exists already."""
+
+    SKIP = "skip"
+    OVERWRITE = "overwrite"
+    RENAME = "rename"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which model runs, and where.
+
+    Attributes
+    ----------
+    name : str, optional
+        A name of `nsp models`, or a .safetensors or .onnx file; None for the default of the task.
+    device, precision, backend : str
+        See `loading.load_backend`.
+    blind : int, optional
+        Blind-spot radius at test time, 0 … 5; None for the model's own.
+    """
+
+    name: str | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    backend: str = "auto"
+    blind: int | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of the model's method that replace its own."""
+        return {} if self.blind is None else {"blind": self.blind}
+
+
+@dataclass(frozen=True)
+class BlendOptions:
+    """How much of the change a photo gets, before anything is measured; see `auto_strength.resolve_blend`.
+
+    Attributes
+    ----------
+    strength : float or "auto"
+        Percentage, 0 … 100; "auto" measures the noise of each photo.
+    luma, chroma : float
+        Percentages, see `Blend`.
+    noise : float, optional
+        The photo's noise level, see `Blend.noise_level`; None to measure it.
+
+    Raises
+    ------
+    UsageError
+        A value is out of range.
+    """
+
+    strength: Strength = 100.0
+    luma: float = 100.0
+    chroma: float = 100.0
+    noise: float | None = None
+
+    def __post_init__(self) -> None:
+        Blend(100.0 if self.strength == "auto" else self.strength, self.luma, self.chroma, self.noise)
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """How results are written.
+
+    Attributes
+    ----------
+    format : str, optional
+        A value of `image.WRITABLE`, such as "jpeg"; None for the input's own.
+    quality : int
+        Of JPEG, WebP and AVIF, 1 … 100.
+    keep_metadata : bool
+        Whether all metadata are kept, or only colour profile and orientation.
+    if_exists : IfExists
+        What happens when the output exists already.
+
+    Raises
+    ------
+    UsageError
+        The quality is out of range.
+    """
+
+    format: str | None = None
+    quality: int = 95
+    keep_metadata: bool = True
+    if_exists: IfExists = IfExists.FAIL
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.quality <= 100:
+            raise UsageError(f"--quality must be between 1 and 100, got {self.quality}.")
+
+
+@dataclass(frozen=True)
+class DenoiseOptions:
+    """All settings of one `denoise` or `sr`.
+
+    Attributes
+    ----------
+    task : Task
+        What the model does.
+    scale : int, optional
+        Factor of enlargement that the model must have; None for any.
+    tile : int
+        Side of a tile in pixels; 0 to choose it from the free memory.
+    """
+
+    task: Task = Task.DENOISE
+    scale: int | None = None
+    tile: int = 0
+    model: ModelOptions = field(default_factory=ModelOptions)
+    blend: BlendOptions = field(default_factory=BlendOptions)
+    raw: RawOptions = field(default_factory=RawOptions)
+    output: OutputOptions = field(default_factory=OutputOptions)
+
+    def __post_init__(self) -> None:
+        if self.output.format == "dng":
+            self.raw.as_linear()  # raises for settings that a DNG leaves open
