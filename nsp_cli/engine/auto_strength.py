@@ -67,7 +67,8 @@ def mean_square_change(frame: Frame, backend: Backend, noise: float | None = Non
     squares: list[float] = []
     for top in tops:
         for left in lefts:
-            patch = replace(frame, pixels=frame.pixels[top : top + _PATCH, left : left + _PATCH], alpha=None)
+            part = frame.region(slice(top, top + _PATCH), slice(left, left + _PATCH))
+            patch = replace(part, alpha=None)
             before, after = (
                 to_unit(process(patch, backend, Blend(part, noise_level=noise)).pixels) for part in (0, 100)
             )

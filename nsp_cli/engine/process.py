@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from nsp_cli.engine.backends.base import Backend
 from nsp_cli.engine.blending import Blend, scale_change
+from nsp_cli.engine.shadows import keep_shadows
 from nsp_cli.engine.tiling import Region, choose_tile, fade, round_tile, smallest_tile
 from nsp_cli.errors import MemoryLimitError, OutputError, UsageError
 from nsp_cli.image.alpha import fill_hidden, hidden
 from nsp_cli.image.colour import SRGB_LIMITS, ColourSpace, colour_space
-from nsp_cli.image.frame import Frame, Pixels, from_unit, to_unit
+from nsp_cli.image.frame import Frame, Pixels, from_unit
 from nsp_cli.model.spec import PipelineSpec
 from nsp_cli.noise.estimate import luma_level
 
@@ -73,6 +74,7 @@ def process(
 
     fill = _fill_faded if backend.spec.tile else _fill
     fill(out, run, frame.size, side, backend.spec, report)
+    keep_shadows(frame, out)
     alpha = None if frame.alpha is None or scale == 1 else _enlarge(frame.alpha, scale)
     if scale == 1 and (unseen := hidden(frame)) is not None:
         out[unseen] = frame.pixels[unseen]
@@ -151,10 +153,13 @@ def _run_region(
 ) -> NDArray[np.float32]:
     """The result for one region, (h·scale, w·scale, C) float32."""
     spec = backend.spec
-    photo = to_unit(frame.pixels[outer.slices])
+    photo = frame.unit_values(*outer.slices)
     working = photo if space is None else space.to_srgb(photo)
     inner = region.inside(outer).scaled(spec.scale).slices
-    tile = np.clip(working, *(SRGB_LIMITS if space is None else space.limits)).transpose(2, 0, 1)[None]
+    lowest, highest = SRGB_LIMITS if space is None else space.limits
+    if frame.below_black is not None or frame.linear_raw is not None:
+        lowest = -highest
+    tile = np.clip(working, lowest, highest).transpose(2, 0, 1)[None]
     grey = tile.shape[1] < spec.channels
     network_in = np.repeat(tile, spec.channels, 1) if grey else tile
     if noise is not None:

@@ -68,6 +68,8 @@ class Frame:
     jpeg_subsampling : "4:4:4", "4:2:2", "4:2:0" or None; a JPEG written from this frame is never coarser
     warnings : sentences on what could not be carried over, for the user to see
     linear_raw : for a RAW photo in the camera's own colours, which can be written as DNG alone
+    below_black : for a developed RAW photo, how far values lie below black, an array like `pixels`, which is 0 there.
+        Noise that is cut at black has a mean above black, so that denoised shadows would get a colour
     """
 
     pixels: Pixels
@@ -77,6 +79,7 @@ class Frame:
     jpeg_subsampling: str | None = None
     warnings: tuple[str, ...] = ()
     linear_raw: LinearRaw | None = None
+    below_black: Pixels | None = None
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 3 or self.pixels.shape[2] not in (1, 3) or 0 in self.pixels.shape:
@@ -88,6 +91,8 @@ class Frame:
         ):
             wanted = f"{self.pixels.shape[:2]} {self.pixels.dtype}"
             raise ValueError(f"alpha must be {wanted}, got {self.alpha.shape} {self.alpha.dtype}")
+        if self.below_black is not None and self.below_black.shape != self.pixels.shape:
+            raise ValueError(f"below_black must be {self.pixels.shape}, got {self.below_black.shape}")
 
     @property
     def size(self) -> tuple[int, int]:
@@ -99,8 +104,18 @@ class Frame:
         return self.pixels.shape[0] * self.pixels.shape[1] / 1e6
 
     def with_pixels(self, pixels: Pixels, alpha: Pixels | None = None) -> Frame:
-        """The same photo with other pixels (and another alpha, where the size has changed)."""
-        return replace(self, pixels=pixels, alpha=self.alpha if alpha is None else alpha)
+        """The same photo with other pixels (and another alpha, where the size has changed), cut at black."""
+        return replace(self, pixels=pixels, alpha=self.alpha if alpha is None else alpha, below_black=None)
+
+    def region(self, rows: slice, columns: slice) -> Frame:
+        """A part of the photo, all else as it is."""
+        alpha, below = (None if part is None else part[rows, columns] for part in (self.alpha, self.below_black))
+        return replace(self, pixels=self.pixels[rows, columns], alpha=alpha, below_black=below)
+
+    def unit_values(self, rows: slice, columns: slice) -> NDArray[np.float32]:
+        """A part of the photo as float32, white = 1, with the values below black."""
+        values = to_unit(self.pixels[rows, columns])
+        return values if self.below_black is None else values - to_unit(self.below_black[rows, columns])
 
     def channels(self) -> Pixels:
         """(H, W, C) array with alpha, if there is one, as the last of 1 to 4 channels."""

@@ -101,7 +101,7 @@ def _fit(frame: Frame, row: Format) -> tuple[Frame, list[str]]:
         frame = replace(frame, alpha=None)
         warnings.append(f"{row.title} has no alpha channel: transparency is dropped.")
     if frame.pixels.shape[2] == 1 and not row.grey:
-        frame = replace(frame, pixels=np.repeat(frame.pixels, 3, axis=2))
+        frame = frame.with_pixels(np.repeat(frame.pixels, 3, axis=2))
         warnings.append(f"{row.title} has no grey pictures: it is written as RGB with equal channels.")
     metadata = frame.metadata
     for field in fields(metadata):

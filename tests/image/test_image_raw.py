@@ -68,9 +68,15 @@ def test_white_balance() -> None:
 
 
 def test_a_white_balance_that_is_not_in_the_file_is_named() -> None:
-    frame = read(build_dng(mosaic(scene()), neutral=None))
-    assert frame.warnings == ("The RAW file does not say the camera's white balance: daylight is used.",)
-    np.testing.assert_allclose(linear(frame.pixels)[24, 54], np.array(GREY) * NEUTRAL, atol=3e-3)
+    """And it is estimated from the picture, as dcraw does."""
+    data = build_dng(mosaic(np.full((48, 64, 3), 0.3)), neutral=None)
+    frame = read(data)
+    assert frame.warnings == (
+        "The RAW file does not hold the camera's white balance: it is estimated from the picture (auto).",
+    )
+    found = linear(frame.pixels)[24, 54]
+    np.testing.assert_allclose(found / found[1], 1, atol=1e-3)
+    assert read(data, RawOptions("daylight")).warnings == ()
 
 
 @pytest.mark.parametrize("stops", [-2.0, -0.5, 0.0, 1.0, 3.0])

@@ -12,6 +12,8 @@ import rawpy
 from numpy.typing import NDArray
 
 from nsp_cli.errors import InputError
+from nsp_cli.image.codecs.raw_mosaic import BALANCED, can_balance
+from nsp_cli.image.codecs.raw_mosaic import balance as scale_mosaic
 from nsp_cli.image.frame import LinearRaw, TagValue
 from nsp_cli.image.metadata.exif import parse_exif
 from nsp_cli.image.metadata.icc import SRGB_CURVE
@@ -53,7 +55,8 @@ def demosaic(raw: Any, data: bytes, warnings: list[str]) -> tuple[NDArray[np.flo
     -------
     pixels : (H, W, 1 or 3) float32
         White-balanced as shot, encoded with the sRGB curve, not rotated. 1.0 is where the first channel saturates;
-        highlights of the other channels go on above it.
+        highlights of the other channels go on above it, and
+        noise below black is kept as negative values, where the file's black level is known.
     linear : LinearRaw
         All that a DNG needs besides.
 
@@ -65,23 +68,12 @@ def demosaic(raw: Any, data: bytes, warnings: list[str]) -> tuple[NDArray[np.flo
     if raw.num_colors not in _COLOURS:
         raise InputError(f"expected a camera of three colours for a DNG, found {raw.num_colors}; use --format tiff")
     balance, orientation = _balance(raw), _ORIENTATIONS.get(raw.sizes.flip, 1)  # user_flip changes it
-    saturation = [level for level in raw.camera_white_level_per_channel or () if level > 0]
-    values = raw.postprocess(
-        output_color=rawpy.ColorSpace.raw,  # pyright: ignore[reportAttributeAccessIssue]
-        output_bps=16,
-        gamma=(1, 1),
-        no_auto_bright=True,
-        adjust_maximum_thr=0,  # white is the sensor's, and not the brightest value of the photo
-        user_sat=min(saturation) if saturation else None,
-        user_wb=[*balance, balance[1]],
-        highlight_mode=rawpy.HighlightMode.Ignore,  # pyright: ignore[reportAttributeAccessIssue]
-        user_flip=0,
-    )
+    values, lift = _demosaic(raw, data, balance)
     values = values if values.shape[2] == 3 else values[:, :, :1]
     pixels = np.empty(values.shape, np.float32)
-    gain = np.float32(balance.max() / balance.min() / _WHITE)  # LibRaw scales so that the largest factor is 1
+    gain = np.float32(balance.max() / balance.min() / (1 - lift))  # the largest factor of the balance is 1
     for y in range(len(pixels)):  # a row at a time needs no memory
-        pixels[y] = SRGB_CURVE.from_linear(values[y] * gain)
+        pixels[y] = SRGB_CURVE.from_linear((values[y] / np.float32(_WHITE) - np.float32(lift)) * gain)
     colour = raw.num_colors == 3
     to_srgb = np.asarray(raw.color_matrix, np.float64)[:3, :3] if colour else np.eye(3)
     if not to_srgb.any():
@@ -97,6 +89,28 @@ def demosaic(raw: Any, data: bytes, warnings: list[str]) -> tuple[NDArray[np.flo
         crop=_crop(raw.sizes, (values.shape[0], values.shape[1])),
         size=(values.shape[0], values.shape[1]),
     )
+
+
+def _demosaic(raw: Any, data: bytes, balance: NDArray[np.float64]) -> tuple[NDArray[np.uint16], float]:
+    """(H, W, 3) balanced values in linear light, and how far black is above 0, see `raw_mosaic.balance`.
+
+    White is the sensor's, and not the brightest value of the photo.
+    """
+    saturation = min((level for level in raw.camera_white_level_per_channel or () if level > 0), default=None)
+    options = {
+        "output_color": rawpy.ColorSpace.raw,  # pyright: ignore[reportAttributeAccessIssue]
+        "user_flip": 0,
+    }
+    if can_balance(raw, data) and (
+        lift := scale_mosaic(raw, balance, saturation=saturation or raw.white_level, keep_highlights=True)
+    ):
+        return raw.postprocess(**options, **BALANCED), lift
+    ignore = rawpy.HighlightMode.Ignore  # pyright: ignore[reportAttributeAccessIssue]
+    if saturation is not None:  # LibRaw compares it with values from which black has been subtracted
+        saturation -= min(raw.black_level_per_channel)
+    options |= {"user_sat": saturation, "user_wb": [*balance, balance[1]], "highlight_mode": ignore}
+    options |= {"user_black": None, "user_cblack": None}
+    return raw.postprocess(**BALANCED | options), 0.0
 
 
 def camera_model(exif: bytes | None) -> str:

@@ -14,14 +14,16 @@ from typing import Any
 
 import numpy as np
 import rawpy
+from numpy.typing import NDArray
 from PIL import ImageCms, JpegImagePlugin
 
 from nsp_cli.errors import InputError
 from nsp_cli.image.codecs.linear_raw import camera_model, demosaic
-from nsp_cli.image.codecs.raw_kinds import RawOptions
+from nsp_cli.image.codecs.raw_kinds import RawOptions, WhiteBalance
+from nsp_cli.image.codecs.raw_mosaic import BALANCED, balance, can_balance, encode_signed, picture_balance
 from nsp_cli.image.codecs.raw_segments import bytes_missing
 from nsp_cli.image.formats import check_size
-from nsp_cli.image.frame import Frame, Metadata
+from nsp_cli.image.frame import Frame, Metadata, Pixels
 from nsp_cli.image.metadata.exif import exif_dpi, mark_developed
 from nsp_cli.image.metadata.raw_exif import raw_exif, raw_xmp
 
@@ -47,19 +49,12 @@ def decode(data: bytes, develop: RawOptions | None = None) -> Frame:
                 raw.unpack()
             if errors:
                 raise InputError(f"expected a whole RAW file, found damaged data (LibRaw: {errors[0]})")
-            options = _white_balance(raw, develop, warnings)
-            linear = None
+            white_balance = _white_balance(raw, develop, warnings)
+            linear = below = None
             if develop.linear:
                 pixels, linear = demosaic(raw, data, warnings)
             else:
-                pixels = raw.postprocess(
-                    output_color=rawpy.ColorSpace.sRGB,  # pyright: ignore[reportAttributeAccessIssue]
-                    output_bps=16,
-                    gamma=_SRGB_CURVE,
-                    no_auto_bright=True,
-                    bright=2.0**develop.exposure,
-                    **options,
-                )
+                pixels, below = _develop(raw, data, white_balance, develop.exposure)
             with _libraw_errors():
                 preview = _preview_exif(raw)
     except rawpy.LibRawFileUnsupportedError as error:  # pyright: ignore[reportAttributeAccessIssue]
@@ -76,9 +71,13 @@ def decode(data: bytes, develop: RawOptions | None = None) -> Frame:
         exif = mark_developed(exif)
     else:
         linear = replace(linear, camera=camera_model(exif))
-    pixels = np.ascontiguousarray(pixels if pixels.shape[2] == 3 else pixels[:, :, :1])
+    if grey := pixels.shape[2] != 3:
+        pixels = np.ascontiguousarray(pixels[:, :, :1])
+    if below is not None and grey:
+        below = np.ascontiguousarray(below[:, :, :1])
     metadata = Metadata(_srgb_profile(), exif, xmp, exif_dpi(exif))
-    return Frame(pixels, None, metadata, "raw", warnings=(*warnings, *more, *on_xmp), linear_raw=linear)
+    sentences = (*warnings, *more, *on_xmp)
+    return Frame(pixels, None, metadata, "raw", warnings=sentences, linear_raw=linear, below_black=below)
 
 
 @contextmanager
@@ -109,18 +108,34 @@ def _libraw_errors() -> Generator[list[str]]:
             os.close(original)
 
 
-def _white_balance(raw: Any, develop: RawOptions, warnings: list[str]) -> dict[str, Any]:
-    """Keywords of `postprocess`; without one LibRaw takes its camera's daylight."""
+def _white_balance(raw: Any, develop: RawOptions, warnings: list[str]) -> WhiteBalance:
+    """Return the white balance to use: that of the settings, or what replaces the camera's where the file has none."""
+    if develop.white_balance != "camera" or raw.num_colors == 1 or min(raw.camera_whitebalance[:3]) > 0:
+        return develop.white_balance
+    warnings.append("The RAW file does not hold the camera's white balance: it is estimated from the picture (auto).")
+    return "auto"
+
+
+def _develop(raw: Any, data: bytes, white_balance: WhiteBalance, exposure: float) -> tuple[Pixels, Pixels | None]:
+    """(H, W, C) sRGB as uint16, and how far the values are below black, see `Frame`."""
+    srgb = rawpy.ColorSpace.sRGB  # pyright: ignore[reportAttributeAccessIssue]
+    if can_balance(raw, data) and (lift := balance(raw, _gains(raw, white_balance))):
+        return encode_signed(raw.postprocess(output_color=srgb, **BALANCED), lift, exposure)
+    options = {"auto": {"use_auto_wb": True}, "camera": {"use_camera_wb": True}, "daylight": {}}[white_balance]
+    bright = 2.0**exposure
+    pixels = raw.postprocess(
+        output_color=srgb, output_bps=16, gamma=_SRGB_CURVE, no_auto_bright=True, bright=bright, **options
+    )
+    return pixels, None
+
+
+def _gains(raw: Any, white_balance: WhiteBalance) -> NDArray[np.float64]:
     if raw.num_colors == 1:
-        return {}
-    if develop.white_balance == "auto":
-        return {"use_auto_wb": True}
-    if develop.white_balance == "daylight":
-        return {}
-    if min(raw.camera_whitebalance[:3]) <= 0:
-        warnings.append("The RAW file does not say the camera's white balance: daylight is used.")
-        return {}
-    return {"use_camera_wb": True}
+        return np.ones(3)
+    if white_balance == "auto":
+        return picture_balance(raw)
+    gains = raw.camera_whitebalance if white_balance == "camera" else raw.daylight_whitebalance
+    return np.array(gains[:3], np.float64) if min(gains[:3]) > 0 else np.ones(3)
 
 
 def _preview_exif(raw: Any) -> bytes | None:

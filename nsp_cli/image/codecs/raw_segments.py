@@ -56,7 +56,7 @@ def _segment_ends(data: bytes) -> Iterator[int]:
         tree = Tree(data)
     except ValueError:
         return
-    for page in _directories(tree):
+    for page in directories(tree):
         if is_reduced(tree, page):
             continue
         for offsets, counts in _SEGMENTS:
@@ -64,7 +64,8 @@ def _segment_ends(data: bytes) -> Iterator[int]:
             yield from (place + length for place, length in zip(places, lengths, strict=False))
 
 
-def _directories(tree: Tree) -> Iterator[Directory]:
+def directories(tree: Tree) -> Iterator[Directory]:
+    """Yield all directories of a TIFF-based file that can be read, those of SubIFDs too."""
     waiting, seen = [tree.first], set[int]()
     while waiting and len(seen) < _MOST_DIRECTORIES:
         offset = waiting.pop()

@@ -1,0 +1,114 @@
+"""Dark parts of a RAW photo keep their mean in linear light, and with it their colour.
+
+A network makes less of values below black than of those above it, and the sRGB curve bends noise upwards in one part
+and downwards in the other. Both raise the mean of dark parts, more in the channels with more noise: black becomes
+purple. The noise of a sensor has no mean, so the mean of a large dark area before denoising is right.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsp_cli.image.frame import Frame, Pixels, from_unit
+from nsp_cli.image.metadata.icc import SRGB_CURVE
+
+_CELL = 16  # pixels: means are taken over squares of this side
+_SPREAD = 2.0  # standard deviation in cells of the area whose mean is kept
+_DARK, _BRIGHT = 2.0, 6.0  # times the noise: wholly corrected below the first, not at all above the second
+_HALF_NORMAL = 0.6745  # median of the absolute values of normal noise, in standard deviations
+_SAMPLE = 8  # rows and columns, for the noise below black
+
+_Light = NDArray[np.floating]
+
+
+def keep_shadows(frame: Frame, out: Pixels) -> None:
+    """Correct the dark parts of a result in place; only RAW photos are changed.
+
+    Parameters
+    ----------
+    frame
+        The photo before denoising, with its values below black.
+    out
+        (H·scale, W·scale, C) of the same dtype, the result.
+    """
+    noise = _noise_below_black(frame)
+    if noise == 0:
+        return
+    bias = _bias(frame, out, noise)
+    cell = _CELL * (out.shape[0] // frame.size[0])
+    wide = _resize(bias, (out.shape[1], len(bias)))
+    for top in range(0, len(out), cell):
+        rows = out[top : top + cell]
+        at = np.clip((np.arange(top, top + len(rows)) + 0.5) / cell - 0.5, 0, len(bias) - 1)
+        above, share = at.astype(int), (at % 1).astype(np.float32)[:, None, None]
+        below = np.minimum(above + 1, len(bias) - 1)
+        light = _light(rows)
+        dark = _darkness(light, noise)
+        changed = dark[..., 0] > 0
+        if changed.any():
+            light += dark * (wide[above] * (1 - share) + wide[below] * share)
+            rows[changed] = from_unit(SRGB_CURVE.from_linear(light[changed]), out.dtype)
+
+
+@cache
+def _table() -> _Light:
+    return SRGB_CURVE.to_linear((np.arange(65536) / 65535).astype(np.float32))
+
+
+def _light(pixels: Pixels) -> _Light:
+    """uint16 or float32 in sRGB encoding to linear light, 1.0 is white."""
+    if pixels.dtype == np.uint16:
+        return _table()[pixels.astype(np.uint16, copy=False)]
+    return SRGB_CURVE.to_linear(pixels.astype(np.float32, copy=False))
+
+
+def _noise_below_black(frame: Frame) -> float:
+    """Return the standard deviation of the noise of black, in linear light; 0 where there is none."""
+    if frame.below_black is not None:
+        sample = frame.below_black[::_SAMPLE, ::_SAMPLE]
+    elif frame.linear_raw is not None:
+        sample = -frame.pixels[::_SAMPLE, ::_SAMPLE]
+    else:
+        return 0.0
+    found = sample[sample > 0]
+    return float(np.median(_light(found))) / _HALF_NORMAL if found.size else 0.0
+
+
+def _bias(frame: Frame, out: Pixels, noise: float) -> _Light:
+    """Mean of what the result lacks in dark parts, in linear light: (ceil(H / 16), ceil(W / 16), C)."""
+    import cv2  # not with the module: few photos are RAW
+
+    height, width = frame.size
+    scale = out.shape[0] // height
+    sums: list[_Light] = []
+    weights: list[_Light] = []
+    for top in range(0, height, _CELL):
+        bottom = min(top + _CELL, height)
+        after = _resize(_light(out[top * scale : bottom * scale]), (width, bottom - top), area=True)
+        dark = _darkness(after, noise)
+        before = _light(frame.pixels[top:bottom])
+        if frame.below_black is not None:
+            before -= _light(frame.below_black[top:bottom])
+        sums.append(_resize(dark * (before - after), (-(-width // _CELL), 1), area=True))
+        weights.append(_resize(dark, (-(-width // _CELL), 1), area=True))
+    smooth = [cv2.GaussianBlur(np.concatenate(part), (0, 0), _SPREAD) for part in (sums, weights)]
+    shape = (len(sums), sums[0].shape[1], -1)
+    lacking, share = (np.asarray(part, np.float32).reshape(shape) for part in smooth)
+    return lacking / np.maximum(share, np.float32(1e-3))
+
+
+def _darkness(light: _Light, noise: float) -> _Light:
+    """(H, W, C) linear light to how dark its pixels are: (H, W, 1), 1 for black."""
+    brightest = light.max(2, keepdims=True)
+    return np.clip((_BRIGHT * noise - brightest) / max((_BRIGHT - _DARK) * noise, 1e-6), 0, 1).astype(np.float32)
+
+
+def _resize(part: _Light, size: tuple[int, int], *, area: bool = False) -> _Light:
+    """Scale (H, W, C) to `size` (width, height)."""
+    import cv2
+
+    interpolation = cv2.INTER_AREA if area else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(part, size, interpolation=interpolation), np.float32).reshape(*size[::-1], -1)
