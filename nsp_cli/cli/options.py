@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -28,91 +28,161 @@ class RawWhiteBalance(StrEnum):
     DAYLIGHT = "daylight"
 
 
-Model = Annotated[
-    str | None,
-    typer.Option("-m", "--model", help="A name of `nsp models`, or the path of a .safetensors or .onnx file."),
-]
-Tile = Annotated[int, typer.Option("-t", "--tile", help="Side of a tile in pixels; 0: from free memory.")]
-Device = Annotated[str, typer.Option("--device", envvar="NSP_DEVICE", help="auto, cuda, mps or cpu.")]
-Precision = Annotated[spec.Precision, typer.Option("--precision", help="Number format of the network.")]
-Backend = Annotated[Backends, typer.Option("--backend", help="Runtime; the model's file decides by itself.")]
-Blind = Annotated[
-    int | None,
-    typer.Option(
-        "--blind",
-        min=0,
-        max=5,
-        help="For models with a blind spot to choose: k, which hides (2k − 1)² pixels; 0: none.",
+def _either(values: type[StrEnum]) -> str:
+    """Return "auto, torch or onnx"."""
+    *others, last = values
+    return f"{', '.join(others)} or {last}"
+
+
+IN_OUT, LOOK, RAW, MODEL, BATCH = "Input and output", "Look", "RAW photos", "Model and device", "Batch"
+"""The panels of `--help`."""
+
+
+def option(*names: str, panel: str, metavar: str | None = None, **more: Any) -> Any:
+    """Return an option with a value, shown in a panel of `--help`."""
+    return typer.Option(*names, metavar=metavar, rich_help_panel=panel, **more)
+
+
+def switch(*names: str, panel: str, help: str) -> Any:
+    """Return an option without a value; its help shows no type and no default."""
+    return typer.Option(*names, metavar=" ", rich_help_panel=panel, help=help, show_default=False)
+
+
+Photos = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="IN... [OUT]",
+        help="Photos, folders or patterns such as 'card/*.nef', then where to write: a file for one photo, else a "
+        "folder. Without OUT a photo's result is written beside it, with _nsp added to its name. `-` is a pipe.",
+        show_default=False,
     ),
 ]
 OutputPath = Annotated[
     Path | None,
-    typer.Option(
-        "-o",
-        "--output",
-        metavar="PATH",
-        help="Where to write: a file for one photo, else a folder.",
-        show_default=False,
+    option("-o", "--output", panel=IN_OUT, metavar="PATH", help="Write to this file (one photo) or folder (several)."),
+]
+Format = Annotated[
+    str | None,
+    option(
+        "-f",
+        "--format",
+        panel=IN_OUT,
+        metavar="FORMAT",
+        help="Write png, jpeg, tiff, webp, avif, or dng (of RAW photos).",
+        show_default="the input's; tiff for RAW",
     ),
 ]
-Strength = Annotated[
-    str,
-    typer.Option(
-        "--strength", metavar="0..100|auto", help="0 keeps the photo, 100 is the whole effect; auto measures the noise."
-    ),
-]
-Luma = Annotated[float, typer.Option("--luma", help="0..100, of the effect on brightness (grain, detail).")]
-Chroma = Annotated[float, typer.Option("--chroma", help="0..100, of the effect on colour (blotches).")]
-Noise = Annotated[
-    float | None,
-    typer.Option(
-        "--noise",
-        metavar="0..255",
-        help="The photo's luma noise as of `nsp inspect`, if you know better; more takes more away. "
-        "For models that ask.",
-    ),
+Quality = Annotated[
+    int, option("-q", "--quality", panel=IN_OUT, metavar="1..100", help="Set the quality of JPEG, WebP and AVIF.")
 ]
 Exists = Annotated[
     IfExists | None,
-    typer.Option("--if-exists", help="For an output that exists; default: fail for one file, skip for a folder."),
-]
-Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Take a folder's sub-folders too.")]
-Format = Annotated[
-    str | None,
-    typer.Option(
-        "-f", "--format", help="png, jpeg, tiff, webp, or dng for RAW photos; default: the input's, tiff for RAW."
+    option(
+        "--if-exists",
+        panel=IN_OUT,
+        metavar="ACTION",
+        help="If an output exists: skip, overwrite, rename or fail.",
+        show_default="fail for one photo, skip for several",
     ),
 ]
-RawWb = Annotated[RawWhiteBalance, typer.Option("--raw-wb", help="White balance of RAW photos.")]
-RawExposure = Annotated[float, typer.Option("--raw-exposure", help="Stops to brighten RAW photos by, -5 to 5.")]
-Quality = Annotated[int, typer.Option("-q", "--quality", help="Of JPEG and WebP.")]
 NoMetadata = Annotated[
-    bool, typer.Option("--no-metadata", help="Leave out all metadata but colour profile and orientation.")
+    bool, switch("--no-metadata", panel=IN_OUT, help="Write no metadata but colour profile and orientation.")
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
-Jobs = Annotated[int, typer.Option("-j", "--jobs", min=1, help="Threads that read ahead, and as many that write.")]
+Strength = Annotated[
+    str,
+    option(
+        "--strength",
+        panel=LOOK,
+        metavar="0..100|auto",
+        help="Set the strength in percent: 0 keeps the photo, 100 is the whole effect, auto depends on the noise.",
+    ),
+]
+Luma = Annotated[
+    float, option("--luma", panel=LOOK, metavar="0..100", help="Set the strength in brightness (grain, detail).")
+]
+Chroma = Annotated[
+    float, option("--chroma", panel=LOOK, metavar="0..100", help="Set the strength in colour (blotches).")
+]
+Noise = Annotated[
+    float | None,
+    option(
+        "--noise",
+        panel=LOOK,
+        metavar="0..255",
+        help="Set the luma noise level, in the unit of `nsp inspect`, instead of measuring it; higher removes more.",
+    ),
+]
+RawWb = Annotated[
+    RawWhiteBalance,
+    option("--raw-wb", panel=RAW, metavar="NAME", help="Set the white balance: camera, auto or daylight."),
+]
+RawExposure = Annotated[
+    float, option("--raw-exposure", panel=RAW, metavar="-5..5", help="Brighten by this number of stops.")
+]
+Model = Annotated[
+    str | None,
+    option(
+        "-m",
+        "--model",
+        panel=MODEL,
+        metavar="MODEL",
+        help="Use a model of `nsp models`, or a .safetensors or .onnx file given by its path.",
+    ),
+]
+Blind = Annotated[
+    int | None,
+    option(
+        "--blind",
+        panel=MODEL,
+        metavar="0..5",
+        help="Set the blind-spot radius at test time, for AT-BSN models: k masks (2k-1)x(2k-1) pixels (0 disables it).",
+    ),
+]
+Tile = Annotated[
+    int,
+    option(
+        "-t", "--tile", panel=MODEL, metavar="PIXELS", help="Set the side of a tile; 0 chooses it from free memory."
+    ),
+]
+Device = Annotated[
+    str,
+    option("--device", panel=MODEL, metavar="DEVICE", envvar="NSP_DEVICE", help="Run on auto, cuda, mps or cpu."),
+]
+Precision = Annotated[
+    spec.Precision,
+    option("--precision", panel=MODEL, metavar="FORMAT", help=f"Compute in {_either(spec.Precision)}."),
+]
+Backend = Annotated[
+    Backends, option("--backend", panel=MODEL, metavar="NAME", help=f"Use the runtime {_either(Backends)}.")
+]
+Recursive = Annotated[bool, switch("-r", "--recursive", panel=BATCH, help="Search sub-folders too.")]
 Include = Annotated[
-    list[str] | None, typer.Option("--include", help="Of a folder only what matches, as in '*.nef'; may be repeated.")
+    list[str] | None,
+    option("--include", panel=BATCH, metavar="GLOB", help="Only process files that match, e.g. '*.nef' (repeatable)."),
 ]
 Exclude = Annotated[
-    list[str] | None, typer.Option("--exclude", help="Of a folder all but what matches, as in 'previews'.")
-]
-Report = Annotated[
-    Path | None, typer.Option("--report", metavar="FILE.html", help="Write a page that shows before and after.")
-]
-JsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON object a photo on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Errors only.")]
-Verbose = Annotated[bool, typer.Option("--verbose", help="Show tracebacks.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
-Photos = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="IN [OUT]",
-        help="A photo, a folder, or several photos; then where to write: a file for one photo, else a folder. "
-        "Without OUT the result is IN's name with _nsp, beside it. `-` is a pipe.",
-        show_default=False,
+    list[str] | None,
+    option(
+        "--exclude",
+        panel=BATCH,
+        metavar="GLOB",
+        help="Skip files and folders that match, e.g. 'previews' (repeatable).",
     ),
 ]
+Jobs = Annotated[
+    int,
+    option("-j", "--jobs", panel=BATCH, metavar="N", help="Read ahead with N threads, and write with as many."),
+]
+Report = Annotated[
+    Path | None,
+    option("--report", panel=BATCH, metavar="FILE.html", help="Write a page that shows photos before and after."),
+]
+JsonLines = Annotated[bool, switch("--json", panel=BATCH, help="Print one JSON object for each photo on stdout.")]
+DryRun = Annotated[bool, switch("--dry-run", panel=BATCH, help="List what would be written, and write nothing.")]
+Quiet = Annotated[bool, switch("--quiet", panel=BATCH, help="Print errors only.")]
+Verbose = Annotated[bool, switch("--verbose", panel=BATCH, help="Print tracebacks.")]
+Json = Annotated[bool, switch("--json", panel=BATCH, help="Print JSON on stdout.")]
+Output = Annotated[Path, typer.Argument(help="The file to write.", show_default=False)]
 
 
 def blend_options(strength: str, luma: float, chroma: float, noise: float | None = None) -> BlendOptions:
@@ -121,6 +191,3 @@ def blend_options(strength: str, luma: float, chroma: float, noise: float | None
         return BlendOptions("auto" if strength == "auto" else float(strength), luma, chroma, noise)
     except ValueError as error:
         raise UsageError(f"--strength must be a number from 0 to 100 or auto, got '{strength}'.") from error
-
-
-Output = Annotated[Path, typer.Argument(help="The file to write.", show_default=False)]

@@ -35,6 +35,11 @@ class ModelOptions:
         See `loading.load_backend`.
     blind : int, optional
         Blind-spot radius at test time, 0 … 5; None for the model's own.
+
+    Raises
+    ------
+    UsageError
+        The radius is out of range.
     """
 
     name: str | None = None
@@ -42,6 +47,10 @@ class ModelOptions:
     precision: str = "auto"
     backend: str = "auto"
     blind: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.blind is not None and not 0 <= self.blind <= 5:
+            raise UsageError(f"--blind must be from 0 to 5, got {self.blind}.")
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from nsp_cli.errors import UsageError
+
 
 @dataclass(frozen=True)
 class BatchOptions:
@@ -18,6 +20,11 @@ class BatchOptions:
         Patterns that choose photos in folders, see `takes`.
     report : Path, optional
         The page to write that shows every photo before and after.
+
+    Raises
+    ------
+    UsageError
+        There are no threads.
     """
 
     recursive: bool = False
@@ -29,6 +36,10 @@ class BatchOptions:
     dry_run: bool = False
     quiet: bool = False
     verbose: bool = False
+
+    def __post_init__(self) -> None:
+        if self.jobs < 1:
+            raise UsageError(f"--jobs must be at least 1, got {self.jobs}.")
 
     def takes(self, path: Path) -> bool:
         """Return whether a photo matches an `include` pattern (if there is one) and no `exclude` pattern.

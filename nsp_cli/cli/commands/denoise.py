@@ -33,26 +33,26 @@ class PhotoFlags:
     """What `nsp denoise` and `nsp sr` have in common, in the order of their help."""
 
     output: options.OutputPath = None
-    model: options.Model = None
+    format: options.Format = None
+    quality: options.Quality = 95
+    if_exists: options.Exists = None
+    no_metadata: options.NoMetadata = False
     strength: options.Strength = "100"
     luma: options.Luma = 100
     chroma: options.Chroma = 100
     noise: options.Noise = None
-    blind: options.Blind = None
-    tile: options.Tile = 0
-    recursive: options.Recursive = False
-    format: options.Format = None
     raw_wb: options.RawWb = options.RawWhiteBalance.CAMERA
     raw_exposure: options.RawExposure = 0
-    quality: options.Quality = 95
-    if_exists: options.Exists = None
-    no_metadata: options.NoMetadata = False
+    model: options.Model = None
+    blind: options.Blind = None
+    tile: options.Tile = 0
     device: options.Device = "auto"
     precision: options.Precision = Precision.AUTO
     backend: options.Backend = options.Backends.AUTO
-    jobs: options.Jobs = 2
+    recursive: options.Recursive = False
     include: options.Include = None
     exclude: options.Exclude = None
+    jobs: options.Jobs = 2
     report: options.Report = None
     as_json: options.JsonLines = False
     dry_run: options.DryRun = False
@@ -99,10 +99,18 @@ def denoise(photos: options.Photos, flags: PhotoFlags) -> None:
 @takes(PhotoFlags)
 def sr(
     photos: options.Photos,
-    scale: Annotated[int, typer.Option("-s", "--scale", min=2, help="Times larger; the model says which it can.")] = 2,
+    scale: Annotated[
+        int, typer.Option("-s", "--scale", metavar="N", rich_help_panel=options.LOOK, help="Enlarge N times.")
+    ] = 2,
     mode: Annotated[  # pyright would have SrMode spelled out, a second time
         SrMode | None,  # pyright: ignore[reportInvalidTypeForm]
-        typer.Option("--mode", help="How; default: what measures best."),
+        typer.Option(
+            "--mode",
+            metavar="MODE",
+            rich_help_panel=options.LOOK,
+            help="Enlarge by direct, shuffle or shuffle-denoise.",
+            show_default="direct",
+        ),
     ] = None,
     *,
     flags: PhotoFlags,

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nsp_cli.cli import options
-from nsp_cli.cli.commands.train_options import Choices, parse_set
+from nsp_cli.cli.commands.train_flags import TrainFlags
 from nsp_cli.cli.console import err, progress, warn
 from nsp_cli.cli.flags import takes
 from nsp_cli.cli.interrupt import STOPPED, stop_on_interrupt
 from nsp_cli.errors import NoInputError, UsageError
-from nsp_cli.model.spec import Precision
 from nsp_cli.system.processes import process_info
 
 if TYPE_CHECKING:
@@ -28,105 +26,6 @@ CLEAN = "clean"
 
 _MINUTES = 10.0
 """Of fine-tuning by way of a study, unless something else was said."""
-
-
-@dataclass(frozen=True)
-class TrainFlags:
-    """All flags of `nsp train`, in the order of its help; None leaves a choice to the preset."""
-
-    output: Annotated[Path, typer.Option("-o", "--output", help="The weights to write.")] = Path("nsp.safetensors")
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run of this --output, same settings.")] = (
-        False
-    )
-    method: Annotated[
-        str | None,
-        typer.Option(
-            "--method",
-            help="nsp, apr, apbsn, sdap, amsnet; rd: from --teacher models; simulated: from clean photos. "
-            "Default: that of the weights to start from.",
-        ),
-    ] = None
-    preset: Annotated[str, typer.Option("--preset", help="photographer, or paper: the method as published.")] = (
-        "photographer"
-    )
-    start: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            help="Weights to start from, or 'scratch'. Default: those that ship, unless a flag changes the network.",
-        ),
-    ] = None
-    minutes: Annotated[float | None, typer.Option("--minutes", help="Budget in minutes of training.")] = None
-    steps: Annotated[int | None, typer.Option("--steps", help="Budget in steps.")] = None
-    pairs: Annotated[
-        tuple[Path, Path] | None,
-        typer.Option("--pairs", help="Folders NOISY CLEAN: their PSNR is shown, and decides nothing."),
-    ] = None
-    strategy: Annotated[
-        str | None,
-        typer.Option("--strategy", help="Pairs: canonical, or NSP's random, sorted, intersected, consecutive."),
-    ] = None
-    stride: Annotated[int | None, typer.Option("--stride", help="s, the side of NSP's cells.")] = None
-    targets: Annotated[int | None, typer.Option("--targets", help="n, targets in a cell.")] = None
-    inputs: Annotated[int | None, typer.Option("--inputs", help="Inputs used for each target; 0: all.")] = None
-    scale: Annotated[int | None, typer.Option("--scale", help="t, the factor from input to target.")] = None
-    network: Annotated[str | None, typer.Option("--network", help="dbsn, tbsn, atbsn, unet, resunet or nafnet.")] = None
-    width: Annotated[int | None, typer.Option("--width", help="Feature channels.")] = None
-    depth: Annotated[int | None, typer.Option("--depth", help="Residual modules in a branch.")] = None
-    residual: Annotated[bool | None, typer.Option("--residual/--no-residual", help="Blind residual.")] = None
-    others: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Any other setting of the method or the network; repeatable."),
-    ] = None
-    teachers: Annotated[
-        list[str] | None,
-        typer.Option("--teacher", metavar="MODEL", help="A model to learn from, as of -m; repeatable."),
-    ] = None
-    teacher_views: Annotated[
-        int | None,
-        typer.Option(
-            "--teacher-views",
-            help="Targets that each teacher gives: its own (blind shifts, phases), then these of the photo turned and "
-            "flipped. Default: its own, four at least.",
-        ),
-    ] = None
-    teacher_cache_megabytes: Annotated[
-        int | None,
-        typer.Option(
-            "--teacher-cache", help="Teachers' outputs kept in nsp's own folder, in megabytes. Default: 10000."
-        ),
-    ] = None
-    batch: Annotated[int | None, typer.Option("--batch", help="Photos in a step, over all processes.")] = None
-    patch: Annotated[int | None, typer.Option("--patch", help="Side of a crop in pixels.")] = None
-    lr: Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")] = None
-    optimizer: Annotated[str | None, typer.Option("--optimizer", help="adam, adamw, muon; give --lr too.")] = None
-    keep: Annotated[
-        float | None,
-        typer.Option("--keep", help="Share of the weights to start from in those that are written, 0 to 1."),
-    ] = None
-    seed: Annotated[int | None, typer.Option("--seed")] = None
-    save_every: Annotated[int | None, typer.Option("--save-every", help="Steps between saved states.")] = None
-    cache_megabytes: Annotated[int | None, typer.Option("--cache", help="Decoded photos kept, in megabytes.")] = None
-    compile: Annotated[bool | None, typer.Option("--compile/--no-compile", help="torch.compile the network.")] = None
-    device: options.Device = "auto"
-    precision: Annotated[Precision | None, typer.Option("--precision")] = None
-    quiet: options.Quiet = False
-    verbose: options.Verbose = False
-
-    def choices(self) -> Choices:
-        """What was said of the run's settings. Raises `UsageError`, `ModelError`."""
-        run = {
-            name: getattr(self, name)
-            for name in (
-                "batch", "patch", "lr", "optimizer", "keep", "seed", "save_every", "compile",
-                "cache_megabytes", "teacher_views", "teacher_cache_megabytes",
-            )
-        }  # fmt: skip
-        run["precision"] = self.precision and str(self.precision)
-        run["teachers"] = self.teachers and _files(self.teachers)
-        names = ("strategy", "stride", "targets", "inputs", "scale", "width", "depth", "residual")
-        own = _given({name: getattr(self, name) for name in names}) | parse_set(self.others or [])
-        return Choices(self.method, self.preset, self.start, self.network, self.steps, self.minutes, _given(run), own)
 
 
 @takes(TrainFlags)
@@ -212,17 +111,6 @@ def _copies(folder: Path) -> Path:
     """Where a run keeps its clean copies; each of several processes makes the same ones, in a place of its own."""
     here = process_info()
     return folder / CLEAN if here.is_alone else folder / CLEAN / str(here.rank)
-
-
-def _given(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if value is not None}
-
-
-def _files(names: list[str]) -> tuple[str, ...]:
-    """Where the models are, so that a run can be resumed from another folder. Raises `ModelError`."""
-    from nsp_cli.model import registry
-
-    return tuple(str(registry.resolve(name).absolute()) for name in names)
 
 
 def _run(settings: TrainSettings, job: Job, photos: list[Path], *, quiet: bool) -> None:

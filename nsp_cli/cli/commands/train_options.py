@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SCRATCH = "scratch"
 
+
 _FIXED = {"channels"}
 """Arguments of networks that nobody chooses: photos have three channels."""
 
