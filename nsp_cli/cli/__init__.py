@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 import warnings
@@ -11,8 +10,9 @@ import warnings
 def main() -> None:
     """Run `nsp` and exit: 0 done, 1 some files failed, 2 usage, 3 no input, 4 not available, 130 stopped."""
     from nsp_cli.cli.app import app
-    from nsp_cli.cli.console import complain, warn
+    from nsp_cli.cli.console import complain, drop_stdout, warn
     from nsp_cli.errors import NspError
+    from nsp_cli.system.files import sentence
 
     warnings.showwarning = lambda message, *_: warn(str(message))
     try:
@@ -26,5 +26,11 @@ def main() -> None:
         complain("Interrupted; every file that was written is whole.")
         sys.exit(130)
     except BrokenPipeError:  # `nsp … | head`: nobody is left to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_stdout()
+        sys.exit(1)
+    except OSError as error:  # a path that the system refuses, or a full disk under stdout
+        if "--verbose" in sys.argv:
+            traceback.print_exc()
+        drop_stdout()
+        complain(sentence(error) if error.filename is not None else f"The output cannot be written: {sentence(error)}")
         sys.exit(1)

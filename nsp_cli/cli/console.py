@@ -2,22 +2,63 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 import time
 import unicodedata
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import IO, Any, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from nsp_cli.errors import OutputError
+from nsp_cli.system.files import sentence
+
+
+class _Stderr:
+    """sys.stderr, whatever it is at the moment; what it cannot take is lost, since a full log must not end a batch."""
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError, AttributeError):
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, AttributeError):
+            sys.stderr.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr, name)
+
+
 # No markup: names of files may hold square brackets. In a pipe a table is as wide as it needs to be.
 _WIDE = 10_000
-err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+err = Console(file=cast(IO[str], _Stderr()), highlight=False, soft_wrap=True, markup=False)
 out = Console(highlight=False, soft_wrap=True, markup=False)
 if not out.is_terminal:
     out.width = _WIDE
+
+
+def print_line(text: str) -> None:
+    """Print a line of results on stdout at once. Raises `OutputError`, but lets a pipe that is closed be seen."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        drop_stdout()
+        raise OutputError(f"The results on stdout cannot be written: {sentence(error)}") from error
+
+
+def drop_stdout() -> None:
+    """Let nothing more be written to stdout, which would fail once more when the process ends."""
+    with contextlib.suppress(OSError, AttributeError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def plain(text: str) -> str:

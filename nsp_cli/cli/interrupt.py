@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 from nsp_cli.system import atomic
@@ -48,7 +48,8 @@ def stop_on_interrupt(unit: str, *, ignore_second: bool = False) -> Generator[Ca
             raise KeyboardInterrupt
         if not received:
             # Rich may be in the middle of a line and Python's streams in the middle of a write.
-            os.write(2, f"\nStopping after this {unit}; press Ctrl-C again to end at once.\n".encode())
+            with suppress(OSError):
+                os.write(2, f"\nStopping after this {unit}; press Ctrl-C again to end at once.\n".encode())
         received = True
 
     before = {number: signal.signal(number, handle) for number in _SIGNALS}
@@ -62,6 +63,7 @@ def stop_on_interrupt(unit: str, *, ignore_second: bool = False) -> Generator[Ca
 def end_at_once() -> NoReturn:
     """End the process without waiting for threads, and remove its temporary files."""
     atomic.abandon()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, AttributeError):
+            stream.flush()
     os._exit(STOPPED)

@@ -22,6 +22,7 @@ from nsp_cli.model.checkpoint import SPEC_KEY, load_tensors
 from nsp_cli.model.spec import ModelSpec, PipelineSpec
 from nsp_cli.ops.noise_level import measured, told
 from nsp_cli.system.atomic import publish
+from nsp_cli.system.files import exists, is_folder
 
 OPSET = 18
 TOLERANCE = 1e-4
@@ -47,9 +48,9 @@ def export(
     ModelError : the two disagree; OutputError : the file cannot be written; UnavailableError : onnx is not installed
     """
     target = Path(target)
-    if not target.parent.is_dir():
+    if not is_folder(target.parent):
         raise OutputError(f"{target}: expected a folder {target.parent} that exists")
-    if target.exists() and not overwrite:  # said before the seconds that a graph takes, and again by `publish`
+    if exists(target) and not overwrite:  # said before the seconds that a graph takes, and again by `publish`
         raise TargetExistsError(f"{target}: expected no file of this name, found one")
     model = _graph(pipeline, spec) if weights is None else _with_weights_of(weights, _network_graph(pipeline, spec))
     temporary = target.with_name(f".nsp-{target.name}.part")

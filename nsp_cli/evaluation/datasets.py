@@ -26,6 +26,7 @@ from nsp_cli.errors import InputError, NoInputError, UnavailableError, UsageErro
 from nsp_cli.evaluation.metrics import find_pairs, to_uint8
 from nsp_cli.image import read_srgb
 from nsp_cli.image.frame import Pixels
+from nsp_cli.system.files import is_file, is_folder
 
 _NO_LIBRARY = "nsp eval --dataset reads .mat files with SciPy and h5py; install them with: pip install 'nsp-cli[eval]'."
 
@@ -73,7 +74,7 @@ def open_dataset(name: str, path: Path) -> Dataset:
     """
     if name not in DATASETS:
         raise UsageError(f"--dataset must be one of {', '.join(DATASETS)}, got '{name}'.")
-    if not path.is_dir():
+    if not is_folder(path):
         raise NoInputError(f"{path} is not a folder; --dataset {name} needs the one that holds its files.")
     dataset = DATASETS[name](path)
     if not dataset.count:
@@ -89,7 +90,7 @@ def read_mat(path: Path, name: str) -> NDArray[Any]:
     NoInputError : the file is missing; InputError : it is damaged or has no such variable; UnavailableError
     """
     h5py, scipy_io = _libraries()
-    if not path.is_file():
+    if not is_file(path):
         raise NoInputError(f"There is no {path.name} in {path.parent}.")
     try:
         if h5py.is_hdf5(path):
@@ -165,7 +166,7 @@ def read_boxes(path: Path) -> list[list[tuple[int, int, int, int]]]:
     [top left bottom right] from 1, all inclusive. Raises NoInputError, InputError, UnavailableError.
     """
     h5py, _ = _libraries()
-    if not path.is_file():
+    if not is_file(path):
         raise NoInputError(f"There is no {path.name} in {path.parent}.")
     try:
         with h5py.File(path) as file:

@@ -13,6 +13,7 @@ from nsp_cli.errors import InputError, NoInputError, UnavailableError
 from nsp_cli.image import from_unit, is_photo, to_unit
 from nsp_cli.image.frame import Pixels
 from nsp_cli.image.luma import luma
+from nsp_cli.system.files import is_folder
 
 _GAUSSIAN = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
 
@@ -37,7 +38,7 @@ def find_pairs(noisy: Path, clean: Path) -> list[tuple[Path, Path]]:
     NoInputError : a folder is missing, or nothing in one has a partner in the other
     """
     for folder in (noisy, clean):
-        if not folder.is_dir():
+        if not is_folder(folder):
             raise NoInputError(f"{folder} is not a folder.")
     partners = {path.stem: path for path in sorted(clean.iterdir()) if is_photo(path)}
     pairs: list[tuple[Path, Path]] = []

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from nsp_cli.errors import OutputError, TargetExistsError, UnavailableError, UsageError
 from nsp_cli.image.frame import Pixels, to_unit
 from nsp_cli.system.atomic import publish
+from nsp_cli.system.files import exists, is_file, is_folder
 
 
 class Submission(Protocol):
@@ -48,9 +49,9 @@ class SiddCsv:
     def __init__(self, target: Path) -> None:
         if target.suffix != ".csv":
             raise UsageError(f"--submission for SIDD is a .csv file, got {target}.")
-        if not target.parent.is_dir():
+        if not is_folder(target.parent):
             raise UsageError(f"There is no folder {target.parent} to write {target.name} to.")
-        if target.exists():
+        if exists(target):
             raise TargetExistsError(f"{target} exists already; choose another --submission.")
         self.target = target
         self._text = io.BytesIO()
@@ -75,9 +76,9 @@ class DndBundle:
     """
 
     def __init__(self, target: Path) -> None:
-        if target.is_file() or not target.parent.is_dir():
+        if is_file(target) or not is_folder(target.parent):
             raise UsageError(f"--submission for DND is a folder that can be made, got {target}.")
-        if target.is_dir() and any(target.iterdir()):
+        if is_folder(target) and any(target.iterdir()):
             raise TargetExistsError(f"{target} is not empty; choose another --submission.")
         _scipy_io()
         self.target, self.bundled = target, target / "bundled"

@@ -13,6 +13,7 @@ from nsp_cli.image.frame import Frame, Metadata, from_unit, to_unit
 from nsp_cli.image.metadata.exif import exif_dpi, orientation_only, retouch_exif
 from nsp_cli.image.metadata.xmp import retouch_xmp
 from nsp_cli.system.atomic import publish
+from nsp_cli.system.files import exists
 
 _LABELS = {"icc": "the colour profile", "exif": "EXIF", "xmp": "XMP", "dpi": "the print resolution", "iptc": "IPTC"}
 
@@ -41,7 +42,7 @@ def write(
     name = WRITABLE.get(target.suffix.lower())
     if name is None:
         raise OutputError(f"{target}: expected one of {', '.join(WRITABLE)}, found {target.suffix or 'no suffix'!r}")
-    if not overwrite and target.exists():
+    if not overwrite and exists(target):
         raise TargetExistsError(f"{target}: expected no file of this name, found one")
     try:
         data, warnings = encode(frame, name, quality=quality, keep_metadata=keep_metadata)

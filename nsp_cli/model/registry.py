@@ -115,6 +115,9 @@ def shipped_graph(weights: Path, task: str) -> Path | None:
 
 
 def sha256(path: Path) -> str:
-    """The file's SHA-256, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Return a file's SHA-256, in hexadecimal. Raises `ModelError`."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"The model {path} cannot be read: {error.strerror}.") from error

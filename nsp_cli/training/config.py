@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Annotated, Any
 
 from nsp_cli.errors import ModelError, UsageError
+from nsp_cli.system.arguments import Between, check_arguments
 from nsp_cli.training.optimizers import OPTIMIZERS
 
 SCHEDULES = ("cosine", "constant", "step")
 ORIENTATIONS = ("all", "flips")
+
+_Count = Annotated[int, Between(0, 10**9)]
 
 
 @dataclass(frozen=True)
@@ -43,31 +46,35 @@ class TrainSettings:
     method_args: Mapping[str, Any] = field(default_factory=dict)
     network: str = "dbsn"
     network_args: Mapping[str, Any] = field(default_factory=dict)
-    steps: int | None = None
-    minutes: float | None = None
-    batch: int = 8
-    patch: int = 192
-    lr: float = 1e-3
+    steps: _Count | None = None
+    minutes: Annotated[float, Between(0, 10**6)] | None = None
+    batch: Annotated[int, Between(0, 4096)] = 8
+    patch: Annotated[int, Between(0, 8192)] = 192
+    lr: Annotated[float, Between(0, 10)] = 1e-3
     optimizer: str = "adamw"
-    weight_decay: float = 1e-4
-    warmup: int = 100
+    weight_decay: Annotated[float, Between(0, 1000)] = 1e-4
+    warmup: _Count = 100
     schedule: str = "cosine"
-    lr_step: int = 0
-    validation_every: int = 10
+    lr_step: _Count = 0
+    validation_every: _Count = 10
     orientations: str = "all"
-    ema: float = 0.998
-    clip: float = 1.0
+    ema: Annotated[float, Between(0, 1)] = 0.998
+    clip: Annotated[float, Between(0, 10**6)] = 1.0
     keep: float | None = None
     precision: str = "auto"
     compile: bool | None = None
     seed: int = 0
-    save_every: int = 500
-    cache_megabytes: int = 2000
+    save_every: _Count = 500
+    cache_megabytes: _Count = 2000
     teachers: tuple[str, ...] = ()
-    teacher_views: int = 0
-    teacher_cache_megabytes: int = 10_000
+    teacher_views: Annotated[int, Between(0, 1000)] = 0
+    teacher_cache_megabytes: _Count = 10_000
 
     def __post_init__(self) -> None:
+        try:
+            check_arguments(type(self), {field.name: getattr(self, field.name) for field in fields(self)})
+        except ValueError as error:
+            raise UsageError(f"Training: {error}.") from error
         object.__setattr__(self, "teachers", tuple(self.teachers))  # JSON gives a list
         if (self.steps is None) == (self.minutes is None):
             raise UsageError("Training needs a budget: either --steps or --minutes.")
@@ -97,8 +104,11 @@ class TrainSettings:
 
     @classmethod
     def from_json(cls, text: str) -> TrainSettings:
-        values = json.loads(text)
-        known = {f.name for f in fields(cls)}
-        if not set(values) <= known:
-            raise ModelError(f"The run was made by another nsp: it has the settings {sorted(set(values) - known)}.")
-        return cls(**values)
+        try:
+            values = json.loads(text)
+            known = {f.name for f in fields(cls)}
+            if not set(values) <= known:
+                raise ModelError(f"The run was made by another nsp: it has the settings {sorted(set(values) - known)}.")
+            return cls(**values)
+        except (ValueError, TypeError, RecursionError, UsageError) as error:
+            raise ModelError(f"The settings of the run cannot be read: {error}") from error

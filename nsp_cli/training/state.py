@@ -13,6 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from nsp_cli.errors import ModelError
 from nsp_cli.model.checkpoint import load_tensors, save_tensors
+from nsp_cli.system.files import exists
 from nsp_cli.training.config import TrainSettings
 
 _FILE = "state.safetensors"
@@ -124,7 +125,7 @@ class State:
 
 def has_run(folder: Path) -> bool:
     """Whether there is a run to continue."""
-    return (folder / _FILE).exists()
+    return exists(folder / _FILE)
 
 
 def saved_settings(folder: Path) -> TrainSettings:
@@ -132,6 +133,8 @@ def saved_settings(folder: Path) -> TrainSettings:
     if not has_run(folder):
         raise ModelError(f"There is no run to continue in {folder}.")
     metadata = load_tensors(folder / _FILE)[1]
+    if "settings" not in metadata:
+        raise ModelError(f"{folder / _FILE} is not the state of a training run of nsp.")
     return TrainSettings.from_json(metadata["settings"])
 
 

@@ -35,7 +35,13 @@ def read_photo(source: Path | bytes, format: str | None, raw: RawOptions) -> Fra
 def pipe_photo(change: Callable[[Frame], Frame], options: DenoiseOptions) -> tuple[Frame, tuple[str, ...]]:
     """Process one photo from stdin to stdout, in its own format (RAW as TIFF); return what was read, and warnings."""
     output = options.output
-    frame = read_photo(sys.stdin.buffer.read(), output.format, options.raw)
+    try:
+        given = sys.stdin.buffer.read()
+    except (OSError, AttributeError) as error:  # closed, or a folder
+        raise InputError("stdin cannot be read; give a photo, as in `nsp denoise - < in.png > out.png`.") from error
+    if sys.stdout is None:
+        raise OutputError("stdout is closed; say where to write, as in `nsp denoise - < in.png > out.png`.")
+    frame = read_photo(given, output.format, options.raw)
     result = change(frame)
     format = output.format or ("tiff" if result.container == "raw" else result.container)
     data, warnings = encode(result, format, quality=output.quality, keep_metadata=output.keep_metadata)

@@ -15,6 +15,7 @@ from nsp_cli.cli.batch.outcome import unread_sentence
 from nsp_cli.cli.console import warn
 from nsp_cli.errors import NoInputError, UsageError
 from nsp_cli.image import SUFFIXES, WRITABLE, is_photo, output_suffix, unread_format
+from nsp_cli.system import files
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ def plan(
     """
     if format is not None and f".{format}" not in WRITABLE:
         raise UsageError(f"--format must be one of {', '.join(sorted({*WRITABLE.values()}))}, got '{format}'.")
+    if "" in paths:
+        raise UsageError("A path is empty; a variable of the shell may have no value.")
     sources, out, is_folder = _split(paths, output)
     works = [work for source in sources for work in _works(source, out, is_folder, format, batch)]
     unread = Counter(work.unread for work in works if work.unread)
@@ -70,24 +73,24 @@ def plan(
             warn(f"{len(works) - len(kept)} results of an earlier run (_nsp) are left out.")
         works = kept
     works = _without_clashes(_without_inputs(works))
-    return works, len(works) > 1 or any(Path(s).is_dir() or _is_pattern(s) for s in sources)
+    return works, len(works) > 1 or any(files.is_folder(s) or _is_pattern(s) for s in sources)
 
 
 def _split(paths: Sequence[str], output: Path | None) -> tuple[list[str], Path | None, bool]:
     """Split what was typed into inputs and output; also return whether the output is a folder. Raises `UsageError`."""
     if output is not None:
-        many = len(paths) > 1 or Path(paths[0]).is_dir() or _is_pattern(paths[0])
-        if many and output.is_file():
+        many = len(paths) > 1 or files.is_folder(paths[0]) or _is_pattern(paths[0])
+        if many and files.is_file(output):
             raise UsageError(f"--output must be a folder for several photos, and {output} is a file.")
-        return list(paths), output, many or output.is_dir() or str(output).endswith(("/", os.sep))
+        return list(paths), output, many or files.is_folder(output) or str(output).endswith(("/", os.sep))
     *sources, last = paths
-    is_folder = last.endswith(("/", os.sep)) or Path(last).is_dir()
+    is_folder = last.endswith(("/", os.sep)) or files.is_folder(last)
     if len(sources) > 1 and not is_folder and not os.path.lexists(last) and not _is_pattern(last):
         raise UsageError(f"There is no photo and no folder {last}; to write into a new folder, use -o {last}.")
     if not sources or (len(sources) > 1 and not is_folder):
         return list(paths), None, is_folder
     out = Path(last)
-    if not is_folder and is_photo(out) and out.is_file() and not Path(sources[0]).is_dir():
+    if not is_folder and is_photo(out) and files.is_file(out) and not files.is_folder(sources[0]):
         raise UsageError(
             f"{last} exists, and may be a second photo or the output: for two photos use "
             f"-o FOLDER, to replace it use -o {last} --if-exists overwrite."
@@ -97,7 +100,7 @@ def _split(paths: Sequence[str], output: Path | None) -> tuple[list[str], Path |
 
 def _works(text: str, out: Path | None, is_folder: bool, format: str | None, batch: BatchOptions) -> list[Work]:
     source = Path(text)
-    if source.is_dir():
+    if files.is_folder(source):
         return _folder(source, out, format, batch)
     if _is_pattern(text):
         return _pattern(text, out if is_folder else None, format, batch, out)
@@ -125,7 +128,7 @@ def _pattern(text: str, folder: Path | None, format: str | None, batch: BatchOpt
     parts = Path(text).parts
     fixed = Path(*parts[: next(i for i, part in enumerate(parts) if glob.has_magic(part))])
     found = [Path(name) for name in sorted(glob.iglob(text, recursive=True))]  # noqa: PTH207 - as a shell does it
-    photos = [p for p in found if is_photo(p) and not p.is_dir() and batch.takes(p.relative_to(fixed))]
+    photos = [p for p in found if is_photo(p) and not files.is_folder(p) and batch.takes(p.relative_to(fixed))]
     if folder is not None:
         photos = [photo for photo in photos if folder.resolve() not in photo.resolve().parents]
     if not photos:
@@ -136,7 +139,7 @@ def _pattern(text: str, folder: Path | None, format: str | None, batch: BatchOpt
 
 
 def _folder(source: Path, out: Path | None, format: str | None, batch: BatchOptions) -> list[Work]:
-    if out is None or out.is_file():
+    if out is None or files.is_file(out):
         raise UsageError(f"{source} is a folder: say which folder to write to, as in `nsp denoise {source} denoised/`.")
     inside, results = source.resolve(), out.resolve()
     if inside == results:
@@ -165,11 +168,11 @@ def _folder(source: Path, out: Path | None, format: str | None, batch: BatchOpti
 
 def _walk(source: Path, recursive: bool, without: Path | None, unreadable: object) -> Iterator[Path]:
     """Files and links that lead nowhere, which then fail by name; links to folders are not followed, so no loops."""
-    for name, folders, files in os.walk(source, onerror=unreadable):  # pyright: ignore[reportArgumentType]
-        here = Path(name)
+    for folder, folders, names in os.walk(source, onerror=unreadable):  # pyright: ignore[reportArgumentType]
+        here = Path(folder)
         folders[:] = [] if not recursive else [f for f in folders if without is None or (here / f).resolve() != without]
         # A pipe or a device with a photo's name would block the whole batch.
-        yield from (path for path in (here / file for file in files) if path.is_file() or path.is_symlink())
+        yield from (path for path in (here / name for name in names) if files.is_file(path) or path.is_symlink())
 
 
 def _renamed(path: Path, mark: str, format: str | None) -> Path:

@@ -15,13 +15,14 @@ from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status, Tally, as_json, d
 from nsp_cli.cli.batch.photo import Change, pipe_photo
 from nsp_cli.cli.batch.plan import Work
 from nsp_cli.cli.batch.runner import run
-from nsp_cli.cli.console import Reporter, complain, err, progress, rate, warn
+from nsp_cli.cli.console import Reporter, complain, err, print_line, progress, rate, warn
 from nsp_cli.cli.interrupt import STOPPED, end_at_once, stop_on_interrupt
 from nsp_cli.cli.report.previews import Size
 from nsp_cli.cli.report.report import Report, is_report
 from nsp_cli.engine.backends.base import Backend
 from nsp_cli.engine.options import DenoiseOptions
-from nsp_cli.errors import NspError, UsageError
+from nsp_cli.errors import NspError, OutputError, UsageError
+from nsp_cli.system.files import exists, is_folder
 from nsp_cli.system.processes import ProcessInfo, process_group
 
 _SILENT = Reporter(lambda _: None, lambda _: None, lambda: None)
@@ -49,9 +50,9 @@ def check(batch: BatchOptions, *, piped: bool, replace_any: bool = False) -> Non
         raise UsageError("A pipe has no --report; name a file or a folder instead of -.")
     if page.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"--report must end in .html, got {page}.")
-    if not page.absolute().parent.is_dir() or page.is_dir():
+    if not is_folder(page.absolute().parent) or is_folder(page):
         raise UsageError(f"--report must be a file in a folder that exists, got {page}.")
-    if page.exists() and not replace_any and not is_report(page):
+    if exists(page) and not replace_any and not is_report(page):
         raise UsageError(
             f"{page} exists and is not a report of nsp; choose another name, or add --if-exists overwrite."
         )
@@ -63,7 +64,7 @@ def show_plan(works: Sequence[Work], backend: Backend, options: DenoiseOptions, 
     plans = [estimate.foresee(work, options.output.if_exists) for work in works]
     for planned in plans:
         if batch.as_json:
-            print(as_json(planned, recipe), flush=True)
+            print_line(as_json(planned, recipe))
         else:
             estimate.show(planned)
     if not batch.quiet and works:
@@ -118,7 +119,7 @@ class _Watch:
 
     def __init__(self, recipe: Recipe, batch: BatchOptions, tally: Tally) -> None:
         self.started = time.monotonic()
-        self.tally, self.reporter = tally, _SILENT
+        self.tally, self.reporter, self.lost = tally, _SILENT, False
         self.report = None if batch.report is None else Report(recipe)
         self._recipe, self._batch = recipe, batch
 
@@ -129,14 +130,22 @@ class _Watch:
             self.reporter.line(f"{outcome.source} -> {outcome.target} ({took})")
         for sentence in outcome.warnings:
             self.reporter.line(f"warning: {outcome.source}: {sentence}")
-        if self._batch.as_json:
-            print(as_json(outcome, self._recipe), flush=True)
+        if self._batch.as_json and not self.lost:
+            self._print(outcome)
         if self.report is not None:
             self.report.add(outcome)
         failed = f", {self.tally.failed} failed" if self.tally.failed else ""
         megapixels = self.tally.megapixels / max(time.monotonic() - self.started, 1e-9)
         self.reporter.status(f"{megapixels:.2f} MP/s{failed}")
         self.reporter.done()
+
+    def _print(self, outcome: Outcome) -> None:
+        """Print a line of JSON; where that fails, the photos are still worked on, and the batch fails at its end."""
+        try:
+            print_line(as_json(outcome, self._recipe))
+        except OutputError as error:
+            complain(str(error))
+            self.lost = True
 
     def say(self, tally: Tally) -> None:
         for failure in tally.problems():
@@ -158,4 +167,4 @@ def _finish(watch: _Watch, process: ProcessInfo, batch: BatchOptions) -> int:
             report.write(batch.report, tally, time.monotonic() - watch.started)
             if not batch.quiet:
                 err.print(f"Report: {batch.report}")
-    return STOPPED if tally.stopped else int(tally.failed > 0)
+    return STOPPED if tally.stopped else int(tally.failed > 0 or watch.lost)

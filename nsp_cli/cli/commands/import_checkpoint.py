@@ -10,6 +10,7 @@ import typer
 from nsp_cli.cli import options
 from nsp_cli.cli.console import err
 from nsp_cli.errors import UsageError
+from nsp_cli.system.files import exists, is_folder
 
 
 def import_checkpoint(
@@ -31,9 +32,9 @@ def import_checkpoint(
     """Convert published weights of a paper (.pth) to a model that all other commands take."""
     if target.suffix != ".safetensors":
         raise UsageError(f"The file to write must end in .safetensors, got {target.name}.")
-    if not target.absolute().parent.is_dir():
+    if not is_folder(target.absolute().parent):
         raise UsageError(f"There is no folder {target.parent} to write {target.name} to.")
-    if target.exists() and not overwrite:
+    if exists(target) and not overwrite:
         raise UsageError(f"{target} exists already; use --overwrite, or another name.")
     from nsp_cli.model.checkpoint import save_model
     from nsp_cli.model.importing import read_checkpoint

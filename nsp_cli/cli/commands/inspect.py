@@ -13,6 +13,7 @@ from nsp_cli.cli import options
 from nsp_cli.cli.console import complain, err, out
 from nsp_cli.errors import InputError, NoInputError, OutputError, UsageError
 from nsp_cli.model.spec import Precision
+from nsp_cli.system.files import exists, is_file, is_folder
 
 if TYPE_CHECKING:
     from nsp_cli.engine.backends.base import Backend
@@ -37,7 +38,7 @@ def inspect(
     found = _photos(photos)
     if residual is not None and len(found) != 1:
         raise UsageError(f"--residual is one picture for one photo, got {len(found)} photos.")
-    if residual is not None and residual.exists():
+    if residual is not None and exists(residual):
         raise UsageError(f"{residual} exists already; choose another name.")
     about = _model(model)
     ready = load_backend(model, device=device, precision=precision)
@@ -62,9 +63,9 @@ def _photos(paths: list[Path]) -> list[Path]:
 
     found: list[Path] = []
     for path in paths:
-        if path.is_dir():
-            found += sorted(p for p in path.iterdir() if p.is_file() and is_photo(p))
-        elif path.exists():
+        if is_folder(path):
+            found += sorted(p for p in path.iterdir() if is_file(p) and is_photo(p))
+        elif exists(path):
             found.append(path)
         else:
             raise NoInputError(f"There is no photo and no folder {path}.")

@@ -15,6 +15,7 @@ from nsp_cli.cli.console import err, progress, warn
 from nsp_cli.cli.flags import takes
 from nsp_cli.cli.interrupt import STOPPED, stop_on_interrupt
 from nsp_cli.errors import NoInputError, UsageError
+from nsp_cli.system.files import exists, is_file, is_folder
 from nsp_cli.system.processes import process_info
 
 if TYPE_CHECKING:
@@ -140,9 +141,9 @@ def find_photos(paths: list[Path]) -> list[Path]:
 
     found: set[Path] = set()
     for path in paths:
-        if path.is_dir():
-            found |= {p for p in path.rglob("*") if is_photo(p) and p.is_file() and not _of_a_run(p.relative_to(path))}
-        elif path.is_file():
+        if is_folder(path):
+            found |= {p for p in path.rglob("*") if is_photo(p) and is_file(p) and not _of_a_run(p.relative_to(path))}
+        elif is_file(path):
             found.add(path)
         else:
             raise NoInputError(f"There is no photo and no folder {path}.")
@@ -205,8 +206,8 @@ def _refuse_overwriting(output: Path, folder: Path) -> None:
 
     if output.suffix != ".safetensors":
         raise UsageError(f"--output must end in .safetensors, got {output}.")
-    if not output.parent.is_dir():
+    if not is_folder(output.parent):
         raise UsageError(f"There is no folder {output.parent} to write {output.name} to.")
-    for path, there in ((output, output.exists()), (folder, has_run(folder))):
+    for path, there in ((output, exists(output)), (folder, has_run(folder))):
         if there:
             raise UsageError(f"{path} exists already; go on with --resume, or choose another --output.")

@@ -1,0 +1,35 @@
+"""Questions about paths whose answer is no, and not an exception, where the system cannot follow the path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def is_folder(path: Path | str) -> bool:
+    """Return whether a path is a folder; False without permission to look, or for a name that cannot be."""
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def is_file(path: Path | str) -> bool:
+    """Return whether a path is a regular file, or a link to one; False as for `is_folder`."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def exists(path: Path | str) -> bool:
+    """Return whether a path leads to something; False as for `is_folder`."""
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def sentence(error: OSError) -> str:
+    """Return what an error of the system means, with the file that it is about: "out/a.png: No space left"."""
+    found = error.strerror or str(error) or type(error).__name__
+    return f"{error.filename}: {found}." if error.filename is not None else f"{found}."
