@@ -7,6 +7,12 @@ import traceback
 import warnings
 
 
+def edit() -> None:
+    """Run `nsp denoise --in-place` on the arguments: `nsp-edit FILE`, for programs that pass no flags."""
+    sys.argv[1:] = ["denoise", "--in-place", *sys.argv[1:]]
+    main()
+
+
 def main() -> None:
     """Run `nsp` and exit: 0 done, 1 some files failed, 2 usage, 3 no input, 4 not available, 130 stopped."""
     from nsp_cli.cli.app import app

@@ -100,6 +100,10 @@ class OutputOptions:
         Whether all metadata are kept, or only colour profile and orientation.
     if_exists : IfExists
         What happens when the output exists already.
+    in_place : bool
+        Whether the result replaces the photo.
+    backup : bool
+        Whether a photo that is replaced is kept as FILE.orig.
 
     Raises
     ------
@@ -111,6 +115,8 @@ class OutputOptions:
     quality: int = 95
     keep_metadata: bool = True
     if_exists: IfExists = IfExists.FAIL
+    in_place: bool = False
+    backup: bool = True
 
     def __post_init__(self) -> None:
         if not 1 <= self.quality <= 100:

@@ -15,7 +15,7 @@ from nsp_cli.cli.batch.photo import is_wanted
 from nsp_cli.cli.batch.plan import Work
 from nsp_cli.cli.console import plain
 from nsp_cli.engine.backends.base import Backend
-from nsp_cli.engine.options import IfExists
+from nsp_cli.engine.options import OutputOptions
 from nsp_cli.engine.tiling import choose_tile, round_tile
 from nsp_cli.errors import InputError, NspError
 from nsp_cli.image.probe import probe_size
@@ -24,13 +24,13 @@ _SIDE = 256
 """Of the tile that is timed, in pixels: as a rule under a second on a laptop."""
 
 
-def foresee(work: Work, if_exists: IfExists) -> Outcome:
+def foresee(work: Work, output: OutputOptions) -> Outcome:
     """Predict a photo's outcome from its name and header."""
     outcome = Outcome(work.source, work.target, Status.PLANNED, unread=work.unread)
     try:
         if work.problem is not None:
             raise InputError(work.problem)
-        if not is_wanted(work, if_exists):
+        if not is_wanted(work, output):
             return replace(outcome, status=Status.SKIPPED)
     except NspError as error:
         return replace(outcome, status=Status.FAILED, error=str(error))

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 
+from nsp_cli.cli.batch.in_place import replace_photo
 from nsp_cli.cli.batch.plan import Work
 from nsp_cli.cli.console import Reporter
 from nsp_cli.engine.options import DenoiseOptions, IfExists, OutputOptions
@@ -50,13 +51,15 @@ def pipe_photo(change: Callable[[Frame], Frame], options: DenoiseOptions) -> tup
     return frame, unique((*result.warnings, *warnings))
 
 
-def is_wanted(work: Work, if_exists: IfExists) -> bool:
+def is_wanted(work: Work, output: OutputOptions) -> bool:
     """Return whether a photo is to be processed; False to skip it. Raises `OutputError`."""
-    target = work.target
+    target, if_exists = work.target, output.if_exists
     if target.suffix.lower() not in WRITABLE:
         raise OutputError(f"{target} has a suffix that nsp cannot write; it writes {', '.join(sorted(WRITABLE))}.")
     with file_errors(target):
         there = os.path.lexists(target)
+        if output.in_place:
+            return True
         if target.exists() and work.source.exists() and target.samefile(work.source):
             raise OutputError(f"{target} is the photo itself; nsp never writes over its input.")
     if there and if_exists is IfExists.FAIL:
@@ -69,6 +72,8 @@ def write_photo(frame: Frame, target: Path, output: OutputOptions) -> tuple[Path
 
     Raises `OutputError`.
     """
+    if output.in_place:
+        return target, replace_photo(frame, target, output)
     with file_errors(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
     for name in _names(target) if output.if_exists is IfExists.RENAME else (target,):

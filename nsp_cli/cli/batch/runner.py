@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from nsp_cli.cli.batch.in_place import refuse_other_format
 from nsp_cli.cli.batch.options import BatchOptions
 from nsp_cli.cli.batch.outcome import Outcome, Status
 from nsp_cli.cli.batch.photo import Change, is_wanted, read_photo, unique, write_photo
@@ -146,9 +147,11 @@ def _read(work: Work, job: _Task) -> _Photo:
     try:
         if work.problem is not None:
             raise InputError(work.problem)
-        if not is_wanted(work, job.options.output.if_exists):
+        if not is_wanted(work, job.options.output):
             return _Photo(work, None, replace(outcome, status=Status.SKIPPED))
         frame = read_photo(work.source, WRITABLE.get(work.target.suffix.lower()), job.options.raw)
+        if job.options.output.in_place:
+            refuse_other_format(frame, work.source)
     except Exception as error:
         return _Photo(work, None, _failed(outcome, error, job))
     seconds = time.monotonic() - started

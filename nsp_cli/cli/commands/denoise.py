@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from math import inf
 from typing import TYPE_CHECKING, Annotated
@@ -91,9 +91,17 @@ class PhotoFlags:
 
 
 @takes(PhotoFlags)
-def denoise(photos: options.Photos, flags: PhotoFlags) -> None:
+def denoise(
+    photos: options.Photos,
+    in_place: Annotated[
+        bool, typer.Option("--in-place", help="Replace the photo by the result; the original is kept as FILE.orig.")
+    ] = False,
+    no_backup: Annotated[bool, typer.Option("--no-backup", help="With --in-place: keep no FILE.orig.")] = False,
+    *,
+    flags: PhotoFlags,
+) -> None:
     """Remove the noise of a photo, a folder of photos, or several photos."""
-    _run(photos, flags, Task.DENOISE)
+    _run(photos, flags, Task.DENOISE, in_place=in_place, backup=not no_backup)
 
 
 @takes(PhotoFlags)
@@ -121,9 +129,18 @@ def sr(
     _run(photos, flags, DEFAULT_SR_MODE if mode is None else Task(mode), scale)
 
 
-def _run(photos: list[str], flags: PhotoFlags, task: Task, scale: int | None = None) -> None:
+def _run(
+    photos: list[str],
+    flags: PhotoFlags,
+    task: Task,
+    scale: int | None = None,
+    *,
+    in_place: bool = False,
+    backup: bool = True,
+) -> None:
     from nsp_cli.api import open_backend
     from nsp_cli.cli.batch import estimate, session
+    from nsp_cli.cli.batch.in_place import plan_in_place
     from nsp_cli.cli.batch.photo import PIPE
     from nsp_cli.cli.batch.plan import plan
 
@@ -132,8 +149,17 @@ def _run(photos: list[str], flags: PhotoFlags, task: Task, scale: int | None = N
     if piped and (photos[1:] not in ([], [PIPE]) or flags.output is not None):
         raise UsageError("A pipe goes to a pipe: `nsp denoise - < in.png > out.png`.")
     session.check(batch, piped=piped, replace_any=flags.if_exists is IfExists.OVERWRITE)
-    works, many = ([], False) if piped else plan(photos, output=flags.output, format=flags.format, batch=batch)
+    if in_place or not backup:
+        if not in_place or piped or flags.output or flags.format or flags.if_exists:
+            raise UsageError(
+                "--in-place replaces files, in their own format: use it without -, --output, --format and --if-exists"
+                " (--no-backup goes with --in-place only)."
+            )
+        works, many = plan_in_place(photos), len(photos) > 1
+    else:
+        works, many = ([], False) if piped else plan(photos, output=flags.output, format=flags.format, batch=batch)
     settings = flags.options(task, scale, many=many)
+    settings = replace(settings, output=replace(settings.output, in_place=in_place, backup=backup))
     backend = open_backend(settings, inf if piped else estimate.megapixels(works))
     if batch.dry_run:
         code = session.show_plan(works, backend, settings, batch)

@@ -1,0 +1,105 @@
+"""`nsp denoise --in-place`: replace a photo by its result, for the external editors of photo programs."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from nsp_cli.cli.batch.plan import Work
+from nsp_cli.engine.options import OutputOptions
+from nsp_cli.errors import InputError, NoInputError, OutputError, TargetExistsError, UsageError
+from nsp_cli.image import RAW_SUFFIXES, WRITABLE, Frame, write
+from nsp_cli.system.atomic import publish
+
+
+def plan_in_place(photos: Sequence[str]) -> list[Work]:
+    """Return a `Work` for each photo whose output is the photo itself.
+
+    Raises
+    ------
+    UsageError
+        An argument is a folder, or two arguments are the same file.
+    NoInputError
+        None of the files can be replaced.
+    """
+    paths = [Path(photo) for photo in photos]
+    folder = next((path for path in paths if path.is_dir()), None)
+    if folder is not None:
+        raise UsageError(f"--in-place takes files, and {folder} is a folder.")
+    real = [os.path.realpath(path) for path in paths]
+    if len(set(real)) < len(real):
+        twice = next(path for path, name in zip(paths, real, strict=True) if real.count(name) > 1)
+        raise UsageError(f"{twice} is named twice.")
+    works = [Work(path, path, _problem(path)) for path in paths]
+    if all(work.problem for work in works):
+        raise NoInputError(works[0].problem or "")
+    return works
+
+
+def _problem(path: Path) -> str | None:
+    suffix = path.suffix.lower()
+    if not os.path.lexists(path):
+        return f"There is no photo {path}."
+    if suffix in RAW_SUFFIXES:
+        return f"{path}: a RAW file is never replaced; use --format dng or tiff without --in-place."
+    if suffix not in WRITABLE:
+        return f"{path}: expected one of {', '.join(sorted(WRITABLE))} to replace, found {suffix or 'no suffix'!r}."
+    return None
+
+
+def refuse_other_format(frame: Frame, source: Path) -> None:
+    """Raise `InputError` for a photo whose content is not in the format that its suffix names, such as a RAW file."""
+    expected = WRITABLE.get(source.suffix.lower())
+    if frame.container != expected:
+        found = "a RAW file" if frame.container == "raw" else frame.container.upper()
+        raise InputError(f"{source}: expected the format of its suffix to replace it, found {found}")
+
+
+def replace_photo(frame: Frame, target: Path, output: OutputOptions) -> tuple[str, ...]:
+    """Write a result over its photo in one step, with the photo kept beside it; return what was lost.
+
+    When the result cannot be written, the photo is unchanged and there is no second copy of it.
+
+    Raises
+    ------
+    OutputError
+        The copy of the photo or the result cannot be written.
+    """
+    kept = _keep(target) if output.backup else None
+    try:
+        mode = stat.S_IMODE(target.stat().st_mode)
+        warnings = write(frame, target, quality=output.quality, keep_metadata=output.keep_metadata, overwrite=True)
+    except Exception:
+        if kept is not None:
+            with contextlib.suppress(OSError):
+                kept.unlink()
+        raise
+    with contextlib.suppress(OSError):  # some drives have no permissions
+        target.chmod(mode)
+    return warnings
+
+
+def _keep(photo: Path) -> Path:
+    """Give a photo a second name, FILE.orig, or FILE.orig2 … where that exists; the drive's copy where it has no links.
+
+    Raises `OutputError`.
+    """
+    for number in itertools.count(1):
+        kept = photo.with_name(f"{photo.name}.orig{'' if number == 1 else number}")
+        try:
+            try:
+                os.link(os.path.realpath(photo), kept)
+            except FileExistsError:
+                continue
+            except OSError:  # FAT, another drive
+                publish(photo.read_bytes(), kept, overwrite=False)
+        except TargetExistsError:
+            continue
+        except OSError as error:
+            raise OutputError(f"{kept}: expected to keep a copy of the photo, found: {error.strerror}") from error
+        return kept
+    raise AssertionError  # the numbers have no end
