@@ -21,7 +21,7 @@ from nsp_cli.methods.base import PlainPipeline
 from nsp_cli.model.checkpoint import SPEC_KEY, load_tensors
 from nsp_cli.model.spec import ModelSpec, PipelineSpec
 from nsp_cli.ops.noise_level import measured, told
-from nsp_cli.system.atomic import publish
+from nsp_cli.system.atomic import check_place, hidden_path, publish
 from nsp_cli.system.files import exists, is_folder
 
 OPSET = 18
@@ -52,8 +52,9 @@ def export(
         raise OutputError(f"{target}: expected a folder {target.parent} that exists")
     if exists(target) and not overwrite:  # said before the seconds that a graph takes, and again by `publish`
         raise TargetExistsError(f"{target}: expected no file of this name, found one")
+    check_place(target)
     model = _graph(pipeline, spec) if weights is None else _with_weights_of(weights, _network_graph(pipeline, spec))
-    temporary = target.with_name(f".nsp-{target.name}.part")
+    temporary = hidden_path(target.parent)
     try:
         publish(model, temporary, overwrite=True)
         worst = _disagreement(pipeline, OnnxBackend(temporary, "cpu"))

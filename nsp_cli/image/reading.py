@@ -63,6 +63,9 @@ def _decode(row: Format, data: bytes, develop: RawOptions | None) -> Frame:
 
 def _load(path: Path) -> bytes:
     try:
+        if path.exists() and not path.is_file():
+            kind = "a folder" if path.is_dir() else "a pipe or a device"
+            raise InputError(f"{path}: expected a file, found {kind}")
         return path.read_bytes()
     except OSError as error:
         found = error.strerror or type(error).__name__

@@ -5,19 +5,27 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import secrets
+import shutil
+import socket
 import sys
 import threading
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import psutil
+
 from nsp_cli.errors import OutputError, TargetExistsError
 
 _AT_FDCWD, _RENAME_NOREPLACE = -100, 1  # linux/fcntl.h, linux/fs.h
 _RENAME_EXCL = 4  # macOS: sys/stdio.h
 
+_HIDDEN = re.compile(r"\.nsp-(?P<host>[A-Za-z0-9_.]+)-(?P<process>\d{1,10})-[0-9a-f]{16}\.tmp")
+
 _hidden_files: set[Path] = set()
+_searched: set[Path] = set()
 _gate = threading.Lock()
 
 
@@ -29,8 +37,9 @@ def publish(data: bytes | memoryview, target: Path, *, overwrite: bool) -> None:
     """
     if overwrite:
         target = Path(os.path.realpath(target))  # a link goes on pointing to the picture
-    hidden = target.with_name(f".nsp-{secrets.token_hex(8)}.tmp")
+    hidden = hidden_path(target.parent)
     try:
+        remove_dead(target.parent)
         _write_through(data, hidden)
         if overwrite:
             hidden.replace(target)
@@ -46,6 +55,56 @@ def publish(data: bytes | memoryview, target: Path, *, overwrite: bool) -> None:
         with contextlib.suppress(OSError):
             hidden.unlink()
         _hidden_files.discard(hidden)
+
+
+def hidden_path(folder: Path) -> Path:
+    """Return a new name for a temporary file of this process, which a later run may remove: see `remove_dead`."""
+    return folder / f".nsp-{_host()}-{os.getpid()}-{secrets.token_hex(8)}.tmp"
+
+
+def remove_dead(folder: Path) -> None:
+    """Remove the temporary files that processes of this host left in a folder when they were killed, once a process.
+
+    Those of other hosts, which may share the drive, and of processes that are alive stay.
+    """
+    with _gate:
+        if folder in _searched:
+            return
+        _searched.add(folder)
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            found = _HIDDEN.fullmatch(entry.name)
+            if found and found["host"] == _host() and not psutil.pid_exists(int(found["process"])):
+                with contextlib.suppress(OSError):
+                    Path(entry.path).unlink()
+
+
+def check_place(target: Path, size: int = 0) -> None:
+    """Check, before the work, that a file could be written: its name, its folder or the nearest above, and the space.
+
+    Raises
+    ------
+    OutputError
+        The name cannot be, the folder cannot be written to, or the drive has less than `size` free bytes.
+    """
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            target.lstat()  # raises for a name that is too long
+        place = next(folder for folder in target.absolute().parents if os.path.lexists(folder))
+        total, _, free = shutil.disk_usage(place)
+    except (OSError, ValueError) as error:
+        found = getattr(error, "strerror", None) or str(error)
+        raise OutputError(f"{target}: expected a place that can be written to, found: {found}") from error
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        found = "a folder without permission to write, or a read-only drive" if place.is_dir() else "a file"
+        raise OutputError(f"{target}: expected that {place} is a folder to write to, found {found}")
+    if total and free <= size:
+        raise OutputError(f"{target}: expected {max(size, 1):,} free bytes on the drive of {place}, found {free:,}")
+
+
+@cache
+def _host() -> str:
+    return re.sub(r"[^A-Za-z0-9_.]", "_", socket.gethostname())[:64] or "unknown"
 
 
 def abandon() -> None:

@@ -29,6 +29,14 @@ def exists(path: Path | str) -> bool:
         return False
 
 
+def size_of(path: Path | str) -> int:
+    """Return the size of a file in bytes; 0 as for `is_folder`."""
+    try:
+        return Path(path).stat().st_size
+    except (OSError, ValueError):
+        return 0
+
+
 def sentence(error: OSError) -> str:
     """Return what an error of the system means, with the file that it is about: "out/a.png: No space left"."""
     found = error.strerror or str(error) or type(error).__name__

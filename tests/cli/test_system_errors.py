@@ -38,7 +38,9 @@ def main(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
         ("denoise", "a.png", "-o", f"{LONG}/o.png"),
         ("denoise", "a.png", LONG),
         ("denoise", "a.png", "-o", "o.png", "-m", f"{LONG}.onnx"),
+        ("denoise", "a.png", "-o", "o.png", "--report", f"{LONG}.html"),
         ("denoise", "a.png", "-o", "a.png/o.png"),
+        ("export", f"{LONG}.onnx"),
         ("denoise", "", "-o", "o.png"),
         ("inspect", LONG),
         ("inspect", "a.png", "--residual", f"{LONG}.png"),
@@ -145,3 +147,32 @@ def test_a_state_file_of_something_else_is_refused(tmp_path: Path) -> None:
         save_file({"a": torch.zeros(1)}, tmp_path / "state.safetensors", metadata)
         with pytest.raises(ModelError):
             saved_settings(tmp_path)
+
+
+def test_a_full_drive_is_noticed_before_the_work(
+    monkeypatch: pytest.MonkeyPatch, noisy_photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work(*_: object, **__: object) -> None:
+        raise AssertionError("a photo was worked on")
+
+    monkeypatch.setattr("nsp_cli.system.atomic.shutil.disk_usage", lambda _: (10**9, 10**9, 100))
+    monkeypatch.setattr("nsp_cli.api.process", work)
+    assert main(monkeypatch, "denoise", noisy_photos, tmp_path / "out") == 1
+    assert capsys.readouterr().err.count("free bytes on the drive") == 5
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="this system has no /dev/zero")
+def test_devices_and_pipes_are_named_and_the_rest_is_done(
+    monkeypatch: pytest.MonkeyPatch, noisy_photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (noisy_photos / "zero.png").symlink_to("/dev/zero")
+    os.mkfifo(noisy_photos / "pipe.png")
+    (noisy_photos / "link.png").symlink_to("pipe.png")
+    assert main(monkeypatch, "denoise", noisy_photos, tmp_path / "out") == 1
+    said = capsys.readouterr().err
+    assert said.count("is a pipe or a device, not a photo") == 3
+    assert "5 of 8 photos written" in said
+    assert main(monkeypatch, "denoise", noisy_photos / "zero.png", "-o", tmp_path / "o.png") == 1
+    for command in ("inspect", "eval"):
+        rest = [noisy_photos] if command == "eval" else []
+        assert main(monkeypatch, command, noisy_photos / "zero.png", *rest) in (1, 3)

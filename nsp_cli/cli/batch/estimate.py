@@ -42,6 +42,8 @@ def megapixels(works: Sequence[Work], most: float = 100) -> float:
     """Add up the sizes of photos by their headers; infinite if one does not tell it, or from `most` on."""
     total = 0.0
     for work in works:
+        if work.problem is not None:
+            continue
         size = probe_size(work.source)
         total += inf if size is None else size[0] * size[1] / 1e6
         if total >= most:

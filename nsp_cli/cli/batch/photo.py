@@ -15,6 +15,8 @@ from nsp_cli.cli.console import Reporter
 from nsp_cli.engine.options import DenoiseOptions, IfExists, OutputOptions
 from nsp_cli.errors import InputError, OutputError, TargetExistsError
 from nsp_cli.image import WRITABLE, Frame, RawOptions, encode, read, write
+from nsp_cli.system.atomic import check_place
+from nsp_cli.system.files import size_of
 
 PIPE = "-"
 
@@ -64,7 +66,10 @@ def is_wanted(work: Work, output: OutputOptions) -> bool:
             raise OutputError(f"{target} is the photo itself; nsp never writes over its input.")
     if there and if_exists is IfExists.FAIL:
         raise OutputError(f"{target} exists already; use --if-exists overwrite, rename or skip.")
-    return not (there and if_exists is IfExists.SKIP)
+    if there and if_exists is IfExists.SKIP:
+        return False
+    check_place(target, size_of(work.source))
+    return True
 
 
 def write_photo(frame: Frame, target: Path, output: OutputOptions) -> tuple[Path | None, tuple[str, ...]]:

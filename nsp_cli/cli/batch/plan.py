@@ -72,7 +72,7 @@ def plan(
         if len(kept) < len(works):
             warn(f"{len(works) - len(kept)} results of an earlier run (_nsp) are left out.")
         works = kept
-    works = _without_clashes(_without_inputs(works))
+    works = _without_clashes(_without_inputs([_without_devices(work) for work in works]))
     return works, len(works) > 1 or any(files.is_folder(s) or _is_pattern(s) for s in sources)
 
 
@@ -167,12 +167,11 @@ def _folder(source: Path, out: Path | None, format: str | None, batch: BatchOpti
 
 
 def _walk(source: Path, recursive: bool, without: Path | None, unreadable: object) -> Iterator[Path]:
-    """Files and links that lead nowhere, which then fail by name; links to folders are not followed, so no loops."""
+    """Yield everything but folders, also links that lead nowhere; links to folders are not followed, so no loops."""
     for folder, folders, names in os.walk(source, onerror=unreadable):  # pyright: ignore[reportArgumentType]
         here = Path(folder)
         folders[:] = [] if not recursive else [f for f in folders if without is None or (here / f).resolve() != without]
-        # A pipe or a device with a photo's name would block the whole batch.
-        yield from (path for path in (here / name for name in names) if files.is_file(path) or path.is_symlink())
+        yield from (here / name for name in names)
 
 
 def _renamed(path: Path, mark: str, format: str | None) -> Path:
@@ -189,6 +188,13 @@ def _without_results(works: list[Work]) -> list[Work]:
         return found is not None and (path.parent, found[1]) in stems
 
     return [work for work in works if not is_result(work.source)]
+
+
+def _without_devices(work: Work) -> Work:
+    """Give a problem to what is no file: a pipe would block the batch, and a device may never end."""
+    if work.problem is None and files.exists(work.source) and not files.is_file(work.source):
+        return replace(work, problem=f"{work.source} is a pipe or a device, not a photo; it is skipped.")
+    return work
 
 
 def _without_inputs(works: Sequence[Work]) -> list[Work]:

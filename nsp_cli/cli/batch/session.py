@@ -22,6 +22,7 @@ from nsp_cli.cli.report.report import Report, is_report
 from nsp_cli.engine.backends.base import Backend
 from nsp_cli.engine.options import DenoiseOptions
 from nsp_cli.errors import NspError, OutputError, UsageError
+from nsp_cli.system.atomic import check_place
 from nsp_cli.system.files import exists, is_folder
 from nsp_cli.system.processes import ProcessInfo, process_group
 
@@ -52,6 +53,7 @@ def check(batch: BatchOptions, *, piped: bool, replace_any: bool = False) -> Non
         raise UsageError(f"--report must end in .html, got {page}.")
     if not is_folder(page.absolute().parent) or is_folder(page):
         raise UsageError(f"--report must be a file in a folder that exists, got {page}.")
+    check_place(page)
     if exists(page) and not replace_any and not is_report(page):
         raise UsageError(
             f"{page} exists and is not a report of nsp; choose another name, or add --if-exists overwrite."

@@ -11,6 +11,7 @@ from nsp_cli.cli.console import err
 from nsp_cli.engine.options import ModelOptions
 from nsp_cli.errors import UsageError
 from nsp_cli.model.spec import Task
+from nsp_cli.system.atomic import check_place
 from nsp_cli.system.files import exists
 
 
@@ -31,5 +32,6 @@ def export(
         raise UsageError(f"The file to write must end in .onnx, got {target.name}.")
     if exists(target) and not overwrite:
         raise UsageError(f"{target} exists already; use --overwrite, or another name.")
+    check_place(target)
     worst = api.export(model, target, task, settings=ModelOptions(blind=blind).settings, overwrite=overwrite)
     err.print(f"{target}: {target.stat().st_size / 1e6:.1f} MB, differs from torch by {worst:.1e} at most")

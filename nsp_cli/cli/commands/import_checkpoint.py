@@ -10,6 +10,7 @@ import typer
 from nsp_cli.cli import options
 from nsp_cli.cli.console import err
 from nsp_cli.errors import UsageError
+from nsp_cli.system.atomic import check_place
 from nsp_cli.system.files import exists, is_folder
 
 
@@ -36,6 +37,7 @@ def import_checkpoint(
         raise UsageError(f"There is no folder {target.parent} to write {target.name} to.")
     if exists(target) and not overwrite:
         raise UsageError(f"{target} exists already; use --overwrite, or another name.")
+    check_place(target)
     from nsp_cli.model.checkpoint import save_model
     from nsp_cli.model.importing import read_checkpoint
 

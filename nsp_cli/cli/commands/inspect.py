@@ -13,6 +13,7 @@ from nsp_cli.cli import options
 from nsp_cli.cli.console import complain, err, out
 from nsp_cli.errors import InputError, NoInputError, OutputError, UsageError
 from nsp_cli.model.spec import Precision
+from nsp_cli.system.atomic import check_place
 from nsp_cli.system.files import exists, is_file, is_folder
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def inspect(
         raise UsageError(f"--residual is one picture for one photo, got {len(found)} photos.")
     if residual is not None and exists(residual):
         raise UsageError(f"{residual} exists already; choose another name.")
+    if residual is not None:
+        check_place(residual)
     about = _model(model)
     ready = load_backend(model, device=device, precision=precision)
     rows: list[dict[str, Any]] = []

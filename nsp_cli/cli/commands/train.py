@@ -15,6 +15,7 @@ from nsp_cli.cli.console import err, progress, warn
 from nsp_cli.cli.flags import takes
 from nsp_cli.cli.interrupt import STOPPED, stop_on_interrupt
 from nsp_cli.errors import NoInputError, UsageError
+from nsp_cli.system.atomic import check_place
 from nsp_cli.system.files import exists, is_file, is_folder
 from nsp_cli.system.processes import process_info
 
@@ -208,6 +209,7 @@ def _refuse_overwriting(output: Path, folder: Path) -> None:
         raise UsageError(f"--output must end in .safetensors, got {output}.")
     if not is_folder(output.parent):
         raise UsageError(f"There is no folder {output.parent} to write {output.name} to.")
+    check_place(output)
     for path, there in ((output, exists(output)), (folder, has_run(folder))):
         if there:
             raise UsageError(f"{path} exists already; go on with --resume, or choose another --output.")
