@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -137,6 +138,20 @@ RAW = Format(
 )
 """Read and never written as it was, so it is no row of the table."""
 
+HEIC = Format(
+    name="heic",
+    title="HEIC",
+    suffixes=(".heic", ".heif", ".hif"),
+    magic=_magic(rb"....ftyp(?:hei[cmsx]|hev[cmsx]|mif[12]|msf1)"),
+    depths=("uint8", "uint16"),
+    grey=True,
+    alpha=True,
+    keeps=frozenset(),
+    max_side=0,
+    module="nsp_cli.image.codecs.heic",
+)
+"""Read and never written, and read with the optional extra [heic] alone."""
+
 DNG = Format(
     name="dng",
     title="DNG",
@@ -153,17 +168,21 @@ DNG = Format(
 
 BY_NAME: dict[str, Format] = {row.name: row for row in FORMATS}
 WRITABLE: dict[str, str] = {suffix: row.name for row in (*FORMATS, DNG) for suffix in row.suffixes}
-SUFFIXES: dict[str, str] = WRITABLE | dict.fromkeys(RAW_SUFFIXES, RAW.name)
+SUFFIXES: dict[str, str] = WRITABLE | dict.fromkeys(HEIC.suffixes, HEIC.name) | dict.fromkeys(RAW_SUFFIXES, RAW.name)
 TITLES = ", ".join(row.title for row in FORMATS[:-1]) + f" or {FORMATS[-1].title}"
 
 
 def is_photo(path: Path) -> bool:
-    """Whether the suffix is one that `read` knows and the file is not a hidden one."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    """Whether the suffix is one that `read` can read here and the file is not a hidden one."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and unread_format(path) is None
+
+
+def reads_heic() -> bool:
+    """Whether the extra [heic] is installed."""
+    return find_spec("pi_heif") is not None
 
 
 _UNREAD = {
-    "HEIC": (".heic", ".heif", ".hif"),
     "JPEG XL": (".jxl",),
     "JPEG 2000": (".jp2", ".j2k", ".jpx", ".jpf"),
     "PSD": (".psd", ".psb"),
@@ -177,13 +196,23 @@ _UNREAD_BY_SUFFIX = {suffix: name for name, suffixes in _UNREAD.items() for suff
 
 
 def unread_format(path: Path) -> str | None:
-    """Return the name of a format of pictures that `read` does not know, by the file's suffix; None for all others."""
-    return None if path.name.startswith(".") else _UNREAD_BY_SUFFIX.get(path.suffix.lower())
+    """Return the name of a format of pictures that `read` cannot read here, by the suffix; None for all others."""
+    suffix = path.suffix.lower()
+    if path.name.startswith("."):
+        return None
+    if suffix in HEIC.suffixes:
+        return None if reads_heic() else HEIC.title
+    return _UNREAD_BY_SUFFIX.get(suffix)
 
 
 def output_suffix(suffix: str) -> str:
-    """The suffix of a result that is not told its format: its photo's own, or TIFF's for a RAW photo."""
-    return suffix if SUFFIXES.get(suffix.lower()) != RAW.name else ".tif"
+    """The suffix of a result whose format is not given: its photo's own; TIFF for RAW and for cameras' HIF of 10 bits,
+    JPEG for phones' HEIC.
+    """
+    kind = SUFFIXES.get(suffix.lower())
+    if kind == HEIC.name and suffix.lower() != ".hif":
+        return ".jpg"
+    return ".tif" if kind in (RAW.name, HEIC.name) else suffix
 
 
 def sniff(data: bytes, suffix: str = "") -> Format:
@@ -193,7 +222,7 @@ def sniff(data: bytes, suffix: str = "") -> Format:
     """
     if is_raw(data, suffix):
         return RAW
-    for row in FORMATS:
+    for row in (*FORMATS, HEIC):
         if row.magic.match(data):
             return row
     found = f"one that starts with {data[:8].hex(' ')}" if data else "an empty file"

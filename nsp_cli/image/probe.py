@@ -23,7 +23,7 @@ def probe_size(path: Path) -> tuple[int, int] | None:
     """(height, width) as stored, or None where the header does not tell it. Never raises for a damaged file."""
     kind = SUFFIXES.get(path.suffix.lower())
     try:
-        return _tiff(path) if kind == "tiff" else _raw(path) if kind == "raw" else _other(path)
+        return {"tiff": _tiff, "raw": _raw, "heic": _heic}.get(kind or "", _other)(path)
     except Exception:  # each library has its own ways to fail, and an estimate can do without one photo
         return None
 
@@ -55,3 +55,10 @@ def _raw(path: Path) -> tuple[int, int]:
 
     with rawpy.imread(str(path)) as raw:
         return raw.sizes.iheight, raw.sizes.iwidth
+
+
+def _heic(path: Path) -> tuple[int, int]:
+    import pi_heif
+
+    width, height = pi_heif.open_heif(path).size
+    return height, width

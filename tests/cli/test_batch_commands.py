@@ -130,11 +130,11 @@ def test_tiny_and_narrow_photos(weights: Weights, tmp_path: Path, shape: tuple[i
 
 
 def test_pictures_that_are_not_read_are_counted_and_named(weights: Weights, noisy_photos: Path, tmp_path: Path) -> None:
-    for name in ("a.HEIC", "b.heif", "c.psd", ".hidden.heic"):
+    for name in ("a.JXL", "b.jxl", "c.psd", ".hidden.jxl"):
         (noisy_photos / name).write_bytes(b"not looked at")
     flags = ("-m", weights(), "--report", tmp_path / "r.html")
     said = nsp("denoise", noisy_photos, tmp_path / "out", *flags)
-    sentence = "3 files are not read: 2 HEIC, 1 PSD. Export them as TIFF or JPEG first."
+    sentence = "3 files are not read: 2 JPEG XL, 1 PSD. Export them as TIFF or JPEG first."
     assert said.returncode == 1
     assert said.stderr.decode().count(sentence) == 1
     assert "3 failed" in said.stderr.decode()
@@ -143,5 +143,8 @@ def test_pictures_that_are_not_read_are_counted_and_named(weights: Weights, nois
     assert (dry.returncode, sentence in dry.stderr.decode()) == (1, True)
     rows = [json.loads(line) for line in dry.stdout.decode().splitlines()]
     assert sum(row["status"] == "failed" and "is not read" in row["error"] for row in rows) == 3
-    alone = nsp("denoise", noisy_photos / "a.HEIC", "-m", weights())
-    assert (alone.returncode, "HEIC is not read; export it as TIFF or JPEG first" in alone.stderr.decode()) == (3, True)
+    alone = nsp("denoise", noisy_photos / "a.JXL", "-m", weights())
+    assert (alone.returncode, "JPEG XL is not read; export it as TIFF or JPEG first" in alone.stderr.decode()) == (
+        3,
+        True,
+    )

@@ -103,7 +103,8 @@ def unread_sentence(formats: Counter[str]) -> str:
     """Return a sentence on files in formats that are not read: how many there are of each."""
     count, kinds = formats.total(), ", ".join(f"{number} {name}" for name, number in formats.most_common())
     are = "file is" if count == 1 else "files are"
-    return f"{count} {are} not read: {kinds}. Export them as TIFF or JPEG first."
+    install = " HEIC needs an extra: pip install 'nsp-cli[heic]'." if "HEIC" in formats else ""
+    return f"{count} {are} not read: {kinds}. Export them as TIFF or JPEG first.{install}"
 
 
 @dataclass

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
+
 from nsp_cli.cli.batch.in_place import replace_photo
 from nsp_cli.cli.batch.plan import Work
 from nsp_cli.cli.console import Reporter
@@ -46,11 +48,18 @@ def pipe_photo(change: Callable[[Frame], Frame], options: DenoiseOptions) -> tup
         raise OutputError("stdout is closed; say where to write, as in `nsp denoise - < in.png > out.png`.")
     frame = read_photo(given, output.format, options.raw)
     result = change(frame)
-    format = output.format or ("tiff" if result.container == "raw" else result.container)
+    format = output.format or output_format(result)
     data, warnings = encode(result, format, quality=output.quality, keep_metadata=output.keep_metadata)
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
     return frame, unique((*result.warnings, *warnings))
+
+
+def output_format(result: Frame) -> str:
+    """Return the format of a result whose format is not given: the photo's own, or one that holds its depth."""
+    if result.container in WRITABLE.values():
+        return result.container
+    return "jpeg" if result.pixels.dtype == np.uint8 else "tiff"
 
 
 def is_wanted(work: Work, output: OutputOptions) -> bool:

@@ -115,7 +115,8 @@ def _works(text: str, out: Path | None, is_folder: bool, format: str | None, bat
 def _unread(source: Path) -> Work:
     """Return the work of a picture whose format is not read."""
     name = unread_format(source)
-    return Work(source, source, f"{source}: {name} is not read; export it as TIFF or JPEG first.", name)
+    install = "install pi-heif with pip install 'nsp-cli[heic]', or " if name == "HEIC" else ""
+    return Work(source, source, f"{source}: {name} is not read; {install}export it as TIFF or JPEG first.", name)
 
 
 def _is_pattern(text: str) -> bool:

@@ -39,7 +39,7 @@ def decode(data: bytes) -> Frame:
     exif = (info.get("exif") or b"").removeprefix(b"Exif\0\0") or None
     icc = info.get("icc_profile") or _profile(properties.get(b"colr", b""), grey=pixels.shape[2] == 1)
     metadata = Metadata(icc, exif, info.get("xmp") or None, exif_dpi(exif))
-    return Frame(pixels, alpha, metadata, "avif", warnings=left_behind(described))
+    return Frame(pixels, alpha, metadata, "avif", warnings=left_behind(described, "AVIF"))
 
 
 def _profile(colr: bytes, *, grey: bool) -> bytes | None:
@@ -68,11 +68,12 @@ def _clean_aperture(array: Pixels, clap: bytes | None) -> Pixels:
     return np.ascontiguousarray(array[int(top) : int(edges[1]), int(left) : int(edges[3])])
 
 
-def left_behind(described: PrimaryPicture) -> tuple[str, ...]:
-    if b"tmap" in described.item_types:
-        return ("The AVIF's gain map, which makes it HDR, is not carried over.",)
+def left_behind(described: PrimaryPicture, title: str) -> tuple[str, ...]:
+    """Return a sentence on the pictures of an AVIF or HEIC besides its primary one that no result has."""
+    if described.gain_map:
+        return (f"The {title}'s gain map, which makes it HDR, is not carried over.",)
     if described.further:
-        return ("The further pictures inside the AVIF (depth, gain map) are not carried over.",)
+        return (f"The further pictures inside the {title} (depth, gain map) are not carried over.",)
     return ()
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _ALPHA = b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0"
+_APPLE_GAIN_MAP = b"urn:com:apple:photo:2020:aux:hdrgainmap\0"
 _MONOCHROME_ALPHA = b"urn:mpeg:hevc:2015:auxid:1\0"  # an older name, which libavif accepts too
 
 
@@ -25,11 +26,14 @@ class PrimaryPicture:
         Types of all items in the file, such as b"av01" or b"tmap" (a gain map's description).
     further
         Whether the file has auxiliary pictures other than alpha, such as depth or a gain map.
+    gain_map
+        Whether it has an HDR gain map, of ISO 21496-1's or of Apple's kind.
     """
 
     properties: tuple[tuple[bytes, bytes], ...] = ()
     item_types: frozenset[bytes] = frozenset()
     further: bool = False
+    gain_map: bool = False
 
 
 def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -61,7 +65,9 @@ def primary_picture(data: bytes) -> PrimaryPicture:
         return PrimaryPicture()
     own = tuple(listed[number - 1] for number in numbers if 1 <= number <= len(listed))
     auxiliary = {body[4:] for kind, body in listed if kind == b"auxC"}
-    return PrimaryPicture(own, kinds, any(not name.startswith((_ALPHA, _MONOCHROME_ALPHA)) for name in auxiliary))
+    gain_map = b"tmap" in kinds or any(name.startswith(_APPLE_GAIN_MAP) for name in auxiliary)
+    further = any(not name.startswith((_ALPHA, _MONOCHROME_ALPHA)) for name in auxiliary)
+    return PrimaryPicture(own, kinds, further, gain_map)
 
 
 def _associations(body: bytes) -> dict[int, list[int]]:

@@ -68,6 +68,20 @@ def retouch_exif(exif: bytes | None, size: tuple[int, int]) -> bytes | None:
     return bytes(out)
 
 
+def upright_exif(exif: bytes | None) -> bytes | None:
+    """EXIF of a picture whose pixels have been turned: an orientation, where it is given, is set to upright."""
+    if exif is None:
+        return None
+    try:
+        tree, first = parse_exif(exif)
+    except ValueError:
+        return exif
+    out = bytearray(exif)
+    if ORIENTATION in first.fields:
+        _set_integer(out, tree, first.fields[ORIENTATION], 1)
+    return bytes(out)
+
+
 def _set_integer(out: bytearray, tree: Tree, field: Field, value: int) -> None:
     if field.kind not in (3, LONG) or field.count != 1:
         return

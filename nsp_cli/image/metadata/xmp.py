@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 _WIDTH = re.compile(rb"""(\b(?:tiff:ImageWidth|exif:PixelXDimension)(?:\s*=\s*["']|>))\d+""")
+_ORIENTATION = re.compile(rb"""(\btiff:Orientation(?:\s*=\s*["']|>))\d+""")
 _HEIGHT = re.compile(rb"""(\b(?:tiff:ImageLength|exif:PixelYDimension)(?:\s*=\s*["']|>))\d+""")
 
 _GOOGLE = b"http://ns.google.com/photos/1.0/"
@@ -34,6 +35,11 @@ def retouch_xmp(xmp: bytes | None, size: tuple[int, int]) -> bytes | None:
         xmp = re.sub(rb"""\s+%b\s*=\s*("[^"]*"|'[^']*')""" % property_, b"", xmp)
         xmp = re.sub(rb"<(%b)\b[^<>]*(?:/>|(?<!/)>.*?</\1\s*>)" % property_, b"", xmp, flags=re.DOTALL)
     return xmp
+
+
+def upright_xmp(xmp: bytes | None) -> bytes | None:
+    """XMP of a picture whose pixels have been turned: an orientation, where it is given, is set to upright."""
+    return _ORIENTATION.sub(rb"\g<1>1", xmp) if xmp else None
 
 
 def describes_gain_map(xmp: bytes) -> bool:
