@@ -9,8 +9,8 @@ mask of −∞ on every odd offset of the window attention, and by resampling wi
 phases are simply four pictures: dilation, mask and patch-unshuffle become an ordinary convolution, a window of half the
 side and pixel-unshuffle, with the same weights and results, and a quarter of the window attention's work.
 
-One thing differs. The paper's channel attention takes its statistics over all phases together, and so lets a pixel
-reach its own output through them. Taken over each phase by itself, as here, the network is blind exactly.
+One default differs. The published channel attention takes its statistics over all phases together, and so lets a pixel
+reach its own output through them (`statistics="photo"`). Taken over each phase by itself, the network is blind exactly.
 """
 
 from __future__ import annotations
@@ -27,9 +27,12 @@ from nsp_cli.networks.dbsn import CentralMaskedConv2d
 from nsp_cli.networks.layers import Channels, Depth, Scale, Width, next_scale_tail
 from nsp_cli.ops.padding import cut_to_size
 from nsp_cli.ops.pd import pd_merge, pd_split
-from nsp_cli.system.arguments import Between
+from nsp_cli.system.arguments import Between, OneOf
 
-_PHASES = 2
+STATISTICS = ("phase", "photo")
+TAILS = ("nsp", "plain")
+
+_PHASES = 2  # stride of the phases: there are _PHASES² of them
 _HEAD = 16
 """Channels of a head of the window attention."""
 _WINDOW = 4
@@ -54,6 +57,13 @@ class TBSN(nn.Module):
     blocks : blocks of each level; all but the last have as many again on the way up
     refinement : blocks at full size at the end
     scale : t, the factor from input to output
+    statistics : over which pixels channel attention takes its sums: "phase", each phase by itself, or "photo", all of
+        them together as published; with "photo" an output depends a little on its own pixel
+    tail : "nsp", four 1×1 convolutions around a pixel-shuffle, or "plain", one 1×1 convolution as in the original TBSN
+
+    Raises
+    ------
+    ModelError : `dim` is odd, or `tail` is "plain" and `scale` is not 1
     """
 
     multiple = 1
@@ -71,20 +81,27 @@ class TBSN(nn.Module):
         blocks: tuple[Depth, Depth, Depth] = (4, 4, 4),
         refinement: Annotated[int, Between(0, 64)] = 4,
         scale: Scale = 2,
+        statistics: Annotated[str, OneOf(STATISTICS)] = "phase",
+        tail: Annotated[str, OneOf(TAILS)] = "nsp",
     ) -> None:
         super().__init__()
         if dim % 2:
             raise ModelError(f"The setting dim must be even, got {dim}.")
+        if tail == "plain" and scale != 1:
+            raise ModelError(f"The setting tail=plain needs scale 1, got {scale}.")
         self.scale = scale
         self.working_floats = 24 * dim
         self.head = CentralMaskedConv2d(channels, dim, 3, bias=False)
-        self.down = nn.ModuleList([_blocks(dim, blocks[0], 1, 2), _blocks(2 * dim, blocks[1], 2, 2)])
+        joined = _PHASES**2 if statistics == "photo" else 1
+        self.down = nn.ModuleList([_blocks(dim, blocks[0], 1, 2, joined), _blocks(2 * dim, blocks[1], 2, 2, joined)])
         self.shrink = nn.ModuleList([_mix(dim, dim // 2), _mix(2 * dim, dim)])
-        self.bottom = _blocks(4 * dim, blocks[2], 4, 3)
+        self.bottom = _blocks(4 * dim, blocks[2], 4, 3, joined)
         self.grow = nn.ModuleList([_mix(4 * dim, 8 * dim), _mix(2 * dim, 4 * dim)])
         self.join = nn.ModuleList([_mix(4 * dim, 2 * dim), nn.Identity()])
-        self.up = nn.ModuleList([_blocks(2 * dim, blocks[1], 2, 2), _blocks(2 * dim, blocks[0] + refinement, 1, 2)])
-        self.tail, fine = next_scale_tail(2 * dim, scale, nn.GELU, bias=False)
+        up = (_blocks(2 * dim, blocks[1], 2, 2, joined), _blocks(2 * dim, blocks[0] + refinement, 1, 2, joined))
+        self.up = nn.ModuleList(up)
+        plain = nn.Sequential(), 2 * dim
+        self.tail, fine = plain if tail == "plain" else next_scale_tail(2 * dim, scale, nn.GELU, bias=False)
         self.last = nn.Conv2d(fine, channels, 1, bias=False)
         for layer in chain(self.tail, [self.last]):
             if isinstance(layer, nn.Conv2d):
@@ -128,17 +145,17 @@ def _mix(inputs: int, outputs: int) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 1, bias=False)
 
 
-def _blocks(width: int, count: int, channel_heads: int, window_heads: int) -> nn.Sequential:
-    return nn.Sequential(*(_Block(width, channel_heads, window_heads) for _ in range(count)))
+def _blocks(width: int, count: int, channel_heads: int, window_heads: int, joined: int) -> nn.Sequential:
+    return nn.Sequential(*(_Block(width, channel_heads, window_heads, joined) for _ in range(count)))
 
 
 class _Block(nn.Module):
     """x + channel attention(norm x), x + FFN(norm x), x + window attention(norm x), x + FFN(norm x)."""
 
-    def __init__(self, width: int, channel_heads: int, window_heads: int) -> None:
+    def __init__(self, width: int, channel_heads: int, window_heads: int, joined: int) -> None:
         super().__init__()
         parts = [
-            ChannelAttention(width, channel_heads),
+            ChannelAttention(width, channel_heads, joined),
             _feed_forward(width),
             WindowAttention(width, window_heads),
             _feed_forward(width),
@@ -172,11 +189,18 @@ class ChannelAttention(nn.Module):
     """Attention between the channels of a head, over all pixels of a picture, (N, C, h, w) → the same.
 
     Source: Restormer (CVPR 2022), which TBSN takes it from.
+
+    Parameters
+    ----------
+    width, heads
+        Channels, and how many heads they are split into.
+    joined
+        Number of consecutive pictures of a batch, such as the phases of one photo, whose pixels are summed together.
     """
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, joined: int = 1) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.joined = heads, joined
         self.qkv = nn.Sequential(
             _mix(width, 3 * width), nn.Conv2d(3 * width, 3 * width, 3, padding=1, groups=3 * width, bias=False)
         )
@@ -187,9 +211,14 @@ class ChannelAttention(nn.Module):
         q, k, v = self.qkv(x).unflatten(1, (3, self.heads, -1)).flatten(4).unbind(1)  # (N, heads, C/heads, h·w) each
         # Sums over all pixels: bf16 would lose the small ones.
         with torch.autocast(x.device.type, enabled=False):
-            q, k = F.normalize(q.float(), dim=-1), F.normalize(k.float(), dim=-1)
+            q, k = (F.normalize(self._together(part.float()), dim=-1) for part in (q, k))
             weights = (q @ k.transpose(-1, -2) * self.temperature).softmax(-1)
+            weights = weights if self.joined == 1 else weights.repeat_interleave(self.joined, 0)
         return self.project((weights.to(v.dtype) @ v).flatten(1, 2).unflatten(-1, x.shape[-2:]))
+
+    def _together(self, x: Tensor) -> Tensor:
+        """(joined·N, heads, c, pixels) → (N, heads, c, joined·pixels)."""
+        return x if self.joined == 1 else x.unflatten(0, (-1, self.joined)).movedim(1, -2).flatten(-2)
 
 
 class WindowAttention(nn.Module):

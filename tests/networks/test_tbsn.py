@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nsp_cli.errors import ModelError
 from nsp_cli.networks import build_network
 from nsp_cli.networks.tbsn import ChannelAttention, WindowAttention, _feed_forward
 from nsp_cli.ops.pd import pd_merge, pd_split
@@ -75,6 +76,38 @@ def test_channels_attend_to_channels_over_all_pixels() -> None:
     attention(x)[..., 0, 0].sum().backward()
     assert x.grad is not None
     assert (x.grad != 0).all()
+
+
+@torch.no_grad()
+def test_statistics_of_the_photo_are_those_of_attention_that_is_given_all_phases_at_once() -> None:
+    """The published form: a depth-wise convolution of dilation two, and sums over all pixels of the photo."""
+    torch.manual_seed(0)
+    attention, x = ChannelAttention(8, heads=2, joined=4), torch.rand(2, 8, 12, 10)
+    mix, depthwise = attention.qkv
+    qkv = F.conv2d(F.conv2d(x, mix.weight), depthwise.weight, padding=2, dilation=2, groups=24)
+    q, k, v = qkv.unflatten(1, (3, 2, 4)).flatten(4).unbind(1)
+    weights = F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).transpose(-1, -2) * attention.temperature
+    published = F.conv2d((weights.softmax(-1) @ v).reshape(x.shape), attention.project.weight)
+    assert torch.allclose(by_phases(attention, x), published, atol=1e-6)
+    assert not torch.allclose(by_phases(ChannelAttention(8, heads=2), x), published, atol=1e-3)
+
+
+def test_statistics_of_the_photo_let_a_pixel_reach_its_own_output() -> None:
+    for statistics, leaks in (("phase", False), ("photo", True)):
+        photo = torch.rand(1, 3, 32, 32, requires_grad=True)
+        tiny(scale=1, statistics=statistics)(photo)[..., 15, 14].sum().backward()
+        assert photo.grad is not None
+        assert bool(photo.grad[0, :, 15, 14].abs().sum() > 0) is leaks
+
+
+def test_the_plain_tail_is_one_convolution_and_does_not_enlarge() -> None:
+    network = tiny(scale=1, tail="plain")
+    assert (len(network.tail), network.last.weight.shape) == (0, (3, 16, 1, 1))
+    assert network(torch.rand(1, 3, 20, 33)).shape == (1, 3, 20, 33)
+    with pytest.raises(ModelError, match="scale 1, got 2"):
+        tiny(tail="plain")
+    with pytest.raises(ModelError, match="statistics"):
+        tiny(statistics="row")
 
 
 def test_gradients_reach_the_first_layer() -> None:
