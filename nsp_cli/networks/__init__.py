@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from nsp_cli.errors import ModelError
 from nsp_cli.networks.atbsn import ATBSN
 from nsp_cli.networks.dbsn import DBSN
+from nsp_cli.networks.n2nunet import N2NUNet
 from nsp_cli.networks.nafnet import NAFNet
 from nsp_cli.networks.tbsn import TBSN
 from nsp_cli.networks.unet import ResUNet, UNet
@@ -49,6 +50,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "atbsn": ATBSN,
     "unet": UNet,
     "resunet": ResUNet,
+    "n2nunet": N2NUNet,
     "nafnet": NAFNet,
     "tbsn": TBSN,
 }

@@ -190,13 +190,13 @@ PRESETS: dict[str, dict[str, Preset]] = {
                 _NSP_SCHEDULE,
                 method="amsnet",
                 method_args={"stride": 5, "test_stride": 2, "inputs": 0},
-                network="unet",
+                network="n2nunet",
                 batch=4,
                 optimizer="adamw",
                 orientations="flips",
             ),
-            "AMSNet's masks, AdamW 1e-4 without decay, flips, patch and batch as released; steps and U-Net (1.0 M) "
-            "are ours; for a GPU",
+            "AMSNet with its U-Net of 7.94 M parameters, AdamW 1e-4 without decay, flips, patch and batch as released; "
+            "steps are NSP's; for a GPU",
         ),
     },
 }

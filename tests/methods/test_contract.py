@@ -162,9 +162,9 @@ CASES = [
     Case(
         method="amsnet",
         method_args={"refine": 1, "smoothness": 0.01},
-        network="unet",
-        network_args={"width": 6, "levels": 3},  # sub-images of 12 pixels: the loss has to pad them
-        size=1_003_011,
+        network="n2nunet",
+        network_args={"width": 6, "levels": 3, "top_width": 5},  # sub-images of 12 pixels: the loss has to pad them
+        size=7_935_555,
     ),
     Case(
         method="amsnet",

@@ -15,6 +15,7 @@ from nsp_cli.errors import ModelError, UsageError
 from nsp_cli.methods import METHODS
 from nsp_cli.model.checkpoint import load_model
 from nsp_cli.model.importing import read_checkpoint
+from nsp_cli.model.layouts import find_layouts
 from nsp_cli.networks import build_network
 from tests.cli.test_commands import run
 
@@ -27,6 +28,7 @@ CASES: dict[str, tuple[str, dict[str, Any], str | None, str]] = {
     "SDAP": ("dbsn", {**DBSN, "scale": 1, "variant": "apbsn"}, "sdap", "sdap"),
     "APR": ("atbsn", {"width": 6, "levels": 2, "scale": 1, "blind": 5}, None, "apr"),
     "RD student": ("unet", {"width": 6, "levels": 3, "output_slope": 0.1}, None, "rd"),
+    "AMSNet": ("n2nunet", {"width": 6, "levels": 3, "top_width": 5}, None, "amsnet"),
     "TM-BSN student": ("unet", {"width": 6, "levels": 3, "intro": False, "skips": "features"}, None, "rd"),
 }
 
@@ -82,6 +84,60 @@ def test_the_value_range_is_folded_into_the_first_and_last_layers(case: str, tmp
         assert torch.allclose(imported(photo), expected, atol=1e-5 * float(expected.abs().max()))
 
 
+TBSN = {"dim": 8, "blocks": (1, 2, 1), "refinement": 1, "statistics": "photo"}
+
+
+def published_tbsn(network: nn.Module, channel_parts: int, window_parts: int) -> dict[str, Tensor]:
+    """The weights with q, k and v in as many tensors, positions as two tables counted from the window of keys."""
+    state: dict[str, Tensor] = {"masked.mask": torch.ones(1)}
+
+    def add(name: str, *tensors: Tensor) -> None:
+        state.update({f"{name}.{i}.weight": tensor for i, tensor in enumerate(tensors)})
+
+    weights = network.state_dict()
+    for name, weight in weights.items():
+        if ".qkv." in name:
+            add(name, *weight.chunk(channel_parts))
+        elif name.endswith("positions"):
+            add(name, *weight.roll(2, 1))
+        elif name.endswith("query.weight"):
+            q, (k, v) = weight, weights[name.replace("query", "key_value")].chunk(2)
+            add(name, *{1: [torch.cat([q, k, v])], 2: [q, torch.cat([k, v])], 3: [q, k, v]}[window_parts])
+        elif not name.endswith("key_value.weight"):
+            add(name, weight)
+    return state
+
+
+@pytest.mark.parametrize(("channel_parts", "window_parts"), [(1, 1), (1, 2), (3, 3)])
+def test_tbsn_gives_the_same_answer(channel_parts: int, window_parts: int, tmp_path: Path) -> None:
+    network = lively("tbsn", {**TBSN, "scale": 1, "tail": "plain"})
+    path = save({"state_dict": published_tbsn(network, channel_parts, window_parts)}, tmp_path / "w.pth")
+    imported, spec, layout = read_checkpoint(path)
+    assert (spec.method, layout.title) == ("apbsn", "TBSN")
+    photo = torch.rand(1, 3, 32, 40)
+    with torch.no_grad():
+        assert torch.allclose(imported(photo), network(photo), atol=1e-5)
+
+
+def test_nsp_on_tbsn_is_taken_as_trained_on_0_to_255(tmp_path: Path) -> None:
+    network = lively("tbsn", {**TBSN, "scale": 2})
+    imported, spec, _ = read_checkpoint(save(published_tbsn(network, 1, 1), tmp_path / "w.pth"))
+    assert (spec.method, spec.network_args["statistics"], spec.network_args["scale"]) == ("nsp", "photo", 2)
+    photo = torch.rand(1, 3, 32, 40)
+    with torch.no_grad():
+        expected = network(255 * photo) / 255
+        assert torch.allclose(imported(photo), expected, atol=1e-5 * float(expected.abs().max()))
+
+
+def test_tbsn_of_the_published_size_is_recognised() -> None:
+    with torch.device("meta"):
+        network = build_network("tbsn", {"statistics": "photo"})
+    _, *tensors = published_tbsn(network, 1, 1).values()
+    [(layout, weights)] = find_layouts(tensors)
+    assert sum(weight.numel() for weight in weights.values()) == 12_766_148
+    assert (layout.network_args["blocks"], layout.network_args["refinement"]) == ((4, 4, 4), 4)
+
+
 def test_shapes_that_fit_several_methods_need_one_named(tmp_path: Path) -> None:
     path = save(published(lively(*CASES["SDAP"][:2])), tmp_path / "w.pth")
     with pytest.raises(UsageError, match="apbsn and sdap; choose one with --as"):
@@ -99,6 +155,7 @@ def test_shapes_that_fit_several_methods_need_one_named(tmp_path: Path) -> None:
         (("dbsn", {"width": 128, "depth": 9, "scale": 1, "residual": False, "variant": "apbsn"}), 3_656_131),
         (("atbsn", {"width": 48, "levels": 5, "scale": 1, "blind": 5}), 1_268_547),
         (("unet", {"width": 48, "levels": 5}), 1_003_011),
+        (("n2nunet", {}), 7_935_555),
         (("unet", {"width": 48, "levels": 5, "intro": False, "skips": "features"}), 1_021_107),
     ],
 )

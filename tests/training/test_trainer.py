@@ -223,6 +223,7 @@ def test_the_other_papers_presets_are_their_recipes() -> None:
     assert amsnet.method_args == {"stride": 5, "test_stride": 2, "inputs": 0}
     assert (amsnet.patch, amsnet.batch, amsnet.lr, amsnet.optimizer) == (160, 4, 1e-4, "adamw")
     assert (amsnet.weight_decay, amsnet.orientations) == (0.0, "flips")
+    assert sum(weight.numel() for weight in build_network(amsnet.network, {}).parameters()) == 7_935_555
 
 
 def test_every_preset_builds() -> None:
