@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from nsp_cli.engine.backends.base import Backend
 from nsp_cli.engine.blending import Blend, scale_change
 from nsp_cli.engine.shadows import keep_shadows
-from nsp_cli.engine.tiling import Region, choose_tile, fade, round_tile, smallest_tile
+from nsp_cli.engine.tiling import Region, choose_tile, fade, least_tile, round_tile, smallest_tile
 from nsp_cli.errors import MemoryLimitError, OutputError, UsageError
 from nsp_cli.image.alpha import fill_hidden, hidden
 from nsp_cli.image.colour import SRGB_LIMITS, ColourSpace, colour_space
@@ -63,8 +63,13 @@ def process(
     frame = replace(frame, warnings=(*frame.warnings, *unused))
     out = np.empty((height * scale, width * scale, frame.pixels.shape[2]), frame.pixels.dtype)
     side = round_tile(tile, backend.spec) if tile else choose_tile(backend.spec, backend.free_bytes())
+    if side < (least := least_tile(backend.spec)) and not backend.spec.tile:
+        sentence = f"A tile of {tile} pixels would be nearly all halo; tiles of {least} pixels are used."
+        frame, side = replace(frame, warnings=(*frame.warnings, sentence)), least
     noise = blend.noise_level if backend.spec.noise_level else None
-    if noise is None and backend.spec.noise_level:  # the same in every tile
+    if (
+        noise is None and backend.spec.noise_level and not blend.is_identity(frame.pixels.shape[2])
+    ):  # the same in every tile
         noise = luma_level(frame.pixels, space and space.to_srgb)
 
     seen = fill_hidden(frame)
@@ -154,6 +159,9 @@ def _run_region(
     """The result for one region, (h·scale, w·scale, C) float32."""
     spec = backend.spec
     photo = frame.unit_values(*outer.slices)
+    if blend.is_identity(frame.pixels.shape[2]):  # the network would run for nothing
+        inner = region.inside(outer).scaled(spec.scale).slices
+        return _enlarge(photo, spec.scale)[inner].astype(np.float32, copy=False)
     working = photo if space is None else space.to_srgb(photo)
     inner = region.inside(outer).scaled(spec.scale).slices
     lowest, highest = SRGB_LIMITS if space is None else space.limits

@@ -63,6 +63,11 @@ def smallest_tile(spec: PipelineSpec) -> int:
     return max(spec.multiple * 8, 32)
 
 
+def least_tile(spec: PipelineSpec) -> int:
+    """Return the smallest side that may be asked for: half a halo, which costs 25 times the photo's own pixels."""
+    return -(-spec.halo // (2 * spec.multiple)) * spec.multiple
+
+
 def round_tile(side: int, spec: PipelineSpec) -> int:
     """The nearest side not above `side` that a tile may have."""
     return max(side // spec.multiple * spec.multiple, spec.multiple)

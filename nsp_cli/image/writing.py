@@ -89,11 +89,17 @@ def encode(
     return data, (*warnings, *more)
 
 
+def check_size(size: tuple[int, int], format: str) -> None:
+    """Raise `OutputError` if a format, such as "png", cannot hold a picture of this (height, width)."""
+    row = (BY_NAME | {DNG.name: DNG}).get(format)
+    if row is not None and max(size) > row.max_side:
+        height, width = size
+        raise OutputError(f"expected at most {row.max_side:,} pixels a side in a {row.title}, found {width} x {height}")
+
+
 def _fit(frame: Frame, row: Format) -> tuple[Frame, list[str]]:
     """The frame as the format can hold it, and a sentence on each thing that it cannot."""
-    if max(frame.size) > row.max_side:
-        height, width = frame.size
-        raise OutputError(f"expected at most {row.max_side:,} pixels a side in a {row.title}, found {width} x {height}")
+    check_size(frame.size, row.name)
     warnings: list[str] = []
     if frame.pixels.dtype.name not in row.depths:
         frame, warning = _reduce(frame, row)

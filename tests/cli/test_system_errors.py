@@ -8,12 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors.torch import save_file
 
 from nsp_cli import cli
 from nsp_cli.cli.console import err
 from nsp_cli.errors import ModelError, UsageError
+from nsp_cli.image import Frame, write
 from nsp_cli.training import TrainSettings, saved_settings
 
 LONG = "x" * 300
@@ -159,6 +161,24 @@ def test_a_full_drive_is_noticed_before_the_work(
     monkeypatch.setattr("nsp_cli.api.process", work)
     assert main(monkeypatch, "denoise", noisy_photos, tmp_path / "out") == 1
     assert capsys.readouterr().err.count("free bytes on the drive") == 5
+
+
+def test_a_result_larger_than_its_format_is_refused_before_the_work(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work(*_: object, **__: object) -> None:
+        raise AssertionError("a photo was worked on")
+
+    monkeypatch.setattr("nsp_cli.api.process", work)
+    write(Frame(np.zeros((2, 9000, 3), np.uint8)), tmp_path / "wide.webp")
+    for more in ((), ("--dry-run",)):
+        assert main(monkeypatch, "sr", tmp_path / "wide.webp", "-o", tmp_path / "o.webp", *more) == 1
+        said = "".join(capsys.readouterr())
+        assert "at most 16,383 pixels a side in a WebP, found 18000 x 4; use -f tiff or -f png" in said
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((tmp_path / "wide.webp").read_bytes())))
+    assert main(monkeypatch, "sr", "-") == 1
+    assert "found 18000 x 4" in capsys.readouterr().err
+    assert not (tmp_path / "o.webp").exists()
 
 
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="this system has no /dev/zero")

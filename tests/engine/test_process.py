@@ -116,6 +116,15 @@ def test_strength_zero_of_an_enlargement_is_bicubic() -> None:
     whole, tiled = (process(frame, backend, Blend(0), tile=side).pixels for side in (0, 8))
     assert np.abs(whole.astype(int) - expected).max() <= 1
     assert np.array_equal(whole, tiled)
+    assert not backend.sizes  # the network does not run
+
+
+def test_a_tile_that_is_nearly_all_halo_is_enlarged() -> None:
+    backend = Fake(spec=replace(SPEC, halo=32))
+    result = process(photo(60, 60), backend, tile=1)
+    assert len(backend.sizes) == 16
+    assert result.warnings == ("A tile of 1 pixels would be nearly all halo; tiles of 16 pixels are used.",)
+    assert not process(photo(60, 60), backend, tile=16).warnings
 
 
 def test_float_highlights_above_white_survive() -> None:

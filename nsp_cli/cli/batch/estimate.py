@@ -11,30 +11,33 @@ import numpy as np
 import typer
 
 from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status
-from nsp_cli.cli.batch.photo import is_wanted
+from nsp_cli.cli.batch.photo import is_wanted, refuse_large
 from nsp_cli.cli.batch.plan import Work
 from nsp_cli.cli.console import plain
 from nsp_cli.engine.backends.base import Backend
-from nsp_cli.engine.options import OutputOptions
+from nsp_cli.engine.options import DenoiseOptions
 from nsp_cli.engine.tiling import choose_tile, round_tile
 from nsp_cli.errors import InputError, NspError
+from nsp_cli.image import WRITABLE
 from nsp_cli.image.probe import probe_size
 
 _SIDE = 256
 """Of the tile that is timed, in pixels: as a rule under a second on a laptop."""
 
 
-def foresee(work: Work, output: OutputOptions) -> Outcome:
+def foresee(work: Work, options: DenoiseOptions) -> Outcome:
     """Predict a photo's outcome from its name and header."""
     outcome = Outcome(work.source, work.target, Status.PLANNED, unread=work.unread)
     try:
         if work.problem is not None:
             raise InputError(work.problem)
-        if not is_wanted(work, output):
+        if not is_wanted(work, options.output):
             return replace(outcome, status=Status.SKIPPED)
+        size = probe_size(work.source)
+        if size is not None:
+            refuse_large(size, WRITABLE[work.target.suffix.lower()], options)
     except NspError as error:
         return replace(outcome, status=Status.FAILED, error=str(error))
-    size = probe_size(work.source)
     return replace(outcome, megapixels=None if size is None else size[0] * size[1] / 1e6)
 
 

@@ -17,6 +17,7 @@ from nsp_cli.cli.console import Reporter
 from nsp_cli.engine.options import DenoiseOptions, IfExists, OutputOptions
 from nsp_cli.errors import InputError, OutputError, TargetExistsError
 from nsp_cli.image import WRITABLE, Frame, RawOptions, encode, read, write
+from nsp_cli.image.writing import check_size
 from nsp_cli.system.atomic import check_place
 from nsp_cli.system.files import size_of
 
@@ -47,8 +48,9 @@ def pipe_photo(change: Callable[[Frame], Frame], options: DenoiseOptions) -> tup
     if sys.stdout is None:
         raise OutputError("stdout is closed; say where to write, as in `nsp denoise - < in.png > out.png`.")
     frame = read_photo(given, output.format, options.raw)
+    format = output.format or output_format(frame)
+    refuse_large(frame.size, format, options)
     result = change(frame)
-    format = output.format or output_format(result)
     data, warnings = encode(result, format, quality=output.quality, keep_metadata=output.keep_metadata)
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
@@ -60,6 +62,15 @@ def output_format(result: Frame) -> str:
     if result.container in WRITABLE.values():
         return result.container
     return "jpeg" if result.pixels.dtype == np.uint8 else "tiff"
+
+
+def refuse_large(size: tuple[int, int], format: str, options: DenoiseOptions) -> None:
+    """Raise `OutputError` before a photo is processed if its result is larger than its format allows."""
+    height, width = (side * (options.scale or 1) for side in size)
+    try:
+        check_size((height, width), format)
+    except OutputError as error:
+        raise OutputError(f"{error}; use -f tiff or -f png.") from error
 
 
 def is_wanted(work: Work, output: OutputOptions) -> bool:

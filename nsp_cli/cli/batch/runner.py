@@ -17,7 +17,7 @@ from itertools import islice
 from nsp_cli.cli.batch.in_place import refuse_other_format
 from nsp_cli.cli.batch.options import BatchOptions
 from nsp_cli.cli.batch.outcome import Outcome, Status
-from nsp_cli.cli.batch.photo import Change, is_wanted, read_photo, unique, write_photo
+from nsp_cli.cli.batch.photo import Change, is_wanted, read_photo, refuse_large, unique, write_photo
 from nsp_cli.cli.batch.plan import Work
 from nsp_cli.cli.console import Reporter, err
 from nsp_cli.cli.report.previews import Previews, Size, take_previews
@@ -149,7 +149,9 @@ def _read(work: Work, job: _Task) -> _Photo:
             raise InputError(work.problem)
         if not is_wanted(work, job.options.output):
             return _Photo(work, None, replace(outcome, status=Status.SKIPPED))
-        frame = read_photo(work.source, WRITABLE.get(work.target.suffix.lower()), job.options.raw)
+        format = WRITABLE[work.target.suffix.lower()]
+        frame = read_photo(work.source, format, job.options.raw)
+        refuse_large(frame.size, format, job.options)
         if job.options.output.in_place:
             refuse_other_format(frame, work.source)
     except Exception as error:

@@ -63,7 +63,7 @@ def check(batch: BatchOptions, *, piped: bool, replace_any: bool = False) -> Non
 def show_plan(works: Sequence[Work], backend: Backend, options: DenoiseOptions, batch: BatchOptions) -> int:
     """Print what would be written (`--dry-run`), and return the exit code: 1 if a photo would fail."""
     recipe = describe(options)
-    plans = [estimate.foresee(work, options.output) for work in works]
+    plans = [estimate.foresee(work, options) for work in works]
     for planned in plans:
         if batch.as_json:
             print_line(as_json(planned, recipe))
