@@ -18,10 +18,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import erfc, exp, pi, sqrt
-from typing import Annotated
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from nsp_cli.image.luma import luma as luma_of
 from nsp_cli.simulation import bayer
@@ -35,8 +36,9 @@ _Radius = Annotated[float, Between(0, 64)]
 BILINEAR, GRADIENT, DIRECTED, IDEAL, NO_MOSAIC = "bilinear", "gradient", "directed", "ideal", "none"
 
 # How much a unit Gaussian's mean rises where it is cut off, by the distance of the cut from its middle.
-_ROOM = np.linspace(0, 6, 601)
-_CUT_OFF = np.array([exp(-u * u / 2) / sqrt(2 * pi) - u * erfc(u / sqrt(2)) / 2 for u in _ROOM])
+_MOST_ROOM = 6.0
+_ROOM = np.linspace(0, _MOST_ROOM, 601)
+_CUT_OFF = np.array([exp(-u * u / 2) / sqrt(2 * pi) - u * erfc(u / sqrt(2)) / 2 for u in _ROOM], np.float32)
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,7 @@ def encode_srgb(linear: Picture) -> Picture:
 
 def _sense(scene: Picture, camera: Camera) -> Picture:
     """sRGB-encoded to the light on the sensor without noise and mosaic, (H, W, 3), raw white = 1."""
-    encoded = scene if camera.contrast == 0 else _through(scene, *_tone_curve(camera.contrast)[::-1])
+    encoded = scene if camera.contrast == 0 else _without_tone(scene, camera.contrast)
     linear = _saturate(decode_srgb(encoded) * np.float32(camera.exposure), 1 / camera.saturation)
     return np.clip(linear / _gains(camera), 0, 1).astype(np.float32)
 
@@ -203,18 +205,19 @@ def _photograph(colours: Picture, camera: Camera, rng: np.random.Generator) -> t
 def _develop(raw: Picture, camera: Camera) -> Picture:
     """Demosaiced raw values to sRGB-encoded, (H, W, 3)."""
     encoded = encode_srgb(_saturate(raw * _gains(camera), camera.saturation))
-    return encoded if camera.contrast == 0 else _through(encoded, *_tone_curve(camera.contrast))
+    return encoded if camera.contrast == 0 else _tone(encoded, camera.contrast)
 
 
-def _tone_curve(contrast: float) -> tuple[Picture, Picture]:
-    """Points of a curve between the straight line and the smooth step: (inputs, outputs), both rising from 0 to 1."""
+def _tone(picture: Picture, contrast: float) -> Picture:
+    """Apply a curve between the straight line and the smooth step, from 0 to 1."""
+    step = picture * picture * (3 - 2 * picture)
+    return np.asarray(picture + np.float32(contrast) * (step - picture), np.float32)
+
+
+def _without_tone(picture: Picture, contrast: float) -> Picture:
+    """Undo `_tone`."""
     inputs = np.linspace(0, 1, 513, dtype=np.float32)
-    step = inputs * inputs * (3 - 2 * inputs)
-    return inputs, np.asarray(inputs + contrast * (step - inputs), np.float32)
-
-
-def _through(picture: Picture, inputs: Picture, outputs: Picture) -> Picture:
-    return np.interp(picture, inputs, outputs).astype(np.float32)
+    return np.interp(picture, _tone(inputs, contrast), inputs).astype(np.float32)
 
 
 def _gains(camera: Camera) -> Picture:
@@ -241,8 +244,15 @@ def _mean_shot(raw: Picture, camera: Camera) -> Picture:
         return raw
     sigma = np.maximum(sigma, 1e-9)
     # What is cut off below black raises the mean, what is cut off above white lowers it.
-    raised, lowered = (np.interp(room / sigma, _ROOM, _CUT_OFF, right=0) for room in (raw, 1 - raw))
+    raised, lowered = (_cut_off(room / sigma) for room in (raw, 1 - raw))
     return np.asarray(raw + sigma * (raised - lowered), np.float32)
+
+
+def _cut_off(room: NDArray[np.floating[Any]]) -> Picture:
+    """Interpolate `_CUT_OFF`, in a quarter of the time that np.interp takes for any spacing."""
+    at = np.minimum(room, np.float32(_MOST_ROOM)).astype(np.float32) * np.float32((len(_ROOM) - 1) / _MOST_ROOM)
+    below = np.minimum(at.astype(np.int32), len(_ROOM) - 2)
+    return np.asarray(_CUT_OFF[below] + (at - below) * np.diff(_CUT_OFF)[below], np.float32)
 
 
 def _smooth_noise(noise: Picture, camera: Camera) -> Picture:

@@ -238,3 +238,11 @@ def test_the_picture_is_painted_at_any_size(size: tuple[int, int]) -> None:
         assert saturation.max() > 0.6
         assert picture.min() < 0.15
         assert picture.max() > 0.9
+
+
+def test_the_mean_that_a_cut_raises_is_interpolated_from_its_table() -> None:
+    room = np.random.default_rng(0).uniform(0, 8, (40, 30, 3)).astype(np.float32)
+    room[0, 0] = (0, 6, 1e9)
+    expected = np.interp(room, camera_module._ROOM, camera_module._CUT_OFF)
+    assert np.abs(camera_module._cut_off(room) - expected).max() < 1e-6
+    assert camera_module._cut_off(room).dtype == np.float32
