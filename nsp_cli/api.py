@@ -151,7 +151,7 @@ def super_resolve(
 
 @checked
 def load_model(model: str | Path | None = None, task: Task = Task.DENOISE) -> tuple[nn.Module, ModelSpec]:
-    """A torch network and its recipe; `model` and `task` as for `load_backend`. Raises `ModelError`."""
+    """Load a torch network and its settings; `model` and `task` as for `load_backend`. Raises `ModelError`."""
     from nsp_cli.model import checkpoint
 
     path = registry.resolve(model, Task(task))

@@ -44,4 +44,4 @@ def _version(wanted: bool) -> None:
 def root(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")] = False,
 ) -> None:
-    """Removes real camera noise from photos, and enlarges noisy photos, with networks trained on noisy photos alone."""
+    """Remove real camera noise from photos, and enlarge noisy photos, with networks trained on noisy photos alone."""

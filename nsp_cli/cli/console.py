@@ -128,6 +128,6 @@ def _bar(unit: str) -> Progress:
 
 
 def rate(megapixels: float, started: float) -> str:
-    """ "3.1 s, 4.2 MP/s" for work that began at `started` (time.monotonic)."""
+    """Format duration and throughput, such as "3.1 s, 4.2 MP/s", of work started at `started` (time.monotonic)."""
     seconds = max(time.monotonic() - started, 1e-9)
     return f"{seconds:.1f} s, {megapixels / seconds:.2f} MP/s"

@@ -14,6 +14,8 @@ from nsp_cli.model import spec
 
 
 class Backends(StrEnum):
+    """Choices of `--backend`."""
+
     AUTO = "auto"
     TORCH = "torch"
     ONNX = "onnx"

@@ -65,7 +65,7 @@ def show(planned: Outcome) -> None:
 
 
 def sentence(plans: Sequence[Outcome], backend: Backend, recipe: Recipe) -> str:
-    """The totals, and the time that is expected from a short measurement."""
+    """Format the totals of a batch and the time expected from a short measurement."""
     wanted = [planned for planned in plans if planned.status is Status.PLANNED]
     total = sum(planned.megapixels or 0 for planned in wanted)
     counts = {status: sum(p.status is status for p in plans) for status in (Status.SKIPPED, Status.FAILED)}

@@ -49,6 +49,7 @@ class Outcome:
     unread: str | None = None
 
     def with_seconds(self, more: float) -> Outcome:
+        """Return the same outcome with `more` seconds added to its duration."""
         return replace(self, seconds=self.seconds + more)
 
 
@@ -120,6 +121,7 @@ class Tally:
     unread: Counter[str] = field(default_factory=Counter[str])
 
     def add(self, outcome: Outcome) -> None:
+        """Count the outcome of one photo."""
         if outcome.status is Status.FAILED and outcome.unread is not None:
             self.unread[outcome.unread] += 1
         elif outcome.status is Status.FAILED:
@@ -132,6 +134,7 @@ class Tally:
 
     @property
     def settled(self) -> int:
+        """Number of photos that are written, skipped or failed."""
         return self.written + self.skipped + self.failed
 
     @property
@@ -144,7 +147,7 @@ class Tally:
         return [*self.failures, unread_sentence(self.unread)] if self.unread else self.failures
 
     def sentence(self) -> str:
-        """ "2998 of 3000 photos written, 2 failed"."""
+        """Format the counts, such as "2998 of 3000 photos written, 2 failed"."""
         parts = [f"{self.written} of {self.photos} photos written"]
         parts += [f"{self.skipped} skipped"] if self.skipped else []
         parts += [f"{self.failed} failed"] if self.failed else []

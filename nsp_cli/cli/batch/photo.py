@@ -139,4 +139,5 @@ def _names(target: Path) -> Iterator[Path]:
 
 
 def unique(sentences: Iterable[str]) -> tuple[str, ...]:
+    """Remove duplicates and keep the order."""
     return tuple(dict.fromkeys(sentences))

@@ -120,12 +120,12 @@ def _unread(source: Path) -> Work:
 
 
 def _is_pattern(text: str) -> bool:
-    """A file may have a star in its name, so one that exists is a file."""
+    """Test whether a text is a glob pattern; the name of an existing file is not, even with a star in it."""
     return glob.has_magic(text) and not os.path.lexists(text)
 
 
 def _pattern(text: str, folder: Path | None, format: str | None, batch: BatchOptions, out: Path | None) -> list[Work]:
-    """The photos that match, sub-folders below the pattern's fixed part kept, in the order of their names."""
+    """Plan the photos that match a glob pattern, sorted by name; sub-folders below its fixed part are kept."""
     parts = Path(text).parts
     fixed = Path(*parts[: next(i for i, part in enumerate(parts) if glob.has_magic(part))])
     found = [Path(name) for name in sorted(glob.iglob(text, recursive=True))]  # noqa: PTH207 - as a shell does it
@@ -252,5 +252,5 @@ def _ignores_case(folder: Path) -> bool:
 
 
 def readable() -> str:
-    """The suffixes that a folder is searched for, for a help text."""
+    """List the suffixes of files that a folder is searched for, for a help text."""
     return " ".join(sorted(SUFFIXES))

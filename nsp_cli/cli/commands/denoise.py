@@ -60,6 +60,7 @@ class PhotoFlags:
     verbose: options.Verbose = False
 
     def batch(self) -> BatchOptions:
+        """Build the batch options from the flags."""
         return BatchOptions(
             self.recursive,
             self.include or (),

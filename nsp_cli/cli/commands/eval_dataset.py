@@ -93,7 +93,7 @@ def _denoise(block: Block, backend: Backend, settings: DenoiseOptions, reporter:
 
 
 def _show(dataset: Dataset, rows: Sequence[Row], *, as_json: bool) -> None:
-    """The mean over blocks, each figure under its full name; as JSON every block too. What is not finite is null."""
+    """Print the mean over blocks; as JSON, every block too, with null for values that are not finite."""
     from rich.table import Table
 
     from nsp_cli.evaluation.metrics import PUBLISHED

@@ -78,7 +78,7 @@ def _photos(paths: list[Path]) -> list[Path]:
 
 
 def _model(model: str | None) -> dict[str, Any]:
-    """What is known of the weights: their line in the manifest, or what their own file says."""
+    """Collect the properties of a model from the manifest or from its own file."""
     from nsp_cli.model import registry
 
     path = registry.resolve(model)

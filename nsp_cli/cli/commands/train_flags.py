@@ -172,7 +172,7 @@ class TrainFlags:
     verbose: options.Verbose = False
 
     def choices(self) -> Choices:
-        """What was said of the run's settings. Raises `UsageError`, `ModelError`."""
+        """Collect the run's settings that flags have set. Raises `UsageError`, `ModelError`."""
         run = {
             name: getattr(self, name)
             for name in (

@@ -43,7 +43,7 @@ class Choices:
     own: Mapping[str, Any] = field(default_factory=dict)
 
     def settle(self) -> tuple[TrainSettings, Path | None]:
-        """The settings, and the weights to start from or None for new ones. Raises `UsageError`, `ModelError`."""
+        """Resolve the settings and the initial weights (None for random ones). Raises `UsageError`, `ModelError`."""
         from nsp_cli.model.checkpoint import load_model
         from nsp_cli.training import find_preset
 
@@ -78,7 +78,7 @@ class Choices:
 
 
 def _going_on_from(spec: ModelSpec, settings: TrainSettings, *, with_its_settings: bool) -> TrainSettings:
-    """Settings for fine-tuning: the network of the weights, their method's settings, a third of the learning rate."""
+    """Derive settings for fine-tuning: the weights' network and method settings, a third of the learning rate."""
     from nsp_cli.methods import build_method
 
     prescribed = build_method(spec.method, spec.method_args).network_args

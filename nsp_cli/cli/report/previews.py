@@ -38,7 +38,7 @@ class Size:
 
     @classmethod
     def for_photos(cls, count: int) -> Self:
-        """A page stays in the order of 100 MB at most."""
+        """Choose preview sizes that keep the page below about 100 MB."""
         return cls(1024, 384, 85) if count <= 40 else cls(640, 288, 80) if count <= 400 else cls(320, 160, 75)
 
 

@@ -24,11 +24,12 @@ class Report:
         self._recipe = recipe
 
     def add(self, outcome: Outcome) -> None:
+        """Add the card of a photo that was written."""
         if outcome.status is Status.WRITTEN:
             self.cards.append(_card(outcome))
 
     def write(self, target: Path, tally: Tally, seconds: float) -> None:
-        """Raises `OutputError`."""
+        """Write the page to `target`. Raises `OutputError`."""
         page = PAGE.format(
             summary=_text(tally.sentence()),
             numbers=_rows(_numbers(tally, seconds)),
