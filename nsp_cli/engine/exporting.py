@@ -69,7 +69,7 @@ def export(
 
 
 def _graph(pipeline: Pipeline, spec: ModelSpec) -> bytes:
-    """The whole pipeline: any size, and the noise level as an optional input."""
+    """Export the whole pipeline: photos of any size, and the noise level as an optional input."""
     assert isinstance(pipeline, nn.Module)
     tells = pipeline.spec.noise_level
     inputs = {"photo": torch.rand(1, spec.channels, 64, 96)} | ({NOISE_LEVEL: torch.full((1,), 0.1)} if tells else {})
@@ -82,7 +82,7 @@ def _graph(pipeline: Pipeline, spec: ModelSpec) -> bytes:
 
 
 def _network_graph(pipeline: Pipeline, spec: ModelSpec) -> bytes:
-    """The pipeline without padding and without a measurement of the noise, for our own backends."""
+    """Export the pipeline without padding and without noise estimation, for this package's own backends."""
     if not isinstance(pipeline, PlainPipeline):
         raise ModelError(f"The method '{spec.method}' has no graph of its network alone.")
     described = replace(pipeline.spec, side_multiple=pipeline.padding)
@@ -93,7 +93,10 @@ def _network_graph(pipeline: Pipeline, spec: ModelSpec) -> bytes:
 def _traced(
     module: nn.Module, inputs: dict[str, Tensor], pipeline: PipelineSpec, spec: ModelSpec, multiple: int = 1
 ) -> Any:
-    """A module as an ONNX model whose first input has sides of any multiple of `multiple`, with both recipes in it."""
+    """Export a module to ONNX with both specs in its metadata.
+
+    The sides of the first input are any multiples of `multiple` pixels.
+    """
     try:
         import onnx
 

@@ -205,7 +205,7 @@ def build_pipeline(network: nn.Module, spec: ModelSpec, task: Task, settings: Ma
 
 
 def method_of(spec: ModelSpec, settings: Mapping[str, Any], name: str) -> Method:
-    """The method of a model called `name`, some of its settings replaced. Raises `UsageError` for one it lacks."""
+    """Build the method of the model `name` with some settings replaced. Raises `UsageError` for unknown settings."""
     from nsp_cli.methods import build_method, settings_of
 
     for setting in settings:

@@ -156,7 +156,7 @@ def _run_region(
     space: ColourSpace | None,
     noise: float | None,
 ) -> NDArray[np.float32]:
-    """The result for one region, (h·scale, w·scale, C) float32."""
+    """Compute the result for one region, (h·scale, w·scale, C) float32."""
     spec = backend.spec
     photo = frame.unit_values(*outer.slices)
     if blend.is_identity(frame.pixels.shape[2]):  # the network would run for nothing

@@ -29,10 +29,11 @@ class Region:
 
     @property
     def slices(self) -> Slices:
+        """Row and column slices of the region."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     def with_halo(self, halo: int, height: int, width: int) -> Region:
-        """The region and `halo` pixels around it, as far as the photo reaches."""
+        """Extend the region by `halo` pixels on each side, clipped at the photo's edges."""
         return Region(
             max(self.top - halo, 0),
             max(self.left - halo, 0),
@@ -41,10 +42,11 @@ class Region:
         )
 
     def inside(self, outer: Region) -> Region:
-        """This region in the coordinates of one that contains it."""
+        """Convert the region to the coordinates of `outer`, which contains it."""
         return Region(self.top - outer.top, self.left - outer.left, self.bottom - outer.top, self.right - outer.left)
 
     def scaled(self, scale: int) -> Region:
+        """Scale the region's coordinates by an integer factor."""
         return Region(self.top * scale, self.left * scale, self.bottom * scale, self.right * scale)
 
     def split(self, side: int) -> Iterator[Region]:
@@ -59,7 +61,7 @@ MOST_BYTES = 10**9
 
 
 def smallest_tile(spec: PipelineSpec) -> int:
-    """The side below which a tile would be almost all halo, in pixels."""
+    """Return the side in pixels below which a tile would be almost all halo."""
     return max(spec.multiple * 8, 32)
 
 
@@ -69,12 +71,12 @@ def least_tile(spec: PipelineSpec) -> int:
 
 
 def round_tile(side: int, spec: PipelineSpec) -> int:
-    """The nearest side not above `side` that a tile may have."""
+    """Round `side` down to a valid tile side, in pixels."""
     return max(side // spec.multiple * spec.multiple, spec.multiple)
 
 
 def choose_tile(spec: PipelineSpec, free_bytes: int, largest: int = 1024) -> int:
-    """The side of the largest tile that, with its halo, uses a third of the free memory, or `MOST_BYTES`.
+    """Choose the largest tile side that, with its halo, uses a third of the free memory or `MOST_BYTES`.
 
     A pipeline whose result depends on its tile has one of its own. For the others, larger tiles waste less on the halo;
     above `largest` the gain is below the noise of a measurement (`benchmarks/inference.py`) and memory only grows.

@@ -83,7 +83,7 @@ def open_dataset(name: str, path: Path) -> Dataset:
 
 
 def read_mat(path: Path, name: str) -> NDArray[Any]:
-    """The variable `name` of a MATLAB file as MATLAB indexes it, whether the file is of version 5 or 7.3.
+    """Read the variable `name` of a MATLAB file (version 5 or 7.3) with MATLAB's order of axes.
 
     Raises
     ------
@@ -160,7 +160,7 @@ def _dnd(path: Path) -> Dataset:
 
 
 def read_boxes(path: Path) -> list[list[tuple[int, int, int, int]]]:
-    """The boxes of each photo of DND's info.mat, (top, left, bottom, right) from 0, the last two exclusive.
+    """Read each photo's boxes from DND's info.mat: (top, left, bottom, right), 0-based, end-exclusive.
 
     The file is of version 7.3: `info.boundingboxes` refers to an array for each photo, whose rows are
     [top left bottom right] from 1, all inclusive. Raises NoInputError, InputError, UnavailableError.

@@ -117,5 +117,5 @@ def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
 
 
 def mean(scores: list[Scores]) -> Scores:
-    """The mean over photos, as published tables have it."""
+    """Average PSNR and SSIM over photos, as in published tables."""
     return Scores(float(np.mean([s.psnr for s in scores])), float(np.mean([s.ssim for s in scores])))

@@ -32,7 +32,7 @@ class Submission(Protocol):
     """Takes the denoised blocks in the order of the set, then writes what is left to write."""
 
     def add(self, photo: int, index: int, result: Pixels) -> None:
-        """The result of a block, (H, W, 3) uint8 or float32; `photo` and `index` count from 0."""
+        """Add the result of a block, (H, W, 3) uint8 or float32; `photo` and `index` count from 0."""
         ...
 
     def close(self) -> Path:
@@ -59,12 +59,14 @@ class SiddCsv:
         self._rows = 0
 
     def add(self, photo: int, index: int, result: Pixels) -> None:  # noqa: ARG002
+        """Add the result of a block; see `Submission.add`. Raises ValueError for anything but uint8."""
         if result.dtype != np.uint8:
             raise ValueError(f"SIDD's blocks are uint8, got {result.dtype}")
         self._text.write(b"%d,%s\n" % (self._rows, base64.b64encode(np.ascontiguousarray(result).tobytes())))
         self._rows += 1
 
     def close(self) -> Path:
+        """Write the CSV file and return its path. Raises `OutputError`."""
         publish(self._text.getbuffer(), self.target, overwrite=False)
         return self.target
 
@@ -85,6 +87,7 @@ class DndBundle:
         self._photo, self._crops = 0, list[NDArray[np.float32]]()
 
     def add(self, photo: int, index: int, result: Pixels) -> None:
+        """Write the result of a block; see `Submission.add`."""
         if photo != self._photo:
             self._bundle()
             self._photo = photo
@@ -93,6 +96,7 @@ class DndBundle:
         self._crops.append(crop)
 
     def close(self) -> Path:
+        """Write the last photo's bundle and return the folder of bundles."""
         self._bundle()
         return self.bundled
 

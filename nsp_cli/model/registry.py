@@ -40,11 +40,12 @@ class ModelInfo:
 
     @property
     def megabytes(self) -> float:
+        """Size of the weights file in MB."""
         return self.path.stat().st_size / 1e6
 
 
 def home() -> Path:
-    """The user's folder: `NSP_HOME`, or what the system calls the place for an application's data."""
+    """Return the user's folder: `NSP_HOME`, or the system's folder for application data."""
     return Path(os.environ.get("NSP_HOME") or platformdirs.user_data_dir("nsp"))
 
 
@@ -57,7 +58,7 @@ def shipped_folder() -> Path:
 
 
 def shipped() -> list[ModelInfo]:
-    """The models of the manifest, in its order. Raises `ModelError`."""
+    """List the models of the manifest, in its order. Raises `ModelError`."""
     folder = shipped_folder()
     try:
         entries: list[dict[str, Any]] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["models"]
@@ -108,7 +109,7 @@ def resolve(model: str | Path | None = None, task: str = Task.DENOISE) -> Path:
 
 
 def shipped_graph(weights: Path, task: str) -> Path | None:
-    """The ONNX graph that ships with the weights in this file, for a task; None where there is none."""
+    """Find the ONNX graph that ships with a weights file, for a task; None if there is none."""
     found = next((info for info in shipped() if info.path == weights), None)
     name = found.graphs.get(task) if found else None
     return weights.with_name(name) if name else None

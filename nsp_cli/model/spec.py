@@ -123,4 +123,5 @@ class PipelineSpec(_Record):
 
     @property
     def planes(self) -> int:
+        """Number of input planes: the photo's channels, and one for the noise level if it is an input."""
         return self.channels + self.noise_level

@@ -56,7 +56,7 @@ def _has_bf16(device: torch.device) -> bool:
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
-    """The context in which a settled precision runs."""
+    """Return the autocast context for a resolved precision."""
     dtype = torch.float16 if precision is Precision.FP16 else torch.bfloat16
     return torch.autocast(device.type, dtype, enabled=precision in (Precision.BF16, Precision.FP16))
 

@@ -49,6 +49,7 @@ class OnnxBackend:
         self._planes: int = first.shape[1]
 
     def run(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run the pipeline on one tile; see `Backend.run`."""
         padded = pad_tile(tile, self.spec.side_multiple)
         given = {self._input: np.ascontiguousarray(padded[:, : self._planes])}
         if tile.shape[1] > self._planes:
@@ -63,6 +64,7 @@ class OnnxBackend:
         return np.asarray(result, np.float32)[..., :height, :width]
 
     def free_bytes(self) -> int:
+        """Return the memory that a tile may use now, in bytes."""
         return available_bytes()
 
 

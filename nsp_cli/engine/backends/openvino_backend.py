@@ -53,6 +53,7 @@ class OpenVinoBackend:
         self._lock = Lock()  # a request runs once at a time
 
     def run(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run the pipeline on one tile; see `Backend.run`."""
         padded = np.ascontiguousarray(pad_tile(tile, self.spec.side_multiple))
         try:
             with self._lock:
@@ -65,4 +66,5 @@ class OpenVinoBackend:
         return result[..., :height, :width]
 
     def free_bytes(self) -> int:
+        """Return the memory that a tile may use now, in bytes."""
         return available_bytes()

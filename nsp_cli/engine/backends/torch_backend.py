@@ -38,6 +38,7 @@ class TorchBackend:
         self._forward = torch.compile(self.pipeline, dynamic=True) if self.compile else self.pipeline
 
     def run(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run the pipeline on one tile; see `Backend.run`. A result that overflows is computed again in float32."""
         result = self._run(tile, self.precision)
         if self.precision is not Precision.FP32 and not np.isfinite(result).all():  # fp16 overflows at 65504
             result = self._run(tile, Precision.FP32)
@@ -49,4 +50,5 @@ class TorchBackend:
             return self._forward(photo).float().cpu().numpy()
 
     def free_bytes(self) -> int:
+        """Return the memory that a tile may use now, in bytes."""
         return free_bytes(self.device)
