@@ -25,7 +25,7 @@ def autocovariance(planes: NDArray[np.floating[Any]], lags: Iterable[int]) -> ND
 
 
 def diagonal(planes: NDArray[np.floating[Any]]) -> float:
-    """The same of pixels that touch at a corner, in both directions."""
+    """Return the mean product of diagonal neighbours, over both diagonals."""
     falling = np.mean(planes[..., 1:, 1:] * planes[..., :-1, :-1])
     rising = np.mean(planes[..., 1:, :-1] * planes[..., :-1, 1:])
     return float(falling + rising) / 2

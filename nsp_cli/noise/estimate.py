@@ -78,7 +78,7 @@ def estimate(pixels: Pixels, to_srgb: Convert | None = None) -> NoiseEstimate:
 
 
 def luma_level(pixels: Pixels, to_srgb: Convert | None = None) -> float:
-    """The luma noise alone, as `estimate` has it, which takes a third of the time; of photos of any size."""
+    """Estimate the luma noise level alone, for photos of any size; takes a third of the time of `estimate`."""
     missing = [max(2 * _SMALLEST_BLOCK - length, 0) for length in pixels.shape[:2]]
     if any(missing):
         pixels = np.pad(pixels, [(0, missing[0]), (0, missing[1]), (0, 0)], "symmetric")
@@ -115,7 +115,10 @@ def _measure(
     planes_of: Callable[[Blocks], Blocks],
     to_srgb: Convert | None,
 ) -> tuple[float, float]:
-    """Standard deviation and reach of the noise in the planes (P, N, side, side) that `planes_of` takes from cells."""
+    """Estimate the standard deviation and the correlation length of the noise.
+
+    `planes_of` maps the sampled cells to planes (P, N, side, side).
+    """
     side = min(block, *(length // 2 for length in pixels.shape[:2]))
     cells = _sample(pixels, side, _CELLS[block], to_srgb)
     blocks = planes_of(cells).reshape(-1, len(cells), 2, side, 2, side).swapaxes(3, 4)

@@ -20,7 +20,7 @@ def pad_to_multiple(photo: Tensor, multiple: int, smallest: int = 1) -> Tensor:
 
 
 def cut_to_size(photo: Tensor, h: int, w: int) -> Tensor:
-    """The first h rows and w columns of a photo (N, C, H, W) that is at least as large: what padding added goes."""
+    """Crop a photo (N, C, H, W) to its first h rows and w columns, which removes padding."""
     if not torch.compiler.is_exporting():
         return photo[..., :h, :w]
     # A slice would have the exporter prove that the photo is as large, which it cannot for every network.

@@ -26,7 +26,7 @@ PASSES = 8
 
 
 def refine(denoise: Callable[[Tensor], Tensor], noisy: Tensor, result: Tensor, replaced: Tensor) -> Tensor:
-    """The mean of `denoise` over one pass for each pattern.
+    """Average `denoise` over one pass for each replacement pattern.
 
     Parameters
     ----------

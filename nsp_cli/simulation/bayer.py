@@ -52,7 +52,7 @@ def bilinear(raw: Picture) -> Picture:
 
 
 def soften(colours: Picture) -> Picture:
-    """The blur of bilinear interpolation, its mean over the mosaic's phases: without the chequerboards at edges."""
+    """Apply the mean blur of bilinear demosaicing over all Bayer phases, without its chequerboards at edges."""
     kernels = (_RED_BLUE / 4, _GREEN / 2, _RED_BLUE / 4)
     planes = [_filter(colours[..., channel], kernel) for channel, kernel in enumerate(kernels)]
     return np.asarray(np.dstack(planes), np.float32)
@@ -107,5 +107,5 @@ def _along(raw: Picture, axis: int) -> _Along:
 
 
 def _filter(plane: Picture, kernel: NDArray[np.floating[Any]]) -> Picture:
-    """The border is mirrored without repeating its pixel, which keeps the Bayer phases."""
+    """Convolve a plane; the border is reflected without repeating its pixel, which keeps the Bayer phases."""
     return np.asarray(cv2.filter2D(plane, -1, kernel, borderType=cv2.BORDER_REFLECT_101), np.float32)

@@ -192,7 +192,7 @@ def _sense(scene: Picture, camera: Camera) -> Picture:
 
 
 def _photograph(colours: Picture, camera: Camera, rng: np.random.Generator) -> tuple[Picture, Picture]:
-    """What demosaicing makes of the mean shot, and what the noise of one adds; both (H, W, 3), raw white = 1."""
+    """Demosaic the mean exposure and one exposure's noise; both (H, W, 3), raw white = 1."""
     mean = _mean_shot(colours, camera)
     if camera.demosaic == NO_MOSAIC:
         return mean, _expose(colours, camera, rng) - mean
@@ -238,7 +238,7 @@ def _expose(raw: Picture, camera: Camera, rng: np.random.Generator) -> Picture:
 
 
 def _mean_shot(raw: Picture, camera: Camera) -> Picture:
-    """The mean of `_expose`, its noise taken for Gaussian."""
+    """Compute the mean of `_expose`, with its noise approximated as Gaussian."""
     sigma = np.sqrt(camera.shot_gain * raw + camera.read_noise**2)
     if not sigma.any():
         return raw

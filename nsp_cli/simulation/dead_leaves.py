@@ -25,7 +25,7 @@ _LETTERS = np.array(list(string.ascii_letters + string.digits + "   .,:-"))
 
 
 def dead_leaves(photo: Picture, rng: np.random.Generator) -> Picture:
-    """A scene that has the size, the colours and here and there the fine texture of a photo."""
+    """Synthesize a dead-leaves scene with a photo's size, its colours and, in places, its fine texture."""
     side = photo.shape[0]
     light = luma(photo)
     detail = np.asarray(light - cv2.GaussianBlur(light, (0, 0), 3.0), np.float32)[..., None]

@@ -50,7 +50,7 @@ def sample_picture(height: int, width: int, rng: np.random.Generator) -> Picture
 
 
 def _fractal(rows: int, columns: int, slope: float, rng: np.random.Generator) -> Picture:
-    """A 1/f^slope texture of mean 0 and standard deviation 1."""
+    """Draw a 1/f^slope texture of mean 0 and standard deviation 1."""
     frequency = np.hypot(np.fft.fftfreq(rows, 1 / rows)[:, None], np.fft.rfftfreq(columns, 1 / columns)[None])
     frequency[0, 0] = np.inf
     field = np.fft.irfft2(np.fft.rfft2(rng.standard_normal((rows, columns))) / frequency**slope, (rows, columns))
@@ -77,7 +77,7 @@ def _landscape(rows: int, columns: int, rng: np.random.Generator) -> Picture:
 
 
 def _draw_balloon(scene: Scene, balloon: _Balloon) -> None:
-    """An envelope of striped gores, lit from the right, with ropes and a basket."""
+    """Draw an envelope of striped gores, lit from the right, with ropes and a basket."""
     rows, columns = int(scene.shape[0]), int(scene.shape[1])
     x, y, radius = balloon[0] * columns, balloon[1] * rows, balloon[2] * min(rows, columns)
 
@@ -99,7 +99,7 @@ def _draw_balloon(scene: Scene, balloon: _Balloon) -> None:
 
 
 def _lake(above: Scene, rows: int, rng: np.random.Generator) -> Scene:
-    """The mirrored scene, darker and more rippled towards the viewer, (rows, columns, 3)."""
+    """Mirror the scene, darker and more rippled towards the viewer, (rows, columns, 3)."""
     height, columns = above.shape[:2]
     y, x = np.mgrid[:rows, :columns].astype(np.float32)
     near = y / rows
@@ -126,7 +126,7 @@ def _draw_meadow(scene: Scene, unit: float, rng: np.random.Generator) -> None:
 
 
 def _draw_sign(scene: Scene, unit: float) -> None:
-    """A signpost with small print over a row of grey and coloured patches."""
+    """Draw a signpost with small print over a row of grey and coloured patches."""
 
     def at(x: float, y: float) -> tuple[int, int]:
         return round(0.66 * scene.shape[1] + x * unit), round(0.58 * scene.shape[0] + y * unit)

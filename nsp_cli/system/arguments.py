@@ -28,6 +28,7 @@ class Between:
     high: float
 
     def holds(self, value: Any) -> bool:
+        """Test whether the value, or the length of a list or tuple, is within the bounds."""
         return self.low <= (len(value) if isinstance(value, list | tuple) else value) <= self.high
 
     def __str__(self) -> str:
@@ -41,6 +42,7 @@ class OneOf:
     values: tuple[str, ...]
 
     def holds(self, value: Any) -> bool:
+        """Test whether the value is one of the allowed ones."""
         return value in self.values
 
     def __str__(self) -> str:

@@ -147,7 +147,7 @@ def _rename_to_new(hidden: Path, target: Path) -> None:
 
 @cache
 def _exclusive_rename() -> Callable[[Path, Path], None]:
-    """The system's rename that raises FileExistsError; it raises another OSError where the drive cannot do it."""
+    """Return the system's rename that fails with FileExistsError, or with another OSError if unsupported."""
     if os.name == "nt":
         return os.rename
     libc = ctypes.CDLL(None, use_errno=True)

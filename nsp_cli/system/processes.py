@@ -1,4 +1,4 @@
-"""This process among those that `torchrun` started: rank, sharding, gathering. Imports torch only where several run."""
+"""Rank, sharding and gathering of the processes that `torchrun` started. Imports torch only if there are several."""
 
 from __future__ import annotations
 
