@@ -50,7 +50,7 @@ class Study:
     cameras: list[Camera]
 
     def method_args(self) -> dict[str, object]:
-        """The settings of `methods.simulated` that make use of it."""
+        """Build the settings of `methods.simulated` that use these cameras."""
         return {"cameras": [asdict(camera) for camera in self.cameras]}
 
 
@@ -85,7 +85,7 @@ def adapt(
 
 
 def copies_in(folder: Path) -> list[Path]:
-    """The clean photos that `adapt` left in a run's folder, for the run to go on with."""
+    """List the denoised references that `adapt` wrote into a run's folder."""
     return sorted(folder.glob("*.png"))
 
 
@@ -134,7 +134,7 @@ def study(
 
 
 def _window(pixels: NDArray[np.generic], side: int, rng: np.random.Generator) -> Picture:
-    """A part of (H, W, C) pixels at a random place, at most `side` in height and width, as (h, w, 3) in [0, 1]."""
+    """Crop pixels (H, W, C) at a random place to at most `side` × `side`, as (h, w, 3) in [0, 1]."""
     y, x = (int(rng.integers(max(length - side, 0) + 1)) for length in pixels.shape[:2])
     part = to_unit(pixels[y : y + side, x : x + side])  # pyright: ignore[reportArgumentType]
     return np.ascontiguousarray(np.broadcast_to(part, (*part.shape[:2], 3)))

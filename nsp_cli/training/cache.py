@@ -29,7 +29,7 @@ class OutputCache:
     limit: int
 
     def get(self, key: str, shape: tuple[int, ...], dtype: np.dtype, make: Callable[[], Pixels]) -> Pixels:
-        """The array of that key, shape and dtype; `make` it where there is none."""
+        """Return the cached array of that key, shape and dtype, or compute it with `make` and cache it."""
         path = self.folder / f"{key}.npy"
         kept = _read(path, shape, dtype)
         return self._keep(make(), path) if kept is None else kept
@@ -67,7 +67,7 @@ class OutputCache:
 
 
 def _read(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> Pixels | None:
-    """The array in a file, mapped; None where there is no such file or it is damaged."""
+    """Memory-map the array in a file; None if the file is missing or damaged."""
     try:
         kept = np.lib.format.open_memmap(path, mode="r")
         os.utime(path)

@@ -73,7 +73,7 @@ class Look:
         self.noise = sqrt(max(seen.by_lag[0, 0] - answer.by_lag[0, 0], 0.0))
 
     def measure(self, photo: Picture, answer: Picture) -> _Features:
-        """The noise of a photo of these places, whose clean answer is known."""
+        """Measure the noise of a photo of the same patches, given its clean reference."""
         return _Features.of(self._power(photo), self._power(answer))
 
     def distance(self, found: _Features) -> float:
@@ -116,7 +116,7 @@ class _Features(NamedTuple):
 
 
 def flattest(noisy: Picture, clean: Picture) -> Look | None:
-    """The tiles of two (H, W, 3) pictures, sRGB-encoded in [0, 1], that have the least detail in the clean one.
+    """Select the tiles of two (H, W, 3) pictures, sRGB in [0, 1], with the least detail in the clean one.
 
     They are put together to a square of up to 4×4. None where there is no noise to speak of, or less than 2×2 tiles.
     Texture would be taken for noise, and where both are strong the noise of one shot tells nothing about another.
@@ -136,7 +136,7 @@ def flattest(noisy: Picture, clean: Picture) -> Look | None:
 
 
 def telling(looks: Sequence[Look]) -> list[Look]:
-    """A few of them whose noise stands out from their detail (at least the best one), from little to much noise."""
+    """Select a few whose noise exceeds their detail (at least the best one), in order of increasing noise."""
     by_detail = sorted(looks, key=lambda look: look.detail / look.noise)
     clear = [look for look in by_detail if look.detail < _FLAT * look.noise] or by_detail[:1]
     by_noise = sorted(clear, key=lambda look: look.noise)
@@ -146,7 +146,7 @@ def telling(looks: Sequence[Look]) -> list[Look]:
 def match(
     looks: Sequence[Look], rng: np.random.Generator, report: Callable[[float], None] = lambda _: None
 ) -> list[Camera]:
-    """The few of many cameras that make the noise of all photos, nearest first, each at every photo's noise level.
+    """Fit cameras to the noise of all photos, nearest first, each at every photo's noise level.
 
     The first cameras are drawn at random; those of each later round have some settings of one of the nearest so far,
     some of a random camera, and some half-way between. Empty without photos. `report` is called with the share that is

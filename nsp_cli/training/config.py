@@ -100,10 +100,12 @@ class TrainSettings:
             )
 
     def to_json(self) -> str:
+        """Serialize the settings as JSON with sorted keys."""
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> TrainSettings:
+        """Parse settings written by `to_json`. Raises `ModelError`."""
         try:
             values = json.loads(text)
             known = {f.name for f in fields(cls)}

@@ -32,7 +32,7 @@ Open = Callable[[Path], Layers]
 
 
 def open_alone(path: Path) -> Layers:
-    """A photo as training sees it: (H, W, 1 or 3) sRGB pixels, in their own depth as a rule. Raises `InputError`."""
+    """Read a photo for training: (H, W, 1 or 3) sRGB pixels, normally in the file's depth. Raises `InputError`."""
     return (read_srgb(path),)
 
 
@@ -51,7 +51,7 @@ class PhotoCache:
         return sum(layer.nbytes for layer in layers if not isinstance(layer, np.memmap))
 
     def get(self, path: Path) -> Layers:
-        """Raises `InputError`."""
+        """Return a photo's layers, read or cached. Raises `InputError`."""
         if path in self._kept:
             self._kept.move_to_end(path)
             return self._kept[path]
@@ -67,8 +67,10 @@ Shoot = Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]
 
 
 class NoisyPhotos(Dataset[Tensor]):
-    """Item k is the batch of step k: examples (batch, planes, p, p) float32 in [0, 1], of crops in eight orientations,
-    or in four (flips alone) without `rotate`.
+    """Data set whose item k is the batch of step k.
+
+    A batch holds examples (batch, planes, p, p) float32 in [0, 1], of crops in eight orientations, or in four (flips
+    alone) without `rotate`.
 
     Photos that cannot be read, or are smaller than a patch, are passed over with a warning. Raises `NoInputError`
     when none is left.
@@ -103,7 +105,7 @@ class NoisyPhotos(Dataset[Tensor]):
         return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).contiguous()
 
     def share(self, rank: int, world: int) -> NoisyPhotos:
-        """The part of every batch that one of several processes works on: other crops of the same photos.
+        """Return the shard of every batch for one of several processes: other crops of the same photos.
 
         Parts differ by one photo where the batch cannot be divided, and each has one at least. Processes count alike in
         a step, so a photo of a smaller part counts a little more.
@@ -121,7 +123,7 @@ class NoisyPhotos(Dataset[Tensor]):
         )
 
     def _photo(self, position: int) -> Layers:
-        """The photo at a place of the endless, shuffled list; the next usable one where that one is not."""
+        """Return the photo at a position of the endless shuffled list, or the next usable one."""
         for ahead in range(2 * len(self.paths)):
             epoch, index = divmod(position + ahead, len(self.paths))
             path = self.paths[np.random.default_rng((self.seed, epoch, 1)).permutation(len(self.paths))[index]]

@@ -59,7 +59,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """The nearest matrix whose singular values are about 1 (0.6 to 1.25), (m, n) → (m, n), by Newton and Schulz.
+    """Orthogonalize a matrix (m, n) by Newton-Schulz iterations; singular values become 0.6 to 1.25.
 
     Those that are a hundred times smaller than the largest stay smaller.
     """

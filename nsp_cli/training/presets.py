@@ -20,7 +20,7 @@ class Preset:
     summary: str
 
     def with_budget(self, steps: int | None, minutes: float | None) -> TrainSettings:
-        """The preset's settings, its budget replaced where one is given."""
+        """Return the preset's settings, with the budget replaced if one is given."""
         if steps is None and minutes is None:
             return self.settings
         return replace(self.settings, steps=steps, minutes=minutes)

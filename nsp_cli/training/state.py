@@ -20,7 +20,10 @@ _FILE = "state.safetensors"
 
 
 def ema_of(network: nn.Module, decay: float) -> AveragedModel:
-    """A moving average of the weights whose memory grows with the run, up to `decay`: short runs are not all start."""
+    """Create a moving average of the weights whose decay grows with the step, up to `decay`.
+
+    Short runs are therefore not dominated by the initial weights.
+    """
 
     def average(averaged: list[Tensor], current: list[Tensor], updates: Tensor | int) -> None:
         n = int(updates)
@@ -129,7 +132,7 @@ def has_run(folder: Path) -> bool:
 
 
 def saved_settings(folder: Path) -> TrainSettings:
-    """The settings of the run in `folder`. Raises `ModelError` where there is none."""
+    """Load the settings of the run in `folder`. Raises `ModelError` if there is none."""
     if not has_run(folder):
         raise ModelError(f"There is no run to continue in {folder}.")
     metadata = load_tensors(folder / _FILE)[1]

@@ -94,7 +94,7 @@ class Lessons:
     device: str = "auto"
 
     def __call__(self, path: Path) -> tuple[Pixels, ...]:
-        """The photo, then one layer for each view of each teacher, all of one size and depth. Raises `InputError`."""
+        """Return the photo and one layer for each teacher and variant, of one size and depth. Raises `InputError`."""
         photo = self.read(path)
         digest = _digest(photo)
         return photo, *(
@@ -120,7 +120,7 @@ def turned(photo: Pixels, turn: int) -> Pixels:
 
 
 def turned_back(photo: Pixels, turn: int) -> Pixels:
-    """The inverse of `turned`."""
+    """Invert `turned`."""
     return np.rot90(photo[:, ::-1] if turn >= 4 else photo, -(turn % 4))
 
 

@@ -53,6 +53,7 @@ class Monitor:
         self.shown = self.held if self.held is not None else _crops(training, settings, method, open)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Write scalars of a step to TensorBoard."""
         for name, value in values.items():
             self.writer.add_scalar(name, value, step)
 
@@ -96,7 +97,7 @@ def _crops(photos: Sequence[Path], settings: TrainSettings, method: Method, open
 
 
 def _middle(path: Path) -> Tensor:
-    """The middle of a photo as (1, 3, h, w)."""
+    """Read the centre crop of a photo as (1, 3, h, w)."""
     unit: NDArray[np.float32] = to_unit(read_srgb(path))
     y, x = (max(side - _CROP, 0) // 2 for side in unit.shape[:2])
     crop = np.broadcast_to(unit, (*unit.shape[:2], 3))[y : y + _CROP, x : x + _CROP]
@@ -104,7 +105,7 @@ def _middle(path: Path) -> Tensor:
 
 
 def _eight(batch: Tensor) -> NDArray[np.uint8]:
-    """The first photo of a batch as (H, W, 3) uint8."""
+    """Convert the first photo of a batch to (H, W, 3) uint8."""
     return np.ascontiguousarray(from_unit(batch[0].permute(1, 2, 0).float().cpu().numpy(), np.uint8), np.uint8)
 
 
