@@ -63,7 +63,7 @@ class ColourSpace:
         return _by_blocks(convert, pixels)
 
     def from_srgb(self, pixels: Values) -> Values:
-        """The inverse of `to_srgb`."""
+        """Convert sRGB to this space: the inverse of `to_srgb`."""
         inverse = None if self.matrix is None else np.linalg.inv(self.matrix.astype(np.float64)).astype(np.float32)
 
         def convert(block: Values) -> Values:
@@ -89,7 +89,7 @@ def _by_blocks(convert: Callable[[Values], Values], pixels: Values) -> Values:
 
 
 def colour_space(metadata: Metadata, channels: int) -> tuple[ColourSpace | None, tuple[str, ...]]:
-    """The photo's colours by its ICC profile, or by EXIF's mark for Adobe RGB where it has no profile.
+    """Determine a photo's colour space from its ICC profile, or else from EXIF's mark for Adobe RGB.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def colour_space(metadata: Metadata, channels: int) -> tuple[ColourSpace | None,
 
 
 def conversion(frame: Frame) -> Callable[[Values], Values] | None:
-    """What takes the photo's values (…, C), white = 1, to sRGB encoding; None where they are sRGB or unknown."""
+    """Build the function from a photo's values (…, C), white = 1, to sRGB; None if they are sRGB or unknown."""
     space, _ = colour_space(frame.metadata, frame.pixels.shape[2])
     return None if space is None else space.to_srgb
 

@@ -14,24 +14,24 @@ from nsp_cli.image.codecs.raw_kinds import RAW_SUFFIXES, is_raw
 from nsp_cli.image.frame import Frame
 
 MAX_PIXELS = 1_000_000_000
-"""Read no picture above this: its header is more likely a lie than a photo, and OpenCV stops at 2**30 anyway."""
+"""Largest number of pixels of a picture: a larger header is probably damaged, and OpenCV's limit is 2**30."""
 
 
 class Codec(Protocol):
-    """What a format's module offers. Neither function sees a path: bytes avoid the path bugs of C libraries."""
+    """Interface of a format's module. Files are passed as bytes, which avoids the path bugs of C libraries."""
 
     def decode(self, data: bytes) -> Frame:
-        """Raise InputError with "expected …, found …" for what is not supported, any exception for damaged data."""
+        """Decode a file. Raises InputError ("expected …, found …") if unsupported, any exception if damaged."""
         ...
 
     def encode(self, frame: Frame, quality: int) -> tuple[bytes, tuple[str, ...]]:
-        """Write a frame that already fits the format; say in sentences which metadata could not be kept."""
+        """Encode a frame that fits the format; returns the file and a warning for each loss of metadata."""
         ...
 
 
 @dataclass(frozen=True)
 class Format:
-    """One row of the table.
+    """Properties of a file format.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Format:
     depths : dtypes that it stores
     keeps : fields of `Metadata` that it has a place for
     max_side : most pixels in width or height that can be written
-    module : has the two functions of `Codec`; imported on first use, since it imports the format's library
+    module : implements `Codec`; imported on first use, since it imports the format's library
     """
 
     name: str
@@ -54,6 +54,7 @@ class Format:
     module: str
 
     def codec(self) -> Codec:
+        """Import the module that decodes and encodes this format."""
         return cast(Codec, import_module(self.module))
 
 
@@ -206,9 +207,7 @@ def unread_format(path: Path) -> str | None:
 
 
 def output_suffix(suffix: str) -> str:
-    """The suffix of a result whose format is not given: its photo's own; TIFF for RAW and for cameras' HIF of 10 bits,
-    JPEG for phones' HEIC.
-    """
+    """Return the default suffix of a result: that of its photo, TIFF for RAW and 10-bit HIF, JPEG for HEIC."""
     kind = SUFFIXES.get(suffix.lower())
     if kind == HEIC.name and suffix.lower() != ".hif":
         return ".jpg"
@@ -216,7 +215,7 @@ def output_suffix(suffix: str) -> str:
 
 
 def sniff(data: bytes, suffix: str = "") -> Format:
-    """The format that the first bytes tell, and of a RAW file in TIFF form the rest. Raises InputError for none.
+    """Detect the format from a file's content. Raises InputError for an unknown one.
 
     `suffix` is the file's; it decides between TIFF and RAW alone, and only where the content does not.
     """

@@ -13,9 +13,9 @@ Pixels = NDArray[np.uint8 | np.uint16 | np.float32]
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a file says about its picture, kept as the bytes that were found.
+    r"""Metadata of a picture, as the bytes found in its file.
 
-    `exif` starts at the TIFF header (no ``Exif\\0\\0``); orientation stays in it and is never applied to the pixels.
+    `exif` starts at the TIFF header (no ``Exif\0\0``); orientation stays in it and is never applied to the pixels.
     `iptc` is the bare IPTC-IIM stream (captions and credits as press agencies write them).
     """
 
@@ -101,19 +101,20 @@ class Frame:
 
     @property
     def megapixels(self) -> float:
+        """Number of pixels in millions."""
         return self.pixels.shape[0] * self.pixels.shape[1] / 1e6
 
     def with_pixels(self, pixels: Pixels, alpha: Pixels | None = None) -> Frame:
-        """The same photo with other pixels (and another alpha, where the size has changed), cut at black."""
+        """Return the photo with other pixels, clipped at black, and another alpha if the size has changed."""
         return replace(self, pixels=pixels, alpha=self.alpha if alpha is None else alpha, below_black=None)
 
     def region(self, rows: slice, columns: slice) -> Frame:
-        """A part of the photo, all else as it is."""
+        """Crop the photo and its other planes."""
         alpha, below = (None if part is None else part[rows, columns] for part in (self.alpha, self.below_black))
         return replace(self, pixels=self.pixels[rows, columns], alpha=alpha, below_black=below)
 
     def unit_values(self, rows: slice, columns: slice) -> NDArray[np.float32]:
-        """A part of the photo as float32, white = 1, with the values below black."""
+        """Return a region as float32, white = 1, including values below black."""
         values = to_unit(self.pixels[rows, columns])
         return values if self.below_black is None else values - to_unit(self.below_black[rows, columns])
 
@@ -134,7 +135,7 @@ def split_channels(array: Pixels) -> tuple[Pixels, Pixels | None]:
 
 
 def peak(dtype: np.dtype | type) -> float:
-    """The value that stands for white: 255, 65535 or 1.0. Raises ValueError for any other dtype."""
+    """Return the value of white: 255, 65535 or 1.0. Raises ValueError for other dtypes."""
     dtype = np.dtype(dtype)
     if dtype == np.float32:
         return 1.0

@@ -49,7 +49,7 @@ def read(source: Path | bytes, develop: RawOptions | None = None) -> Frame:
 
 
 def read_srgb(source: Path | bytes) -> Pixels:
-    """The pixels of a photo as sRGB, whatever its profile; see `read` and `colour.srgb_pixels`."""
+    """Read a photo as sRGB pixels, whatever its profile; see `read` and `colour.srgb_pixels`."""
     return srgb_pixels(read(source))
 
 

@@ -98,7 +98,7 @@ def check_size(size: tuple[int, int], format: str) -> None:
 
 
 def _fit(frame: Frame, row: Format) -> tuple[Frame, list[str]]:
-    """The frame as the format can hold it, and a sentence on each thing that it cannot."""
+    """Adapt a frame to what its format can hold; returns it and a warning for each loss."""
     check_size(frame.size, row.name)
     warnings: list[str] = []
     if frame.pixels.dtype.name not in row.depths:
@@ -121,7 +121,7 @@ def _fit(frame: Frame, row: Format) -> tuple[Frame, list[str]]:
 
 
 def _reduce(frame: Frame, row: Format) -> tuple[Frame, str]:
-    """The deepest pixels that the format has; all formats with a depth of their own have 8 bits at least."""
+    """Reduce the bit depth to the largest of the format; returns the frame and a warning."""
     depth = np.dtype(row.depths[-1])
     pixels = from_unit(to_unit(frame.pixels), depth)
     alpha = None if frame.alpha is None else from_unit(to_unit(frame.alpha), depth)

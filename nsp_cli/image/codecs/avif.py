@@ -20,6 +20,7 @@ _HIGH_BIT_DEPTH = 0x40
 
 
 def decode(data: bytes) -> Frame:
+    """Decode an AVIF file of 8 bits; see `Codec.decode`."""
     if not AvifImagePlugin.SUPPORTED:
         raise InputError("expected a format that this Pillow can read, found AVIF: install pillow 11.3 or newer")
     configuration = data.find(b"av1C")
@@ -90,6 +91,7 @@ class _VerbatimExif(Image.Exif):
 
 
 def encode(frame: Frame, quality: int) -> tuple[bytes, tuple[str, ...]]:
+    """Encode a frame; see `Codec.encode`."""
     if not AvifImagePlugin.SUPPORTED:
         raise ValueError("this Pillow cannot write AVIF, pillow 11.3 or newer can")
     metadata, out = frame.metadata, BytesIO()

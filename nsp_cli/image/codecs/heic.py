@@ -38,7 +38,7 @@ def decode(data: bytes) -> Frame:
 
 
 def _opened(data: bytes) -> tuple[Any, int]:
-    """The primary picture, not yet decoded, and how many pictures there are."""
+    """Open the primary picture without decoding it; returns it and the number of pictures."""
     try:
         import pi_heif
     except ImportError as error:

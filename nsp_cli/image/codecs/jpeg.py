@@ -27,6 +27,7 @@ _MOST_PIXELS_A_BYTE = 2_000
 
 
 def decode(data: bytes) -> Frame:
+    """Decode a JPEG file of 8 bits; see `Codec.decode`."""
     if (kind := unsupported_kind(data)) is not None:
         raise InputError(f"expected a JPEG of 8 bits, found {kind}, which is not supported: convert it to TIFF first")
     image = JpegImagePlugin.JpegImageFile(BytesIO(data))
@@ -65,6 +66,7 @@ def _pixels(image: JpegImagePlugin.JpegImageFile, data: bytes) -> tuple[Pixels, 
 
 
 def encode(frame: Frame, quality: int) -> tuple[bytes, tuple[str, ...]]:
+    """Encode a frame; see `Codec.encode`."""
     metadata = frame.metadata
     warnings: list[str] = []
     options: dict[str, Any] = {"quality": quality, "subsampling": frame.jpeg_subsampling or "4:4:4"}

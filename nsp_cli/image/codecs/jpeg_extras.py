@@ -78,7 +78,7 @@ def left_behind(info: dict[Any, Any], segments: Segments, data: bytes) -> tuple[
 
 
 def _resources(segments: Segments) -> Iterator[tuple[int, bytes]]:
-    """(number, body) of each of Photoshop's resources, up to the first of a segment that is damaged."""
+    """Yield (number, body) of each Photoshop resource, up to the first damaged one of a segment."""
     for name, segment in segments:
         at = len(_PHOTOSHOP)
         if name != "APP13" or not segment.startswith(_PHOTOSHOP):

@@ -95,7 +95,10 @@ def _has_every_scan(data: bytes, frame: int) -> bool:
 
 
 def _ends_flat(pixels: Pixels) -> bool:
-    """A block that is missing has one colour; where there are no restarts, the last one is missing if any is."""
+    """Test whether the last block has a single colour, as a missing one has.
+
+    Without restart markers, the last block is missing if any is.
+    """
     height, width = pixels.shape[:2]
     rows, columns = (max((side - 1) // _BLOCK * _BLOCK, side - _CORNER) for side in (height, width))
     return bool(np.ptp(pixels[rows:, columns:], axis=(0, 1)).max() == 0)

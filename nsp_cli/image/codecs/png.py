@@ -28,6 +28,7 @@ _GREY = 0  # colour type
 
 
 def decode(data: bytes) -> Frame:
+    """Decode a PNG file; see `Codec.decode`."""
     damaged: list[bytes] = []
     chunks = list(split_chunks(data, damaged))
     if chunks[0][0] == _APPLE:
@@ -46,12 +47,13 @@ def decode(data: bytes) -> Frame:
 
 
 def encode(frame: Frame, quality: int) -> tuple[bytes, tuple[str, ...]]:  # noqa: ARG001 - PNG has no quality
+    """Encode a frame, without loss; see `Codec.encode`."""
     head, *rest = list(split_chunks(_encode_pixels(frame.channels())))
     return build([head, *metadata_chunks(frame.metadata), *rest]), ()
 
 
 def build(chunks: list[Chunk]) -> bytes:
-    """A PNG file of (type, body) chunks."""
+    """Build a PNG file from (type, body) chunks."""
     parts = [SIGNATURE]
     for kind, body in chunks:
         parts += [struct.pack(">I", len(body)), kind, body, struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))]

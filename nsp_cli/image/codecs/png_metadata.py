@@ -150,7 +150,7 @@ def _text(kind: bytes, body: bytes) -> tuple[bytes, bytes]:
 
 
 def _raw_profile(texts: dict[bytes, bytes], name: bytes) -> bytes | None:
-    """What ImageMagick and ExifTool wrote before PNG had its own chunk: a name, a length, and hexadecimal lines."""
+    """Parse a profile of ImageMagick or ExifTool from text: a name, a length, and hexadecimal lines."""
     lines = texts.pop(b"Raw profile type " + name, b"").split()
     return bytes.fromhex(b"".join(lines[2:]).decode("ascii")) if len(lines) > 2 else None
 

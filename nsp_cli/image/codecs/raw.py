@@ -139,7 +139,7 @@ def _gains(raw: Any, white_balance: WhiteBalance) -> NDArray[np.float64]:
 
 
 def _preview_exif(raw: Any) -> bytes | None:
-    """The EXIF of the JPEG that most cameras put into their RAW files."""
+    """Read the EXIF of the JPEG preview that most cameras put into their RAW files."""
     try:
         preview = raw.extract_thumb()
         if preview.format != rawpy.ThumbFormat.JPEG:  # pyright: ignore[reportAttributeAccessIssue]

@@ -35,6 +35,7 @@ _READ_AHEAD = 4 << 20
 
 
 def decode(data: bytes) -> Frame:
+    """Decode a TIFF file; see `Codec.decode`."""
     tree = Tree(data)
     first = tree.directory(tree.first)
     _check_pages(tree, first)

@@ -26,6 +26,7 @@ _BYTE, _UNDEFINED, _INCH = 1, 7, 2
 
 
 def encode(frame: Frame, quality: int) -> tuple[bytes, tuple[str, ...]]:  # noqa: ARG001 - Deflate loses nothing
+    """Encode a frame with Deflate compression; see `Codec.encode`."""
     exif, out = frame.metadata.exif, BytesIO()
     if frame.pixels.nbytes + (0 if frame.alpha is None else frame.alpha.nbytes) > _CLASSIC_LIMIT:
         with TiffWriter(out, bigtiff=True) as writer:
@@ -55,7 +56,7 @@ def exif_to_extend(exif: bytes | None, title: str) -> tuple[Tree, Directory, lis
 
 
 def _append_picture(tree: Tree, described: Directory, frame: Frame) -> bytes:
-    """The EXIF block `tree`, then the picture, then one directory for both."""
+    """Append the picture to the EXIF block `tree`, and one directory for both."""
     start = len(tree.data) + len(tree.data) % 2
     out = BytesIO()
     out.write(bytes(tree.data).ljust(start, b"\0"))

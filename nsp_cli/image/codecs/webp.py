@@ -14,6 +14,7 @@ from nsp_cli.image.metadata.exif import exif_dpi
 
 
 def decode(data: bytes) -> Frame:
+    """Decode a WebP file; see `Codec.decode`."""
     image = WebPImagePlugin.WebPImageFile(BytesIO(data))
     check_size(*image.size)
     if image.n_frames > 1:
@@ -27,6 +28,7 @@ def decode(data: bytes) -> Frame:
 
 
 def encode(frame: Frame, quality: int) -> tuple[bytes, tuple[str, ...]]:
+    """Encode a frame; see `Codec.encode`."""
     metadata, out = frame.metadata, BytesIO()
     Image.fromarray(np.ascontiguousarray(frame.channels())).save(
         out,

@@ -33,7 +33,7 @@ _SELF_CONTAINED = (b"Nikon\0\2", b"OLYMPUS\0", b"OM SYSTEM\0", b"FUJIFILM", b"PE
 
 
 def parse_exif(exif: bytes) -> tuple[Tree, Directory]:
-    """The block and its first directory. Raises ValueError where it cannot be read."""
+    """Parse an EXIF block and its first directory. Raises ValueError if it is damaged."""
     tree = Tree(exif)
     if tree.big:
         raise ValueError("EXIF has no 64-bit form")
@@ -104,7 +104,7 @@ def _cut_thumbnail(out: bytearray, tree: Tree, offset: int, kept: list[Directory
 
 
 def orientation_only(exif: bytes | None) -> bytes | None:
-    """The smallest EXIF block with the same orientation, or None for an upright picture."""
+    """Build the smallest EXIF block with the same orientation; None for an upright picture."""
     if exif is None:
         return None
     try:
@@ -190,7 +190,7 @@ def exif_from_tiff(tree: Tree, only: Container[int] | None = None) -> tuple[byte
 
 
 def copied_entries(tree: Tree, directory: Directory, only: Container[int] | None = None) -> list[Entry]:
-    """The directory's fields that describe the photo, of all tags or of those in `only`, ready to be written."""
+    """List the entries of a directory that describe the photo, of all tags or of those in `only`, for writing."""
     kept = (field for field in directory.fields.values() if field.tag not in STORAGE_TAGS and field.kind < 16)
     if only is not None:
         kept = (field for field in kept if field.tag in only)
@@ -202,7 +202,7 @@ def _pointer(out: bytearray, tree: Tree, tag: int, entries: list[Entry]) -> Entr
 
 
 def _place_maker_note(out: bytearray, tree: Tree, sub: Directory) -> tuple[list[Entry], bool]:
-    """The EXIF directory's entries; the maker note goes into `out` where it was in the file, or else it has moved."""
+    """Put the maker note at its offset in `out`; returns the EXIF directory's entries, and whether it moved."""
     entries = copied_entries(tree, sub)
     note = sub.fields.get(MAKER_NOTE)
     if note is None or note.length <= 4:

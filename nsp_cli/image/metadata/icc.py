@@ -25,9 +25,13 @@ _FAR = 1000.0
 class Curve(Protocol):
     """A tone curve: encoded to linear light and back, any shape, beyond [0, 1] too."""
 
-    def to_linear(self, encoded: Values) -> Values: ...
+    def to_linear(self, encoded: Values) -> Values:
+        """Decode values to linear light."""
+        ...
 
-    def from_linear(self, linear: Values) -> Values: ...
+    def from_linear(self, linear: Values) -> Values:
+        """Encode linear light."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Parametric:
             raise ValueError("its tone curve does not rise")
 
     def to_linear(self, encoded: Values) -> Values:
+        """Decode values to linear light."""
         size = np.abs(encoded)
         linear = np.maximum(self.a * size + self.b, 0) ** np.float32(self.g) + np.float32(self.e)
         if self.d > 0:
@@ -54,6 +59,7 @@ class Parametric:
         return np.where(encoded < 0, 2 * self._black - linear, linear).astype(np.float32, copy=False)
 
     def from_linear(self, linear: Values) -> Values:
+        """Encode linear light."""
         size = self._black + np.abs(linear - self._black)
         encoded = (np.maximum(size - self.e, 0) ** np.float32(1 / self.g) - self.b) / np.float32(self.a)
         if self.d > 0:
@@ -85,10 +91,12 @@ class Table:
         self._y = np.append(rising, rising[-1] + _FAR * slope)
 
     def to_linear(self, encoded: Values) -> Values:
+        """Decode values to linear light."""
         linear = np.interp(np.abs(encoded), self._x, self._y)
         return np.where(encoded < 0, 2 * self._y[0] - linear, linear).astype(np.float32)
 
     def from_linear(self, linear: Values) -> Values:
+        """Encode linear light."""
         black = self._y[0]
         encoded = np.interp(black + np.abs(linear - black), self._y, self._x)
         return np.where(linear < black, -encoded, encoded).astype(np.float32)

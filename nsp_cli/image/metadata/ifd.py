@@ -63,6 +63,7 @@ class Tree:
             raise ValueError(f"nothing at byte {at:,} of {len(self.data):,}") from error
 
     def directory(self, offset: int) -> Directory:
+        """Parse the directory at `offset`. Raises ValueError if it is damaged."""
         head, step, word = (8, 20, "Q") if self.big else (2, 12, "I")
         count = self._unpack("Q" if self.big else "H", offset)
         next_at = offset + head + count * step
@@ -87,10 +88,11 @@ class Tree:
         return Field(tag, kind, count, entry, start, length)
 
     def raw(self, field: Field) -> bytes:
+        """Return the bytes of a field's values."""
         return bytes(self.data[field.start : field.start + field.length])
 
     def number(self, field: Field | None) -> int | None:
-        """The (first) value of an integer field, or None."""
+        """Return the first value of an integer field, or None."""
         if field is None or field.kind not in _INTEGERS or field.count < 1:
             return None
         return self._unpack(_INTEGERS[field.kind], field.start)
@@ -107,7 +109,7 @@ class Tree:
         return struct.unpack(f"{self.order}{len(raw) // struct.calcsize(f'={code}')}{code}", raw)
 
     def child(self, parent: Directory, tag: int) -> Directory | None:
-        """The directory that a pointer field leads to, or None where there is none or it is damaged."""
+        """Parse the directory of a pointer field; None if it is missing or damaged."""
         offset = self.number(parent.fields.get(tag))
         try:
             return None if offset is None else self.directory(offset)

@@ -19,7 +19,7 @@ _DEVELOPMENT = b"crs:"
 
 
 def raw_exif(data: bytes, preview: bytes | None) -> tuple[bytes | None, tuple[str, ...]]:
-    """An EXIF block of its own, None if there is none to be found, and sentences on what is missing.
+    """Extract a RAW file's EXIF as a separate block (None if there is none), and warnings on missing parts.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def raw_exif(data: bytes, preview: bytes | None) -> tuple[bytes | None, tuple[st
 
 
 def raw_xmp(data: bytes, *, developed: bool = True) -> tuple[bytes | None, tuple[str, ...]]:
-    """The XMP of a RAW file in TIFF form, without which no rating or caption is lost, and a sentence if it is left.
+    """Extract the XMP, with ratings and captions, of a RAW file in TIFF form; and a warning if it is left out.
 
     `developed` leaves out XMP that holds development settings.
     """
