@@ -42,7 +42,9 @@ class Network(Protocol):
     multiple: int
     working_floats: int
 
-    def __call__(self, x: Tensor) -> Tensor: ...
+    def __call__(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) float to (N, C, scale·H, scale·W)."""
+        ...
 
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
@@ -57,7 +59,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
 
 
 def arguments_of(name: str) -> dict[str, Any]:
-    """The arguments of a network, each with its default. Raises `ModelError` for an unknown name."""
+    """List the arguments of a network with their defaults. Raises `ModelError` for an unknown name."""
     _check(name)
     return {key: argument.default for key, argument in signature(NETWORKS[name]).parameters.items()}
 
@@ -83,7 +85,7 @@ def grid_of(network: Network) -> int:
 
 
 def tile_of(network: Network) -> int:
-    """The side of a tile for a network with global statistics, whose output depends on its tile; 0 for all others."""
+    """Return the tile side of a network with global statistics, whose output depends on its tile; 0 for others."""
     return getattr(network, "tile", 0)
 
 
@@ -101,5 +103,5 @@ def has_input_skip(network: Network) -> bool:
 
 
 def as_network(module: nn.Module) -> Network:
-    """The same module, seen through the protocol."""
+    """Cast a module to the protocol."""
     return cast(Network, module)

@@ -107,12 +107,13 @@ class ATBSN(nn.Module):
                 nn.init.zeros_(layer.bias)  # pyright: ignore[reportArgumentType]
 
     def forward(self, x: Tensor, blind: int | None = None) -> Tensor:
+        """Map (N, C, h, w) to (N, C, h, w); `blind` overrides the blind-spot radius."""
         features = self.fuse(self._half_planes(x, self.blind if blind is None else blind))
         with torch.autocast(x.device.type, enabled=False):
             return self.last(features.float())
 
     def _half_planes(self, x: Tensor, k: int) -> Tensor:
-        """What lies above, below, to the right and to the left of each pixel, k away: (N, 8·width, h, w)."""
+        """Compute features (N, 8·width, h, w) of what lies above, below, right and left of each pixel, k away."""
         # A photo and its half turn have one shape, the quarter turns another: two batches for photos of any shape.
         above, below = _lowered(self.unet(torch.cat([x, _half_turn(x)])), k).chunk(2)
         right, left = _lowered(self.unet(torch.cat([_left(x), _right(x)])), k).chunk(2)
@@ -125,12 +126,12 @@ def _lowered(features: Tensor, rows: int) -> Tensor:
 
 
 def _left(photo: Tensor) -> Tensor:
-    """A quarter turn to the left, (…, h, w) → (…, w, h); by transposing, which ONNX has for any size."""
+    """Rotate a quarter turn to the left, (…, h, w) → (…, w, h); by transposing, which ONNX has for any size."""
     return photo.transpose(-2, -1).flip(-2)
 
 
 def _right(photo: Tensor) -> Tensor:
-    """A quarter turn to the right, (…, h, w) → (…, w, h): the inverse of `_left`."""
+    """Rotate a quarter turn to the right, (…, h, w) → (…, w, h): the inverse of `_left`."""
     return photo.transpose(-2, -1).flip(-1)
 
 

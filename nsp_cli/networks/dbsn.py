@@ -34,6 +34,7 @@ class CentralMaskedConv2d(nn.Conv2d):
         self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, input: Tensor) -> Tensor:
+        """Convolve without the kernel's central weight."""
         return F.conv2d(input, self.weight * self.mask, self.bias, padding=self.padding)  # pyright: ignore
 
 
@@ -114,6 +115,7 @@ class DBSN(nn.Module):
             nn.init.zeros_(self.last.weight)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, C, scale·H, scale·W)."""
         features = self.head(x)
         features = self.tail(torch.cat([branch(features) for branch in self.branches], 1))
         # bf16 has eight bits of precision, a photo has eight or more: the last step is always float32.

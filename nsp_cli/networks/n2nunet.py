@@ -68,6 +68,7 @@ class N2NUNet(nn.Module):
         self.last = nn.Conv2d(top_width, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, C, H, W)."""
         skips, features = [x], self.intro(x)
         for stage in self.down:
             features = F.max_pool2d(stage(features), 2)

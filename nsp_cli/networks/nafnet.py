@@ -23,6 +23,7 @@ class ChannelNorm(nn.Module):
         self.norm = nn.LayerNorm(width, eps=1e-6)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Normalize (N, C, H, W) over the channels."""
         return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
@@ -92,6 +93,7 @@ class NAFNet(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, C, H, W)."""
         features = through_levels(self, self.head(x))
         with torch.autocast(x.device.type, enabled=False):
             return x + self.last(features.float())

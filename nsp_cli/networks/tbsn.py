@@ -108,6 +108,7 @@ class TBSN(nn.Module):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, C, H, W)."""
         h, w = x.shape[-2:]
         right, bottom = (self.grid * _cells(side, self.grid) - side for side in (w, h))
         features = self.head(F.pad(x, (0, right, 0, bottom)))
@@ -208,6 +209,7 @@ class ChannelAttention(nn.Module):
         self.project = _mix(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Apply attention between channels to (N, C, h, w)."""
         q, k, v = self.qkv(x).unflatten(1, (3, self.heads, -1)).flatten(4).unbind(1)  # (N, heads, C/heads, h·w) each
         # Sums over all pixels: bf16 would lose the small ones.
         with torch.autocast(x.device.type, enabled=False):
@@ -242,6 +244,7 @@ class WindowAttention(nn.Module):
         self.register_buffer("offsets", between + _OFFSETS // 2, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Apply attention within windows to (N, C, h, w)."""
         rows, columns = (side // _WINDOW for side in x.shape[-2:])
         side = _WINDOW + 2 * _MARGIN
         q = self.query(x).unflatten(1, (self.heads, _HEAD)).unflatten(-1, (columns, _WINDOW))

@@ -78,6 +78,7 @@ class UNet(nn.Module):
         self.last = nn.Conv2d(2 * width, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, C, scale·H, scale·W)."""
         skips, pooled = [], x if self.intro is None else self.intro(x)
         for level, stage in enumerate(self.down):
             features = stage(pooled)
