@@ -31,7 +31,7 @@ METHODS: dict[str, Callable[..., Method]] = {
 
 
 def settings_of(name: str) -> dict[str, Any]:
-    """The settings of a method, each with its default. Raises `ModelError` for an unknown name."""
+    """List the settings of a method with their defaults. Raises `ModelError` for an unknown name."""
     _check(name)
     return {key: setting.default for key, setting in signature(METHODS[name]).parameters.items()}
 

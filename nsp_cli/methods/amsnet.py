@@ -58,7 +58,7 @@ class AMSNet(SelfSupervised):
         return 8 * self.stride
 
     def loss(self, network: nn.Module, batch: Tensor, generator: Generator) -> Tensor:
-        """The loss of a batch of noisy photos (B, C, P, P) in [0, 1], a scalar."""
+        """Compute the loss of a batch of noisy photos (B, C, P, P) in [0, 1]."""
         subs = draw_subs(batch, self.stride, self.inputs, generator)
         h, w = subs.shape[-2:]
         masked = torch.rand(len(subs), 1, h, w, generator=generator, device=subs.device) < 0.5
@@ -69,6 +69,7 @@ class AMSNet(SelfSupervised):
         return errors + self.smoothness * total_variation(output) if self.smoothness else errors
 
     def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> DecomposedPipeline:
+        """Build the inference pipeline, a single module for the torch backend and for export."""
         return DecomposedPipeline(
             FilledIn(network), self.test_stride, task, channels, passes=self.refine, period=PERIOD
         )
@@ -93,11 +94,12 @@ class FilledIn(nn.Module):
         self.register_buffer("pattern", draw_patterns(1, 0.5), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Predict each pixel from the photo that is masked there, (N, C, H, W)."""
         mask = repeat_pattern(self.pattern, x)
         first, second = self.network(torch.cat([x.masked_fill(mask, 0), x.masked_fill(~mask, 0)])).chunk(2)
         return torch.where(mask, first, second)
 
 
 def total_variation(pictures: Tensor) -> Tensor:
-    """The mean absolute difference between neighbours, down plus across, of (N, C, H, W); a scalar."""
+    """Compute the mean absolute difference between neighbours, vertical plus horizontal, of (N, C, H, W)."""
     return pictures.diff(dim=-2).abs().mean() + pictures.diff(dim=-1).abs().mean()

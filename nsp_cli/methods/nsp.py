@@ -69,6 +69,7 @@ class NSP(SelfSupervised):
 
     @property
     def network_args(self) -> dict[str, int]:
+        """Arguments that the method prescribes to its network."""
         return {"scale": self.scale}
 
     @property
@@ -118,7 +119,7 @@ class NSP(SelfSupervised):
         return torch.cat(inputs).unsqueeze(1), torch.cat(targets).unsqueeze(1)
 
     def loss(self, network: nn.Module, batch: Tensor, generator: Generator) -> Tensor:
-        """The mean L1 of a batch of noisy photos (B, C, P, P) in [0, 1], a scalar."""
+        """Compute the mean L1 loss of a batch of noisy photos (B, C, P, P) in [0, 1]."""
         inputs, targets = self.pairs(batch, generator)
         multiple = as_network(network).multiple
         inputs, targets = cut_to_multiple(inputs, multiple), cut_to_multiple(targets, multiple * self.scale)
@@ -128,7 +129,7 @@ class NSP(SelfSupervised):
         return (outputs.unsqueeze(2) - targets.unsqueeze(1)).abs().mean()
 
     def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> NSPPipeline:
-        """The whole way of a photo at test time, as one module: for the torch backend and for export alike."""
+        """Build the inference pipeline, a single module for the torch backend and for export."""
         return NSPPipeline(self, network, task, channels)
 
 
@@ -173,6 +174,7 @@ class NSPPipeline(nn.Module):
         )
 
     def forward(self, photo: Tensor) -> Tensor:
+        """Denoise or enlarge photos (N, C, H, W) in [0, 1]."""
         h, w = photo.shape[-2:]
         out = self._run(pad_to_multiple(photo, self.padding, self.smallest))
         return cut_to_size(out, self.spec.scale * h, self.spec.scale * w)
@@ -197,7 +199,7 @@ class NSPPipeline(nn.Module):
         return torch.stack(_unflip(self.network(corners), n), 1)
 
     def _prediction(self, photo: Tensor, phase: int) -> Tensor:
-        """The full-size prediction of one sub-image, (N, C, H, W)."""
+        """Predict the full-size photo from one sub-image, (N, C, H, W)."""
         t = self.stride
         if not self.canonical:
             return self.network(photo[..., phase // t :: t, phase % t :: t])
@@ -211,7 +213,7 @@ class NSPPipeline(nn.Module):
 
 
 def _flips(photo: Tensor) -> list[Tensor]:
-    """The photo, flipped so that phase (a, b) of its 2×2 cells becomes phase (0, 0), for ab = 00, 01, 10, 11."""
+    """Flip the photo so that phase (a, b) of its 2×2 cells becomes phase (0, 0), for ab = 00, 01, 10, 11."""
     return [_flip(photo, phase) for phase in range(4)]
 
 

@@ -1,12 +1,12 @@
-"""RD, recharged distillation (APR-RD, AAAI 2025): a plain, fast network learns from what slow teachers make of photos.
+"""RD, recharged distillation (APR-RD, AAAI 2025): a fast network is trained on the outputs of slow teachers.
 
-Examples
-    A noisy photo y and what the teachers make of it, T_k for k in 1 … K: one teacher with several blind shifts or
-    phases, the same photo turned and flipped, several teachers. All serve alike.
+Training examples
+    A noisy photo y and the teachers' outputs T_k for k in 1 … K: those of one teacher with several blind shifts or
+    phases, of the same photo in several orientations, of several teachers. All are used alike.
 Loss
     Σ_k |student(y) − T̃_k|, means. The pixels of each photo are split at random into K equal sets, the same for all
-    channels; T̃_k is T_k *recharged*: set k has the noisy photo's own pixels. Teachers that are blind lose detail. At
-    each pixel one target of K has the photo's own, detail and noise together, and K − 1 say what the teachers saw.
+    channels; T̃_k is T_k *recharged*: its pixels in set k are those of the noisy photo. Blind-spot teachers lose detail.
+    At each pixel one of the K targets is the noisy photo, with detail and noise, and K − 1 are teachers' outputs.
 Test time
     One pass over the whole photo.
 """
@@ -52,6 +52,7 @@ class RD(SelfSupervised):
         return (student.unsqueeze(1) - targets).abs().mean((0, 2, 3, 4)).sum()
 
     def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> PlainPipeline:
+        """Build the inference pipeline, a single module for the torch backend and for export."""
         return PlainPipeline(network, task, channels)
 
 

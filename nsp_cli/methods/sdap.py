@@ -48,6 +48,7 @@ class SDAP(SelfSupervised):
 
     @property
     def network_args(self) -> dict[str, int]:
+        """Arguments that the method prescribes to its network."""
         return {"scale": 1}
 
     @property
@@ -69,10 +70,11 @@ class SDAP(SelfSupervised):
         return inputs, targets
 
     def loss(self, network: nn.Module, batch: Tensor, generator: Generator) -> Tensor:
-        """The mean L1 of a batch of noisy photos (B, C, P, P) in [0, 1], a scalar."""
+        """Compute the mean L1 loss of a batch of noisy photos (B, C, P, P) in [0, 1]."""
         same_size(network)
         inputs, targets = (subs.flatten(0, 1) for subs in self.pairs(batch, generator))
         return (network(inputs.contiguous(memory_format=torch.channels_last)) - targets).abs().mean()
 
     def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> DecomposedPipeline:
+        """Build the inference pipeline, a single module for the torch backend and for export."""
         return DecomposedPipeline(network, self.test_stride, task, channels, passes=int(self.second_pass), share=0.0)

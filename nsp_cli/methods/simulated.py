@@ -1,30 +1,27 @@
-"""Learning from clean photos with simulated camera noise, where the answer is known.
+"""Supervised training on clean photos with simulated camera noise.
 
-Examples
-    A crop of a clean photo, photographed by a camera that is drawn at random (`simulation.random_camera`), or half of
-    the time by a plain one (`simulation.plain_camera`), which leaves the picture as sharp as it is: over pictures that
-    are mostly blurred a network may learn that what is fine is noise. Of given `cameras` the photo gets the noise
-    alone, and stays as sharp and as bright as it is. Most crops are made smaller first, and what is fainter than
-    `_GRAIN` in them is smoothed: film grain and a sensor's noise that a "clean" photo still has would else be what the
-    network learns to leave. Half of them get other colours. One in sixteen stays as it is, at full size half of the
-    time: what is clean must come out as it came. To learn to enlarge, the camera sees the crop reduced by t. One in
-    four is a painted scene in the crop's colours (`dead_leaves`): clean photos are few, and of landscapes and people,
-    and what lies on a desk is flatter.
+Training examples
+    A crop of a clean photo is the target. Its input comes from a camera that is drawn at random
+    (`simulation.random_camera`) or, half of the time, from a neutral one (`simulation.plain_camera`), which adds noise
+    without blur: if most inputs were blurred, the network could take fine texture for noise. With given `cameras`, the
+    crop gets their noise alone and keeps its sharpness and brightness. Most crops are reduced first, and texture
+    fainter than `_GRAIN` is smoothed, because the film grain and sensor noise of a "clean" photo would otherwise be
+    part of the target. Half of the crops get other colours. One crop in sixteen stays clean, at full size half of the
+    time, so that clean photos are left unchanged. One in four is a synthetic scene in the crop's colours
+    (`dead_leaves`), which has more flat areas than photos of landscapes and people. For super-resolution, the camera
+    gets the crop reduced by t.
 Loss
-    L1 between output and target, and between both averaged over squares of `_BLOCKS` pixels, where a wrong colour is
-    all that is left; and their structural dissimilarity (1 − SSIM, after Zhao et al., TCI 2017), which asks for even
-    surfaces where the target has them, and for exact blacks. Each example's is divided by the square root of how noisy
-    it is (its own L1 between input and target, plus `_FLOOR`): half-way between the plain mean, which the darkest shots
-    decide, and a relative error, which the cleanest ones do.
+    The sum of: L1 between output and target; L1 between both averaged over squares of `_BLOCKS` pixels, which leaves
+    only errors of colour; and the structural dissimilarity 1 − SSIM (after Zhao et al., TCI 2017), which favours
+    smooth flat areas and exact blacks. The loss of each example is divided by the square root of its noise (the L1
+    between input and target, plus `_FLOOR`). This is half-way between the plain mean, dominated by the darkest
+    exposures, and the relative error, dominated by the cleanest ones.
 Noise level
-    A network that wants one (`networks.wants_noise_level`) gets that of the example, wrong by as much as an estimate
-    is: with the photo's noise known, it need not guess what is noise and what is texture. Clean examples are said to
-    have any, as texture may be taken for noise; what looks clean must stay as it is whatever is said.
+    A noise-conditional network gets the example's noise level with an error as large as that of an estimate. With the
+    level as input, noise and texture are separated better. Clean examples get a random level: their texture may be
+    estimated as noise, and clean photos must stay unchanged for any level.
 Test time
     One pass over the whole photo.
-
-It uses nobody's noisy photos, so its weights carry the clean photos' terms alone. After CBDNet (Guo et al., CVPR 2019)
-and Brooks et al. (CVPR 2019).
 """
 
 from __future__ import annotations
@@ -118,10 +115,12 @@ class Simulated:
 
     @property
     def smallest_patch(self) -> int:
+        """Side of the smallest training patch, in pixels."""
         return 48 * self.scale
 
     @property
     def network_args(self) -> dict[str, object]:
+        """Arguments that the method prescribes to its network."""
         return {"scale": self.scale} if self.scale > 1 else {}
 
     def shoot(self, crop: Crop, rng: np.random.Generator) -> Crop:
@@ -169,6 +168,7 @@ class Simulated:
         return (distance / noise.sqrt()).mean()
 
     def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> PlainPipeline:
+        """Build the inference pipeline, a single module for the torch backend and for export."""
         return PlainPipeline(network if self.turns == 1 else Turned(network, self.turns), task, channels)
 
 
