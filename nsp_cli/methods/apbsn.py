@@ -10,22 +10,28 @@ Test time
     PD by 2, *asymmetric*: a smaller stride loses less detail, and the noise that is left correlated costs less than
     that. Then R3 (`ops.refine`).
 
-The released program lays the sub-images side by side in one picture, in training and at test time. Here training has
-them one by one, and `layout` chooses for the test: "batch" (one by one) is the default, since tiles then agree with the
-whole photo up to its border, and no pixel sees the photo's far side. See `Layout`.
+The released program lays the sub-images side by side in one picture, in training and at test time, with zeros around
+each. `train_layout`, `layout` and `pd_pad` are settings here: "batch" (one by one) is the default, since tiles then
+agree with the whole photo up to its border, and no pixel sees the photo's far side. See `Layout`. With the settings of
+the `paper` preset training and test time are the released program's, but for the random masks of R3: they are fixed
+here (`ops.refine`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import UsageError
-from nsp_cli.methods.base import Inputs, Passes, SelfSupervised, Stride
-from nsp_cli.methods.pd_pipeline import DecomposedPipeline, Layout, draw_subs, same_size
+from nsp_cli.methods.base import Border, Inputs, Passes, SelfSupervised, Stride
+from nsp_cli.methods.pd_pipeline import DecomposedPipeline, Layout, draw_subs, run_on_subs, same_size
 from nsp_cli.model.spec import Task
+from nsp_cli.ops.padding import cut_to_multiple
+from nsp_cli.ops.pd import pd_split
 from nsp_cli.ops.refine import PASSES
+from nsp_cli.system.arguments import OneOf
 
 
 @dataclass(frozen=True)
@@ -36,21 +42,33 @@ class APBSN(SelfSupervised):
     ----------
     stride, test_stride : of the PD in training and at test time
     inputs : how many of a photo's s² sub-images a step uses, drawn at random; 0 for all
-    layout : "batch" or "mosaic", at test time
+    layout, train_layout : "batch" or "mosaic", at test time and in training, see `Layout`; "mosaic" trains on all
+        sub-images
+    pd_pad : zeros around each sub-image, in pixels; 2 as released
     refine : passes of R3 at test time, 0 for none; each takes as long as the network without it
+    refine_pad : pixels by which each pass extends the photo by reflection on all four sides; 2 as released
+    refine_masks : whether R3 puts back pixels ("photo") or, as released, values of each channel by itself ("channel")
+    extend : what extends a photo whose sides are no multiples of `test_stride`: "reflect", or as released "zeros"
     """
 
     stride: Stride = 5
     test_stride: Stride = 2
     inputs: Inputs = 0
-    layout: str = Layout.BATCH
+    layout: Annotated[str, OneOf(tuple(Layout))] = Layout.BATCH
+    train_layout: Annotated[str, OneOf(tuple(Layout))] = Layout.BATCH
+    pd_pad: Border = 0
     refine: Passes = PASSES
+    refine_pad: Border = 0
+    refine_masks: Annotated[str, OneOf(("photo", "channel"))] = "photo"
+    extend: Annotated[str, OneOf(("reflect", "zeros"))] = "reflect"
 
     def __post_init__(self) -> None:
         if min(self.stride, self.test_stride) < 1 or min(self.inputs, self.refine) < 0:
             raise UsageError("AP-BSN needs stride and test_stride of at least 1, inputs and refine of at least 0.")
-        if self.layout not in tuple(Layout):
+        if not {self.layout, self.train_layout} <= set(Layout):
             raise UsageError(f"The layout must be one of {', '.join(Layout)}, got '{self.layout}'.")
+        if self.train_layout == Layout.MOSAIC and self.inputs:
+            raise UsageError(f"With train_layout mosaic, inputs must be 0 (all sub-images), got {self.inputs}.")
 
     @property
     def network_args(self) -> dict[str, int]:
@@ -64,10 +82,23 @@ class APBSN(SelfSupervised):
     def loss(self, network: nn.Module, batch: Tensor, generator: Generator) -> Tensor:
         """The mean L1 of a batch of noisy photos (B, C, P, P) in [0, 1], a scalar."""
         same_size(network)
-        subs = draw_subs(batch, self.stride, self.inputs, generator)
-        return (network(subs) - subs).abs().mean()
+        layout = Layout(self.train_layout)
+        if layout is Layout.MOSAIC:
+            subs = pd_split(cut_to_multiple(batch, self.stride), self.stride)
+        else:
+            subs = draw_subs(batch, self.stride, self.inputs, generator).unsqueeze(0)
+        return (run_on_subs(network, subs, self.stride, layout, self.pd_pad) - subs).abs().mean()
 
     def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> DecomposedPipeline:
         return DecomposedPipeline(
-            network, self.test_stride, task, channels, layout=Layout(self.layout), passes=self.refine
+            network,
+            self.test_stride,
+            task,
+            channels,
+            layout=Layout(self.layout),
+            passes=self.refine,
+            masks_by_channel=self.refine_masks == "channel",
+            pd_pad=self.pd_pad,
+            refine_pad=self.refine_pad,
+            zeros=self.extend == "zeros",
         )

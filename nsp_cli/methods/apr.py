@@ -10,7 +10,8 @@ Loss
     without gradient, as the paper has it (the program that its authors released lets the gradient through).
 Test time
     One pass over the whole photo with a smaller hole, chosen at run time: 3×3 (k = 2) unless asked for another.
-    What reflection adds to make a side divisible shows a pixel to itself, as k = 0 does, near that border.
+    What reflection adds to make a side divisible shows a pixel to itself, as k = 0 does, near that border. The released
+    programs reflect 16 pixels on all four sides (`margin`).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import ModelError, UsageError
-from nsp_cli.methods.base import PlainPipeline, SelfSupervised, Weight
+from nsp_cli.methods.base import Border, PlainPipeline, SelfSupervised, Weight
 from nsp_cli.model.spec import Task
 from nsp_cli.networks import as_network
 from nsp_cli.ops.padding import cut_to_multiple
@@ -44,11 +45,13 @@ class APR(SelfSupervised):
     shift : k in training
     blind : k at test time, 0 to `WIDEST`: its hole is (2k − 1)×(2k − 1), and 0 sees the pixel itself
     balance : λ, the weight of the loss's second term
+    margin : pixels by which reflection extends the photo on all four sides at test time; 16 as released
     """
 
     shift: Annotated[int, Between(1, 16)] = 5
     blind: int = 2
     balance: Weight = 4.0
+    margin: Border = 0
 
     smallest_patch = 32
 
@@ -83,7 +86,7 @@ class APR(SelfSupervised):
     def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> PlainPipeline:
         if not hasattr(network, "blind"):
             raise ModelError("APR needs a network with a blind spot to choose, such as atbsn.")
-        return PlainPipeline(_WithHole(network, self), task, channels)
+        return PlainPipeline(_WithHole(network, self), task, channels, self.margin)
 
 
 class _WithHole(nn.Module):

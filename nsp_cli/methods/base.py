@@ -14,7 +14,7 @@ from nsp_cli.errors import ModelError
 from nsp_cli.model.spec import SMALLEST, PipelineSpec, Task
 from nsp_cli.networks import as_network, grid_of, tile_of, wants_noise_level
 from nsp_cli.ops.noise_level import measured, told
-from nsp_cli.ops.padding import pad_to_multiple
+from nsp_cli.ops.padding import pad_to_multiple, reflect_sides
 from nsp_cli.system.arguments import Between
 
 Crop = NDArray[np.float32]
@@ -23,9 +23,10 @@ Crop = NDArray[np.float32]
 Stride = Annotated[int, Between(1, 32)]
 Inputs = Annotated[int, Between(0, 1024)]
 Passes = Annotated[int, Between(0, 64)]
+Border = Annotated[int, Between(0, 64)]
 Weight = Annotated[float, Between(0, 1000)]
 Fraction = Annotated[float, Between(0, 1)]
-"""Bounds of methods' settings: pixels, sub-images, runs of the network, factor of a loss, probability."""
+"""Bounds of methods' settings: pixels, sub-images, runs of the network, pixels, factor of a loss, probability."""
 
 TURNS = 8
 """Ways to turn and flip a photo."""
@@ -112,15 +113,17 @@ class PlainPipeline(nn.Module):
 
     For a network that is told the noise level (N, C + 1, H, W), see `PipelineSpec.noise_level`; without that plane the
     level is measured on what is given. One that enlarges denoises by the mean of the t² pixels that each pixel became.
+    `margin` is how many pixels reflection adds on all four sides first.
 
     Raises
     ------
     ModelError : the task enlarges, and the network was not taught to; or it needs the sub-images of a method of pairs
     """
 
-    def __init__(self, network: nn.Module, task: Task, channels: int) -> None:
+    def __init__(self, network: nn.Module, task: Task, channels: int, margin: int = 0) -> None:
         super().__init__()
         described = as_network(network)
+        self.margin = margin
         if described.scale == 1 or task is not Task.DIRECT:
             refuse_to_enlarge(task)
         self.network = network
@@ -142,8 +145,9 @@ class PlainPipeline(nn.Module):
         h, w = photo.shape[-2:]
         if self.spec.noise_level and photo.shape[1] == self.spec.channels:
             photo = told(photo, measured(photo))
-        out = self.on_padded(pad_to_multiple(photo, self.padding, SMALLEST))
-        return out[..., : self.spec.scale * h, : self.spec.scale * w]
+        out = self.on_padded(pad_to_multiple(reflect_sides(photo, self.margin), self.padding, SMALLEST))
+        border = self.spec.scale * self.margin
+        return out[..., border:, border:][..., : self.spec.scale * h, : self.spec.scale * w]
 
     def on_padded(self, photo: Tensor) -> Tensor:
         """Process all planes of a photo whose sides are multiples of `padding`, and at least `SMALLEST`."""

@@ -6,6 +6,7 @@ from enum import StrEnum
 from math import lcm
 
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import ModelError
@@ -13,7 +14,13 @@ from nsp_cli.methods.base import refuse_to_enlarge
 from nsp_cli.model.spec import SMALLEST, PipelineSpec, Task
 from nsp_cli.networks import Network, as_network, grid_of, tile_of
 from nsp_cli.ops.masks import PERIOD, draw_patterns
-from nsp_cli.ops.padding import cut_to_multiple, cut_to_size, pad_to_multiple
+from nsp_cli.ops.padding import (
+    cut_to_multiple,
+    cut_to_size,
+    pad_to_multiple,
+    reflect_sides,
+    zero_pad_to_multiple,
+)
 from nsp_cli.ops.pd import from_mosaic, pd_merge, pd_split, to_mosaic
 from nsp_cli.ops.refine import SHARE, refine
 
@@ -38,6 +45,10 @@ class DecomposedPipeline(nn.Module):
     layout : see `Layout`
     passes : runs of the network without PD on the result, see `ops.refine`; 0 for none
     share : of the photo's pixels that each of them puts back: 0.16 is R3, 0 a second pass over the result alone
+    masks_by_channel : whether each channel has its own random pixels there
+    pd_pad : zeros around each sub-image, in pixels
+    refine_pad : pixels by which each pass extends the photo by reflection on all four sides
+    zeros : whether zeros, and no reflection, extend a photo whose sides do not divide
     period : pixels after which what `network` does repeats by itself, 1 where it is the same everywhere
 
     Raises
@@ -57,6 +68,10 @@ class DecomposedPipeline(nn.Module):
         layout: Layout = Layout.BATCH,
         passes: int = 0,
         share: float = SHARE,
+        masks_by_channel: bool = False,
+        pd_pad: int = 0,
+        refine_pad: int = 0,
+        zeros: bool = False,
         period: int = 1,
     ) -> None:
         super().__init__()
@@ -65,8 +80,13 @@ class DecomposedPipeline(nn.Module):
         self.stride = stride
         self.layout = layout
         self.passes = passes
-        self.register_buffer("replaced", draw_patterns(passes, share) if passes else None, persistent=False)
+        self.pd_pad, self.refine_pad = pd_pad, refine_pad
+        self.extend = zero_pad_to_multiple if zeros else pad_to_multiple
+        patterns = draw_patterns(passes, share, channels=channels if masks_by_channel else 1) if passes else None
+        self.register_buffer("replaced", patterns, persistent=False)
         described = same_size(network)
+        if 2 * pd_pad % described.multiple or 2 * refine_pad % described.multiple:
+            raise ModelError(f"pd_pad and refine_pad must be 0 for a network of multiples of {described.multiple}.")
         self.padding = stride * described.multiple
         multiple = lcm(stride * grid_of(described), stride * period, PERIOD if passes else 1)
         halo = max(described.radius * (stride + bool(passes)), SMALLEST * stride)
@@ -83,17 +103,30 @@ class DecomposedPipeline(nn.Module):
     def forward(self, photo: Tensor) -> Tensor:
         h, w = photo.shape[-2:]
         # Only as far as the sides must divide: more of it would show pixels to their own blind spots.
-        padded = pad_to_multiple(photo, self.padding, SMALLEST * self.stride)
-        result = pd_merge(self._on_subs(pd_split(padded, self.stride)), self.stride)
+        padded = self.extend(photo, self.padding, SMALLEST * self.stride)
+        subs = run_on_subs(self.network, pd_split(padded, self.stride), self.stride, self.layout, self.pd_pad)
+        result = pd_merge(subs, self.stride)
         if self.passes:
-            result = refine(self.network, padded, result, self.replaced)
+            result = refine(self._pass, padded, result, self.replaced)
         return cut_to_size(result, h, w)
 
-    def _on_subs(self, subs: Tensor) -> Tensor:
-        """(N, s², C, h, w) → the same."""
-        if self.layout is Layout.MOSAIC:
-            return from_mosaic(self.network(to_mosaic(subs, self.stride)), self.stride)
-        return self.network(subs.flatten(0, 1)).unflatten(0, subs.shape[:2])
+    def _pass(self, photo: Tensor) -> Tensor:
+        """Run the network without PD, (N, C, H, W) → the same."""
+        return _without_border(self.network(reflect_sides(photo, self.refine_pad)), self.refine_pad)
+
+
+def run_on_subs(network: nn.Module, subs: Tensor, stride: int, layout: Layout, pd_pad: int) -> Tensor:
+    """Run a network on sub-images in a layout, with `pd_pad` zeros around each; (N, s², C, h, w) → the same."""
+    padded = F.pad(subs, (pd_pad,) * 4) if pd_pad else subs
+    if layout is Layout.MOSAIC:
+        result = from_mosaic(network(to_mosaic(padded, stride)), stride)
+    else:
+        result = network(padded.flatten(0, 1)).unflatten(0, subs.shape[:2])
+    return _without_border(result, pd_pad)
+
+
+def _without_border(x: Tensor, border: int) -> Tensor:
+    return x[..., border:-border, border:-border] if border else x
 
 
 def same_size(network: nn.Module) -> Network:

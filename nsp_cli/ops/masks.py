@@ -13,15 +13,18 @@ PERIOD = 16
 """Pixels after which a pattern repeats, down and across."""
 
 
-def draw_patterns(count: int, share: float, seed: int = 0) -> Tensor:
-    """Draw patterns in which round(share · PERIOD²) pixels are chosen, (count, 1, PERIOD, PERIOD) bool on the CPU."""
+def draw_patterns(count: int, share: float, seed: int = 0, channels: int = 1) -> Tensor:
+    """Draw patterns in which round(share · PERIOD²) pixels are chosen, each channel having its own.
+
+    Returns (count, channels, PERIOD, PERIOD) bool on the CPU.
+    """
     generator = Generator().manual_seed(seed)
-    order = torch.stack([torch.randperm(PERIOD * PERIOD, generator=generator) for _ in range(count)])
-    return (order < round(share * PERIOD * PERIOD)).unflatten(1, (1, PERIOD, PERIOD))
+    order = torch.stack([torch.randperm(PERIOD * PERIOD, generator=generator) for _ in range(count * channels)])
+    return (order < round(share * PERIOD * PERIOD)).view(count, channels, PERIOD, PERIOD)
 
 
 def repeat_pattern(pattern: Tensor, like: Tensor) -> Tensor:
-    """Repeat (K, 1, PERIOD, PERIOD) over a photo (…, H, W), (K, 1, H, W).
+    """Repeat (K, C, PERIOD, PERIOD) over a photo (…, H, W), (K, C, H, W).
 
     Written with gathers, because a graph for any size (ONNX) has no other way to say it.
     """

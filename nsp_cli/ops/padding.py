@@ -1,8 +1,11 @@
-"""Padding or cutting at the right and the bottom, so that a photo's sides become multiples of a stride."""
+"""Padding and cutting: until a photo's sides are multiples of a stride, or by a margin on all four sides."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from nsp_cli.errors import UsageError
@@ -16,6 +19,27 @@ def pad_to_multiple(photo: Tensor, multiple: int, smallest: int = 1) -> Tensor:
     """
     h, w = photo.shape[-2:]
     rows, columns = (_reflected(side, multiple, smallest, photo.device) for side in (h, w))
+    return photo.index_select(-2, rows).index_select(-1, columns)
+
+
+def zero_pad_to_multiple(photo: Tensor, multiple: int, smallest: int = 1) -> Tensor:
+    """Extend (N, C, H, W) by zeros at the right and the bottom, as far as `pad_to_multiple`."""
+    h, w = photo.shape[-2:]
+    bottom, right = (_padded(side, multiple, smallest) - side for side in (h, w))
+    return F.pad(photo, (0, right, 0, bottom))
+
+
+def reflect_sides(photo: Tensor, margin: int) -> Tensor:
+    """Extend (N, C, H, W) by reflection on all four sides, (N, C, H + 2·margin, W + 2·margin).
+
+    Photos that are smaller than the margin are treated as in `pad_to_multiple`.
+    """
+    if not margin:
+        return photo
+    rows, columns = (
+        _mirrored((torch.arange(side + 2 * margin, device=photo.device) - margin).abs(), side)
+        for side in photo.shape[-2:]
+    )
     return photo.index_select(-2, rows).index_select(-1, columns)
 
 
@@ -45,10 +69,18 @@ def cut_to_multiple(photo: Tensor, multiple: int) -> Tensor:
     return photo[..., :h, :w]
 
 
-def _reflected(side: int, multiple: int, smallest: int, device: torch.device) -> Tensor:
+def _padded(side: int, multiple: int, smallest: int) -> Any:
     # Only positive numbers are divided: ONNX rounds towards zero where Python rounds down.
-    padded = (torch.sym_max(side, smallest) + multiple - 1) // multiple * multiple
+    return (torch.sym_max(side, smallest) + multiple - 1) // multiple * multiple
+
+
+def _reflected(side: int, multiple: int, smallest: int, device: torch.device) -> Tensor:
+    return _mirrored(torch.arange(_padded(side, multiple, smallest), device=device), side)
+
+
+def _mirrored(index: Tensor, side: int) -> Tensor:
+    """Return the pixels of a side that pixels of 0 or more, inside or beyond it, show."""
     # Tensors and not integers, because the ONNX exporter cannot take a remainder by a symbolic size.
-    period = torch.full((1,), torch.sym_max(2 * (side - 1), 1), dtype=torch.long, device=device)
-    index = torch.arange(padded, device=device) % period
+    period = torch.full((1,), torch.sym_max(2 * (side - 1), 1), dtype=torch.long, device=index.device)
+    index = index % period
     return torch.minimum(index, period - index)

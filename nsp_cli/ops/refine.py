@@ -5,8 +5,8 @@ left, so the network can be run on it without PD; noisy pixels that are put back
 same places again and again, and their mean takes the noise out. Source: AP-BSN (CVPR 2022): eight passes, 16% of the
 pixels.
 
-The paper draws its masks anew for every photo. Here they are fixed and repeat (`ops.masks`), each pass having its own:
-a tile then equals the whole photo, and a photo denoised twice is the same photo.
+The released program draws its masks anew for every photo. Here they are fixed and repeat (`ops.masks`), each pass
+having its own: a tile then equals the whole photo, and a photo denoised twice is the same photo.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def refine(denoise: Callable[[Tensor], Tensor], noisy: Tensor, result: Tensor, r
     ----------
     denoise : maps (N, C, H, W) to the same, without PD
     noisy, result : the photo and what became of it, (N, C, H, W) each
-    replaced : (passes, 1, PERIOD, PERIOD) bool, which of the result's pixels are the photo's again; at least one pass
+    replaced : (passes, 1 or C, PERIOD, PERIOD) bool, which of the result's pixels are the photo's again, in all
+        channels alike or in each its own; at least one pass
     """
     # One pass after another: all in one batch would need the memory of all.
     passes = [denoise(torch.where(repeat_pattern(p[None], noisy), noisy, result)) for p in replaced.unbind()]

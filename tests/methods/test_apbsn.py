@@ -2,13 +2,15 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import ModelError, UsageError
 from nsp_cli.methods.apbsn import APBSN
 from nsp_cli.methods.pd_pipeline import Layout
 from nsp_cli.model.spec import Task
-from nsp_cli.ops.pd import pd_split
+from nsp_cli.ops.padding import zero_pad_to_multiple
+from nsp_cli.ops.pd import from_mosaic, pd_split, to_mosaic
 from tests.conftest import tiny_network
 
 
@@ -30,6 +32,21 @@ def test_settings_reach_the_pipeline() -> None:
     pipeline = APBSN(test_stride=3, layout="mosaic", refine=4).pipeline(network, Task.DENOISE)
     assert (pipeline.stride, pipeline.layout, pipeline.passes) == (3, Layout.MOSAIC, 4)
     assert APBSN().pipeline(network, Task.DENOISE).passes == 8
+    released = APBSN(pd_pad=2, refine_pad=2, refine_masks="channel", extend="zeros").pipeline(network, Task.DENOISE)
+    assert (released.pd_pad, released.refine_pad, released.extend) == (2, 2, zero_pad_to_multiple)
+    assert released.replaced.shape == (8, 3, 16, 16)
+
+
+def test_training_on_mosaics_sees_all_sub_images_in_one_picture_with_zeros_around_each() -> None:
+    network, photos = tiny_network(scale=1), torch.rand(2, 3, 40, 43)
+    method = APBSN(train_layout="mosaic", pd_pad=2)
+    subs = pd_split(photos[..., :40], 5)
+    mosaic = to_mosaic(F.pad(subs, (2, 2, 2, 2)), 5)
+    assert mosaic.shape == (2, 3, 60, 60)
+    result = from_mosaic(network(mosaic), 5)[..., 2:-2, 2:-2]
+    assert torch.allclose(method.loss(network, photos, Generator()), (result - subs).abs().mean())
+    with pytest.raises(UsageError, match="inputs must be 0"):
+        APBSN(train_layout="mosaic", inputs=2)
 
 
 def test_wrong_settings_are_refused() -> None:

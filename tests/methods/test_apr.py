@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import ModelError, UsageError
@@ -100,6 +101,14 @@ def test_the_hole_of_test_time_is_chosen_at_test_time() -> None:
             assert torch.equal(pipeline(photo), network(photo, blind=k))
             assert pipeline.spec.halo >= network.reach + k
     assert [view["blind"] for view in APR().views] == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_margin_is_reflected_on_all_four_sides_at_test_time() -> None:
+    network, photo = tiny(), torch.rand(1, 3, 32, 24)
+    extended = F.pad(photo, (16, 16, 16, 16), mode="reflect")
+    with torch.no_grad():
+        result = APR(blind=2, margin=16).pipeline(network, Task.DENOISE)(photo)
+        assert torch.allclose(result, network(extended, blind=2)[..., 16:-16, 16:-16], atol=1e-6)
 
 
 def test_wrong_settings_are_errors() -> None:

@@ -103,7 +103,7 @@ CASES = [
     ),
     Case(
         method="apr",
-        method_args={},
+        method_args={"margin": 16},
         network="atbsn",
         network_args={"width": 6, "levels": 2},
         hole=9,
@@ -142,7 +142,7 @@ CASES = [
     ),
     Case(
         method="apbsn",
-        method_args={"refine": 2},
+        method_args={"refine": 2, "refine_pad": 2, "refine_masks": "channel", "extend": "zeros"},
         network="dbsn",
         network_args={"width": 8, "depth": 1, "variant": "apbsn", "residual": True},
         hole=1,

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import ModelError
@@ -42,6 +43,50 @@ def test_layouts_agree_but_for_a_strip_along_the_border() -> None:
     inside = slice(reach, side - reach)
     assert torch.allclose(batch[..., inside, inside], mosaic[..., inside, inside], atol=1e-6)
     assert (batch - mosaic).abs().max() > 1e-3
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("layout", list(Layout))
+def test_zeros_lie_around_each_sub_image_as_the_released_ap_bsn_has_them(layout: Layout) -> None:
+    network, photo = tiny_network(scale=1), torch.rand(1, 3, 32, 48)
+    padded = [F.pad(sub, (2, 2, 2, 2)) for sub in pd_split(photo, 2).unbind(1)]  # (1, 3, 20, 28) each
+    if layout is Layout.BATCH:
+        each = [network(sub) for sub in padded]
+    else:
+        rows = [torch.cat(padded[:2], -1), torch.cat(padded[2:], -1)]
+        each = [half for row in network(torch.cat(rows, -2)).chunk(2, -2) for half in row.chunk(2, -1)]
+    expected = pd_merge(torch.stack([sub[..., 2:-2, 2:-2] for sub in each], 1), 2)
+    assert torch.allclose(pipeline(network, layout=layout, pd_pad=2)(photo), expected, atol=1e-6)
+    assert not torch.allclose(pipeline(network, layout=layout)(photo), expected, atol=1e-4)
+
+
+@torch.no_grad()
+def test_each_pass_of_r3_may_reflect_the_border_and_choose_by_channel() -> None:
+    network, photo = tiny_network(scale=1), torch.rand(1, 3, 32, 48)
+    patterns = draw_patterns(2, SHARE, channels=3)
+    assert patterns.shape == (2, 3, 16, 16)
+    assert not torch.equal(patterns[0, 0], patterns[0, 1])
+    assert patterns.sum((2, 3)).eq(round(SHARE * 256)).all()
+
+    def reflected(x: Tensor) -> Tensor:
+        return network(F.pad(x, (2, 2, 2, 2), mode="reflect"))[..., 2:-2, 2:-2]
+
+    expected = refine(reflected, photo, pipeline(network)(photo), patterns)
+    released = pipeline(network, passes=2, refine_pad=2, masks_by_channel=True)
+    assert torch.allclose(released(photo), expected, atol=1e-6)
+
+
+@torch.no_grad()
+def test_odd_sides_may_be_extended_by_zeros() -> None:
+    network, photo = tiny_network(scale=1), torch.rand(1, 3, 33, 47)
+    expected = pipeline(network)(F.pad(photo, (0, 1, 0, 1)))[..., :33, :47]
+    assert torch.allclose(pipeline(network, zeros=True)(photo), expected, atol=1e-6)
+    assert not torch.allclose(pipeline(network)(photo), expected, atol=1e-4)
+
+
+def test_a_network_that_pools_takes_no_border() -> None:
+    with pytest.raises(ModelError, match="must be 0 for a network of multiples of 4"):
+        pipeline(Given(), pd_pad=1)
 
 
 class Given(nn.Module):

@@ -191,7 +191,7 @@ def test_the_paper_s_preset_is_the_paper_s_recipe() -> None:
 
 @pytest.mark.parametrize(
     ("method", "network", "patch", "steps", "method_args"),
-    [("apr", "atbsn", 256, 400_000, {"blind": 1}), ("rd", "unet", 128, 200_000, {})],
+    [("apr", "atbsn", 256, 400_000, {"blind": 1, "margin": 16}), ("rd", "unet", 128, 200_000, {})],
 )
 def test_the_presets_of_apr_rd_are_the_paper_s_recipes(
     method: str, network: str, patch: int, steps: int, method_args: dict[str, int]
@@ -212,7 +212,9 @@ def test_nsp_on_tbsn_is_the_released_recipe() -> None:
 
 def test_the_other_papers_presets_are_their_recipes() -> None:
     apbsn, sdap, amsnet = (PRESETS[method]["paper"].settings for method in ("apbsn", "sdap", "amsnet"))
-    assert apbsn.method_args == {"stride": 5, "test_stride": 2, "inputs": 0, "refine": 8}
+    assert apbsn.method_args.items() >= {"stride": 5, "test_stride": 2, "inputs": 0, "refine": 8}.items()
+    released = {"layout": "mosaic", "train_layout": "mosaic", "pd_pad": 2, "refine_pad": 2}
+    assert apbsn.method_args.items() >= {**released, "refine_masks": "channel", "extend": "zeros"}.items()
     assert apbsn.network_args == {"width": 128, "depth": 9, "residual": False, "variant": "apbsn"}
     assert (apbsn.patch, apbsn.batch, apbsn.lr, apbsn.steps) == (120, 8, 1e-4, 61_000)
     assert (apbsn.schedule, apbsn.lr_step) == ("step", 24_400)
