@@ -1,6 +1,6 @@
 """One trainer and one data set of noisy photos, for every method."""
 
-from nsp_cli.training.adapting import adapt, copies_in
+from nsp_cli.training.adapting import adapt, references_in
 from nsp_cli.training.config import TrainSettings
 from nsp_cli.training.presets import PHOTOGRAPHER, PRESETS, Preset, find_preset, wants_clean
 from nsp_cli.training.state import has_run, saved_settings
@@ -14,9 +14,9 @@ __all__ = [
     "Progress",
     "TrainSettings",
     "adapt",
-    "copies_in",
     "find_preset",
     "has_run",
+    "references_in",
     "saved_settings",
     "train",
     "wants_clean",

@@ -1,15 +1,15 @@
-"""Learning a photographer's own noise from noisy photos alone, for networks that have no blind spot.
+"""Fine-tuning to the noise of a folder of noisy photos, for networks without a blind spot.
 
 ::
 
-    noisy photo ── the weights to start from ──→ nearly clean ── reduced by half ──→ a clean photo to train on
-         └── what noise has it? ──→ simulated cameras that give the nearly clean photo the same noise
+    noisy photo ── initial weights ──→ denoised reference ── reduced by half ──→ clean photo to train on
+         └── noise analysis ──→ simulated cameras that add the same noise to the reference
 
-Which cameras they are is found by trial (`training.matching`). They then lend the clean photos their noise
-(`methods.simulated`), beside random ones that photograph them, so that nothing is forgotten.
+`training.camera_fit` fits the cameras. The trainer adds their noise to the clean photos (`methods.simulated`), mixed
+with that of random cameras, which limits forgetting.
 
-What such a run writes lies between the weights that it began with and those that it learned: that keeps most of what
-was won on the own camera, and loses little elsewhere (Wortsman et al., "Robust fine-tuning of zero-shot models",
+Such a run writes weights interpolated between the initial and the trained ones. This keeps most of the gain for the
+photographer's camera and loses little elsewhere (Wortsman et al., "Robust fine-tuning of zero-shot models",
 CVPR 2022).
 """
 
@@ -29,22 +29,23 @@ from nsp_cli.engine.process import process
 from nsp_cli.errors import InputError, NoInputError
 from nsp_cli.image import Frame, from_unit, read_srgb, to_unit, write
 from nsp_cli.simulation.camera import Camera, Picture
-from nsp_cli.training.camera_fit import Look, flattest, match, telling
+from nsp_cli.training.camera_fit import FlatPatches, fit_cameras, flattest, most_informative
 from nsp_cli.training.config import TrainSettings
 
 _PHOTOS = 48
 _WINDOW = 1024
 
 _SHARES, _KEEP = {"own": 0.85, "plain": 0.0, "nights": 0.6, "painted": 0.0}, 0.7
-"""Settings of `methods.simulated`, and the share of the old weights in what is written (`TrainSettings.keep`). Far into
-one camera and back a good way wins more there, and loses less elsewhere, than a run of half as many own examples does;
-and heavy noise is what is forgotten first. Painted scenes that wear one camera's noise make that worse, and the
-one run that had plain cameras among the random ones won no more and lost more (weights/README.md)."""
+"""Settings of `methods.simulated`, and the weight of the initial weights in the interpolation (`TrainSettings.keep`).
+
+Many examples of the own cameras with a strong interpolation gain more there, and lose less elsewhere, than half as many
+examples do. Heavy noise is forgotten first. Synthetic scenes with one camera's noise make that worse, and neutral
+cameras among the random ones gained nothing and lost more (weights/README.md)."""
 
 
 @dataclass(frozen=True)
-class Study:
-    """What was learned of a folder: nearly clean photos on the disk, and cameras that make its noise."""
+class NoiseAnalysis:
+    """Results of a noise analysis: denoised references (PNG files), and cameras with the folder's noise."""
 
     clean: list[Path]
     cameras: list[Camera]
@@ -63,10 +64,10 @@ def adapt(
     device: str = "auto",
     report: Callable[[float], None] = lambda _: None,
 ) -> tuple[TrainSettings, list[Path]]:
-    """Study noisy photos with the weights `start`, whose method wants clean ones.
+    """Analyze noisy photos with the weights `start`, whose method trains on clean photos.
 
-    Returns the settings of a run that goes on from `start`, and the clean photos for it, which are in `folder`. The
-    time that the study took is taken off a budget in minutes, at most the half of it.
+    Returns the settings of a run that starts from `start`, and its clean photos, which are in `folder`. The time of the
+    analysis is subtracted from a budget in minutes, at most half of it.
 
     Raises
     ------
@@ -74,8 +75,8 @@ def adapt(
     """
     began = time.monotonic()
     backend = load_backend(start, device=device, precision=settings.precision)
-    found = study(photos, backend, folder, smallest=settings.patch, seed=settings.seed, report=report)
-    shares = _SHARES if found.cameras else {}  # without cameras of its own a run learns from any
+    found = analyze_noise(photos, backend, folder, smallest=settings.patch, seed=settings.seed, report=report)
+    shares = _SHARES if found.cameras else {}  # without fitted cameras, all examples have random ones
     keep = _KEEP if settings.keep is None else settings.keep
     settings = replace(settings, keep=keep, method_args={**shares, **settings.method_args, **found.method_args()})
     if settings.minutes is not None:
@@ -84,12 +85,12 @@ def adapt(
     return settings, found.clean
 
 
-def copies_in(folder: Path) -> list[Path]:
+def references_in(folder: Path) -> list[Path]:
     """List the denoised references that `adapt` wrote into a run's folder."""
     return sorted(folder.glob("*.png"))
 
 
-def study(
+def analyze_noise(
     photos: Sequence[Path],
     backend: Backend,
     folder: Path,
@@ -97,24 +98,24 @@ def study(
     smallest: int,
     seed: int = 0,
     report: Callable[[float], None] = lambda _: None,
-) -> Study:
-    """Look at up to 48 noisy photos and write their nearly clean copies (PNG, 16 bit) into `folder`.
+) -> NoiseAnalysis:
+    """Analyze the noise of up to 48 photos and write their denoised references (PNG, 16 bit) into `folder`.
 
     Parameters
     ----------
-    backend : a denoiser, scale 1; smallest : side in pixels below which no copy is reduced
-    report : called with the share that is done
+    backend : a denoiser, scale 1; smallest : side in pixels below which no reference is reduced
+    report : called with the fraction that is done
 
     Raises
     ------
     NoInputError : no photo can be read
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for old in copies_in(folder):  # of a study that was stopped
+    for old in references_in(folder):  # of an analysis that was stopped
         old.unlink()
     chosen = [photos[i * len(photos) // _PHOTOS] for i in range(_PHOTOS)] if len(photos) > _PHOTOS else list(photos)
     clean: list[Path] = []
-    looks: list[Look] = []
+    patches: list[FlatPatches] = []
     for index, path in enumerate(chosen):
         rng = np.random.default_rng((seed, index))
         try:
@@ -122,15 +123,15 @@ def study(
         except InputError:
             continue
         denoised = np.clip(np.asarray(process(Frame(noisy), backend).pixels, np.float32), 0, 1)
-        looks += [look] if (look := flattest(noisy, denoised)) else []
+        patches += [patch] if (patch := flattest(noisy, denoised)) else []
         clean.append(folder / f"{index:04d}.png")
         write(Frame(from_unit(_reduced(denoised, smallest), np.uint16)), clean[-1], overwrite=True)
         report((index + 1) / len(chosen) / 2)
     if not clean:
         raise NoInputError(f"None of the {len(photos)} photos can be read.")
-    cameras = match(telling(looks), np.random.default_rng(seed), lambda share: report((1 + share) / 2))
+    cameras = fit_cameras(most_informative(patches), np.random.default_rng(seed), lambda done: report((1 + done) / 2))
     report(1.0)
-    return Study(clean, cameras)
+    return NoiseAnalysis(clean, cameras)
 
 
 def _window(pixels: NDArray[np.generic], side: int, rng: np.random.Generator) -> Picture:
@@ -141,7 +142,7 @@ def _window(pixels: NDArray[np.generic], side: int, rng: np.random.Generator) ->
 
 
 def _reduced(picture: Picture, smallest: int) -> Picture:
-    """Half the size, which halves what noise was left, where that is large enough to train on."""
+    """Halve the size, and so the remaining noise, unless the result is too small to train on."""
     import cv2
 
     height, width = picture.shape[:2]

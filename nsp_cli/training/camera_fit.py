@@ -1,9 +1,9 @@
-"""Whose noise is this? Simulated cameras that give nearly clean photos the noise that the noisy ones have.
+"""Fit simulated-camera parameters to measured noise.
 
-Found by trial, as approximate Bayesian computation does: draw a camera, set its noise to each photo's level, photograph
-the flattest places of the nearly clean photos, measure as the noisy ones were measured (the bias of it cancels), and
-keep those that come closest; then try what lies between these and others. A camera has to fit all photos at once: one
-photo's noise may be made by chance.
+The method is approximate Bayesian computation: draw a camera, scale its noise to each photo's level, simulate it on the
+flattest patches of the denoised references, measure the result as the noisy photos were measured (the bias cancels),
+and keep the nearest cameras; then try cameras between these and others. A camera has to fit all photos at once, since
+it may fit the noise of a single one by chance.
 """
 
 from __future__ import annotations
@@ -23,44 +23,44 @@ from nsp_cli.simulation.camera import Camera, Picture, random_camera, simulate
 
 _TILE = 64
 _MOST = 16
-"""Tiles of a photo that are looked at."""
+"""Largest number of tiles that are used of a photo."""
 
 _MARGIN = 12
-"""Of a tile, where its neighbours are felt (little is, beyond two radii of `_FINE`); what is left is measured."""
+"""Border of a tile in pixels that is not measured: its neighbours reach two radii of `_FINE` into it."""
 
 _FINE = 6.0
-"""Radius in pixels of what is measured: light and colour of photos change more slowly than that."""
+"""Standard deviation in pixels of the high-pass filter that removes a photo's light and colour."""
 
 _CLIPPED = 0.02
-"""Share of a tile's pixels that may be black or white, which cut noise off."""
+"""Largest fraction of a tile's pixels that may be black or white, where noise is clipped."""
 
-_LOOKS = 6
+_FITTED = 6
 _FLAT = 0.5
-"""Photos that a camera has to fit; detail is at most this share of their noise, or it would be taken for noise."""
+"""Number of photos that a camera has to fit, and the largest ratio of their detail to their noise."""
 
 _DRAWS = (24, 16, 16, 16)
 _KEPT = 4
-"""Cameras that are tried in each round, and those of them that the next round begins with."""
+"""Number of cameras that are tried in each round, and of those that the next round starts from."""
 
 _TAKEN, _HALF_WAY = 0.15, 0.45
-"""Shares of a camera's settings that become another's, and that come half-way to it."""
+"""Fractions of a camera's settings that are replaced by another camera's, and that move half-way to them."""
 
 _FINE_JPEG = 90
 _BOUNDS = {"shot_gain": (1e-6, 1.0), "read_noise": (1e-6, 0.5)}
 _LAGS = (0, 1, 2, 3, 5, 8)
 _SURE = 4.0
-"""How much more surely a correlation is measured than the logarithm of a level is."""
+"""Weight of correlations, which are measured more precisely than the logarithms of levels."""
 
 _FAINT = 0.3
-"""In 8-bit units: less noise than this cannot be told from none."""
+"""Standard deviation in 8-bit units below which noise cannot be measured."""
 
 
-class Look:
-    """Flat places of a noisy photo and of what is nearly its clean one, (n·64, n·64, 3) both, and what was measured.
+class FlatPatches:
+    """Flat patches of a noisy photo and of its denoised reference, (n·64, n·64, 3) each, with measurements.
 
     Attributes
     ----------
-    noise, detail : standard deviations of luma in 8-bit units, of the noise and of what the clean picture has
+    noise, detail : standard deviations of luma in 8-bit units, of the noise and of the clean patches
     """
 
     def __init__(self, noisy: Picture, clean: Picture) -> None:
@@ -68,7 +68,7 @@ class Look:
         self._order = np.argsort(_tiles(luma_of(clean)[..., None]).mean((1, 2, 3)), kind="stable")  # the darkest first
         self.grey = bool(np.ptp(noisy, 2).max() == 0)
         seen, answer = self._power(noisy), self._power(clean)
-        self.wanted = _Features.of(seen, answer)
+        self.measured = _Features.of(seen, answer)
         self.detail = sqrt(answer.by_lag[0, 0])
         self.noise = sqrt(max(seen.by_lag[0, 0] - answer.by_lag[0, 0], 0.0))
 
@@ -77,9 +77,12 @@ class Look:
         return _Features.of(self._power(photo), self._power(answer))
 
     def distance(self, found: _Features) -> float:
-        """How far a camera's noise is from this. Faint noise has no known correlation, a grey photo no colour."""
-        luma, chroma, correlation = (np.square(np.subtract(*both)) for both in zip(found, self.wanted, strict=True))
-        known = np.append(True, (self.wanted.chroma.max(0) > np.log(_FAINT)) & (not self.grey))
+        """Return the distance between a camera's noise and the measured one.
+
+        The correlation of faint noise is not used, nor the colours of a grey photo.
+        """
+        luma, chroma, correlation = (np.square(np.subtract(*both)) for both in zip(found, self.measured, strict=True))
+        known = np.append(True, (self.measured.chroma.max(0) > np.log(_FAINT)) & (not self.grey))
         return float(luma.mean() + (0 if self.grey else chroma.mean()) + _SURE * correlation[:, known].mean())
 
     def _power(self, photo: Picture) -> _Power:
@@ -100,7 +103,7 @@ class _Power(NamedTuple):
 
 
 class _Features(NamedTuple):
-    """What tells one camera's noise from another's."""
+    """Measurements that distinguish the noise of one camera from another's."""
 
     luma: NDArray[np.float64]  # (3,) logarithms of standard deviations in 8-bit units: dark, middle and bright places
     chroma: NDArray[np.float64]  # (3, 2) the same of R − Y and of B − Y
@@ -108,18 +111,18 @@ class _Features(NamedTuple):
 
     @classmethod
     def of(cls, photo: _Power, answer: _Power) -> _Features:
-        """By how much more power noise gives: power adds up, so what noise is left in the answer hardly counts."""
+        """Subtract the reference's power, so that residual noise in the reference hardly counts."""
         by_light, by_lag = photo.by_light - answer.by_light, photo.by_lag - answer.by_lag
         levels = np.log(np.maximum(by_light, _FAINT**2)) / 2
         correlation = np.clip(by_lag[1:] / np.maximum(by_lag[0], _FAINT**2), -1, 1)
         return cls(levels[:, 0], levels[:, 1:], correlation)
 
 
-def flattest(noisy: Picture, clean: Picture) -> Look | None:
+def flattest(noisy: Picture, clean: Picture) -> FlatPatches | None:
     """Select the tiles of two (H, W, 3) pictures, sRGB in [0, 1], with the least detail in the clean one.
 
-    They are put together to a square of up to 4×4. None where there is no noise to speak of, or less than 2×2 tiles.
-    Texture would be taken for noise, and where both are strong the noise of one shot tells nothing about another.
+    The tiles form a square of up to 4×4. None if the noise is too faint, or if there are less than 2×2 tiles. Texture
+    would be measured as noise.
     """
     tiles, shot = _tiles(clean), _tiles(noisy)
     side = min(isqrt(max(len(tiles) // 4, 4)), isqrt(_MOST))
@@ -127,44 +130,44 @@ def flattest(noisy: Picture, clean: Picture) -> Look | None:
     if len(tiles) < count:
         return None
     clipped = ((shot < 0.5 / 255) | (shot > 254.5 / 255)).any(3).mean((1, 2))
-    # Where few tiles are free of black and white, the least clipped ones must do.
+    # If too few tiles are free of black and white, the least clipped ones are used.
     free = np.flatnonzero(clipped <= max(_CLIPPED, float(np.sort(clipped)[count - 1])))
     details = _inner(_tiles(luma_of(_fine(clean))[..., None]))[free].std((1, 2, 3))
     chosen = free[np.argsort(details, kind="stable")[:count]]
-    look = Look(_together(shot[chosen], side), _together(tiles[chosen], side))
-    return look if look.noise >= _FAINT else None
+    patch = FlatPatches(_together(shot[chosen], side), _together(tiles[chosen], side))
+    return patch if patch.noise >= _FAINT else None
 
 
-def telling(looks: Sequence[Look]) -> list[Look]:
+def most_informative(patches: Sequence[FlatPatches]) -> list[FlatPatches]:
     """Select a few whose noise exceeds their detail (at least the best one), in order of increasing noise."""
-    by_detail = sorted(looks, key=lambda look: look.detail / look.noise)
-    clear = [look for look in by_detail if look.detail < _FLAT * look.noise] or by_detail[:1]
-    by_noise = sorted(clear, key=lambda look: look.noise)
-    return [by_noise[i * len(clear) // _LOOKS] for i in range(_LOOKS)] if len(clear) > _LOOKS else by_noise
+    by_detail = sorted(patches, key=lambda patch: patch.detail / patch.noise)
+    clear = [patch for patch in by_detail if patch.detail < _FLAT * patch.noise] or by_detail[:1]
+    by_noise = sorted(clear, key=lambda patch: patch.noise)
+    return [by_noise[i * len(clear) // _FITTED] for i in range(_FITTED)] if len(clear) > _FITTED else by_noise
 
 
-def match(
-    looks: Sequence[Look], rng: np.random.Generator, report: Callable[[float], None] = lambda _: None
+def fit_cameras(
+    patches: Sequence[FlatPatches], rng: np.random.Generator, report: Callable[[float], None] = lambda _: None
 ) -> list[Camera]:
     """Fit cameras to the noise of all photos, nearest first, each at every photo's noise level.
 
     The first cameras are drawn at random; those of each later round have some settings of one of the nearest so far,
-    some of a random camera, and some half-way between. Empty without photos. `report` is called with the share that is
-    done.
+    some of a random camera, and some half-way between. Empty without photos. `report` is called with the
+    fraction that is done.
     """
     nearest: list[_Trial] = []
-    for done, draws in enumerate(_DRAWS if looks else ()):
+    for done, draws in enumerate(_DRAWS if patches else ()):
         report(done / len(_DRAWS))
         cameras = [_noise_maker(random_camera(rng)) for _ in range(draws)]
         if nearest:
             cameras = [_between(nearest[i % len(nearest)].cameras[0], c, rng) for i, c in enumerate(cameras)]
-        nearest += [_try(camera, looks, rng) for camera in cameras]
-        nearest = sorted(nearest, key=lambda trial: trial.apart)[:_KEPT]
+        nearest += [_try(camera, patches, rng) for camera in cameras]
+        nearest = sorted(nearest, key=lambda trial: trial.distance)[:_KEPT]
     return [camera for trial in nearest for camera in trial.cameras]
 
 
 def _noise_maker(camera: Camera) -> Camera:
-    """Without what changes the picture itself; and a coarse JPEG takes detail rather than that it makes noise."""
+    """Remove the settings that change the picture itself, and coarse JPEG, which removes detail."""
     fine = camera.jpeg_quality is None or camera.jpeg_quality >= _FINE_JPEG
     return replace(camera, exposure=1.0, lens=0.0, jpeg_quality=camera.jpeg_quality if fine else None)
 
@@ -182,26 +185,26 @@ def _between(parent: Camera, other: Camera, rng: np.random.Generator) -> Camera:
 
 
 class _Trial(NamedTuple):
-    """A camera at each photo's level of noise, and how far its noise is from the wanted one on the mean."""
+    """A camera at each photo's noise level, and the mean distance of its noise from the measured one."""
 
-    apart: float
+    distance: float
     cameras: list[Camera]
 
 
-def _try(camera: Camera, looks: Sequence[Look], rng: np.random.Generator) -> _Trial:
-    found = [_calibrated(camera, look, rng) for look in looks]
-    return _Trial(float(np.mean([apart for apart, _ in found])), [camera for _, camera in found])
+def _try(camera: Camera, patches: Sequence[FlatPatches], rng: np.random.Generator) -> _Trial:
+    found = [_calibrated(camera, patch, rng) for patch in patches]
+    return _Trial(float(np.mean([distance for distance, _ in found])), [camera for _, camera in found])
 
 
-def _calibrated(camera: Camera, look: Look, rng: np.random.Generator) -> tuple[float, Camera]:
-    """How far this camera's noise is from the wanted one, once its level is set right."""
-    found = look.measure(*simulate(look.clean, camera, rng))
+def _calibrated(camera: Camera, patch: FlatPatches, rng: np.random.Generator) -> tuple[float, Camera]:
+    """Scale a camera's noise to a photo's level; returns the remaining distance and the camera."""
+    found = patch.measure(*simulate(patch.clean, camera, rng))
     for _ in range(2):
-        gain = float(np.exp(np.mean(look.wanted.luma - found.luma)))
+        gain = float(np.exp(np.mean(patch.measured.luma - found.luma)))
         levels = {"shot_gain": camera.shot_gain * gain**2, "read_noise": camera.read_noise * gain}
         camera = replace(camera, **{name: float(np.clip(level, *_BOUNDS[name])) for name, level in levels.items()})
-        found = look.measure(*simulate(look.clean, camera, rng))
-    return look.distance(found), camera
+        found = patch.measure(*simulate(patch.clean, camera, rng))
+    return patch.distance(found), camera
 
 
 def _fine(photo: Picture) -> Picture:

@@ -56,7 +56,7 @@ def test_a_run_goes_on_with_what_the_study_found(large_noisy_photos: Path, tmp_p
 
     settings = training.saved_settings(tmp_path / "whole.run")
     assert settings.method_args["cameras"]
-    copies = training.copies_in(tmp_path / "whole.run" / "clean")
+    copies = training.references_in(tmp_path / "whole.run" / "clean")
     calls = iter([False, True])
     job = training.Job(
         copies, broken, tmp_path / "broken.run", start=registry.resolve("fast"), device="cpu", stop=lambda: next(calls)

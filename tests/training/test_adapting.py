@@ -1,4 +1,4 @@
-"""A study of a folder: nearly clean photos to train on, and cameras that make its noise."""
+"""Noise analysis of a folder: denoised references to train on, and cameras with the same noise."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from nsp_cli.model.spec import PipelineSpec
 from nsp_cli.simulation.camera import Camera, simulate
 from nsp_cli.simulation.scene import sample_picture
 from nsp_cli.training import TrainSettings, adapt, camera_fit
-from nsp_cli.training.adapting import copies_in, study
+from nsp_cli.training.adapting import analyze_noise, references_in
 
 SCENE = sample_picture(160, 192, np.random.default_rng(3))
 
@@ -35,26 +35,26 @@ def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(camera_fit, "_DRAWS", (4, 4))
 
 
-def test_a_study_writes_clean_photos_and_is_repeatable(large_noisy_photos: Path, tmp_path: Path) -> None:
+def test_noise_analysis_writes_clean_photos_and_is_repeatable(large_noisy_photos: Path, tmp_path: Path) -> None:
     photos = sorted(large_noisy_photos.iterdir())
     shares: list[float] = []
-    first = study(photos[:2], Blur(), tmp_path / "a", smallest=32, report=shares.append)
-    again = study(photos[:2], Blur(), tmp_path / "b", smallest=32)
+    first = analyze_noise(photos[:2], Blur(), tmp_path / "a", smallest=32, report=shares.append)
+    again = analyze_noise(photos[:2], Blur(), tmp_path / "b", smallest=32)
     assert first.cameras == again.cameras
     assert first.cameras
     assert shares == [0.25, 0.5, 0.5, 0.75, 1.0]  # two photos, then two rounds of draws
     for path, other in zip(first.clean, again.clean, strict=True):
         assert read(path).size == (80, 96)  # half of 160×192
         assert path.read_bytes() == other.read_bytes()
-    assert study(photos[:1], Blur(), tmp_path / "c", smallest=100).clean[0].exists()
+    assert analyze_noise(photos[:1], Blur(), tmp_path / "c", smallest=100).clean[0].exists()
     assert read(tmp_path / "c" / "0000.png").size == (160, 192)  # too small to be reduced
 
 
-def test_copies_of_a_study_that_was_stopped_are_forgotten(large_noisy_photos: Path, tmp_path: Path) -> None:
+def test_references_of_an_analysis_that_was_stopped_are_removed(large_noisy_photos: Path, tmp_path: Path) -> None:
     photos = sorted(large_noisy_photos.iterdir())
-    study(photos[:3], Blur(), tmp_path / "a", smallest=32)
-    study(photos[:2], Blur(), tmp_path / "a", smallest=32)
-    assert len(copies_in(tmp_path / "a")) == 2
+    analyze_noise(photos[:3], Blur(), tmp_path / "a", smallest=32)
+    analyze_noise(photos[:2], Blur(), tmp_path / "a", smallest=32)
+    assert len(references_in(tmp_path / "a")) == 2
 
 
 def test_only_a_run_with_cameras_of_its_own_has_their_shares(
@@ -71,15 +71,15 @@ def test_only_a_run_with_cameras_of_its_own_has_their_shares(
 def test_what_cannot_be_read_is_passed_over(noisy_photos: Path, tmp_path: Path) -> None:
     photos = sorted(noisy_photos.iterdir())[:2]
     photos[0].write_bytes(b"no picture")
-    assert len(study(photos, Blur(), tmp_path / "a", smallest=32).clean) == 1
+    assert len(analyze_noise(photos, Blur(), tmp_path / "a", smallest=32).clean) == 1
     photos[1].write_bytes(b"")
     with pytest.raises(NoInputError, match="None of the 2 photos"):
-        study(photos, Blur(), tmp_path / "b", smallest=32)
+        analyze_noise(photos, Blur(), tmp_path / "b", smallest=32)
 
 
 def test_grey_photos_have_cameras_too(tmp_path: Path) -> None:
     noisy, _ = simulate(SCENE, Camera(), np.random.default_rng(0))
     write(Frame(np.rint(noisy[..., 1:2] * 255).astype(np.uint8)), tmp_path / "grey.png")
-    found = study([tmp_path / "grey.png"], Blur(), tmp_path / "a", smallest=32)
+    found = analyze_noise([tmp_path / "grey.png"], Blur(), tmp_path / "a", smallest=32)
     assert len(found.clean) == 1
     assert len(found.cameras) == 4

@@ -59,7 +59,7 @@ def _train(context: typer.Context, photos: list[Path], flags: TrainFlags, stop: 
     if flags.resume:
         _refuse_settings(context)
         settings, begin = training.saved_settings(folder), None
-        found = training.copies_in(_copies(folder)) or found
+        found = training.references_in(_copies(folder)) or found
     else:
         if leads:
             _refuse_overwriting(flags.output, folder)
