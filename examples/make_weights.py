@@ -23,7 +23,7 @@ from nsp_cli.training import has_run
 ROOT = Path(__file__).parents[1]
 
 CAMERAS = json.dumps(json.loads((ROOT / "examples/research_cameras.json").read_text()), separators=(",", ":"))
-"""Fitted by `training.camera_fit.fit_cameras` to PHOTOS/train (`fast` of commit 3ca95c7): fields of `simulation.Camera`."""
+"""Fitted by `training.camera_fit` to PHOTOS/train (`fast` of commit 3ca95c7): fields of `simulation.Camera`."""
 
 FAST, STUDY, RESEARCH = "fast", "study", "fast-research"
 _LIKE = f"--set own=0.6 --set nights=1 --set plain=0 --set painted=0 --set cameras={CAMERAS}"
