@@ -72,6 +72,7 @@ class APBSN(SelfSupervised):
 
     @property
     def network_args(self) -> dict[str, int]:
+        """Arguments that the method prescribes to its network."""
         return {"scale": 1}
 
     @property
@@ -80,7 +81,7 @@ class APBSN(SelfSupervised):
         return 8 * self.stride
 
     def loss(self, network: nn.Module, batch: Tensor, generator: Generator) -> Tensor:
-        """The mean L1 of a batch of noisy photos (B, C, P, P) in [0, 1], a scalar."""
+        """Compute the mean L1 loss of a batch of noisy photos (B, C, P, P) in [0, 1]."""
         same_size(network)
         layout = Layout(self.train_layout)
         if layout is Layout.MOSAIC:
@@ -90,6 +91,7 @@ class APBSN(SelfSupervised):
         return (run_on_subs(network, subs, self.stride, layout, self.pd_pad) - subs).abs().mean()
 
     def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> DecomposedPipeline:
+        """Build the inference pipeline, a single module for the torch backend and for export."""
         return DecomposedPipeline(
             network,
             self.test_stride,

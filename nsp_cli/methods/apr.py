@@ -65,6 +65,7 @@ class APR(SelfSupervised):
 
     @property
     def network_args(self) -> dict[str, int]:
+        """Arguments that the method prescribes to its network."""
         return {"blind": self.shift, "scale": 1}
 
     @property
@@ -84,6 +85,7 @@ class APR(SelfSupervised):
         return error.abs().mean() + self.balance * (error - moved).abs().mean()
 
     def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> PlainPipeline:
+        """Build the inference pipeline, a single module for the torch backend and for export."""
         if not hasattr(network, "blind"):
             raise ModelError("APR needs a network with a blind spot to choose, such as atbsn.")
         return PlainPipeline(_WithHole(network, self), task, channels, self.margin)

@@ -41,7 +41,9 @@ class Pipeline(Protocol):
 
     spec: PipelineSpec
 
-    def __call__(self, photo: Tensor) -> Tensor: ...
+    def __call__(self, photo: Tensor) -> Tensor:
+        """Map photos (N, planes, H, W) in [0, 1] to (N, C, scale·H, scale·W)."""
+        ...
 
 
 class Method(Protocol):
@@ -59,33 +61,45 @@ class Method(Protocol):
     """
 
     @property
-    def smallest_patch(self) -> int: ...
+    def smallest_patch(self) -> int:
+        """Side of the smallest training patch, in pixels."""
+        ...
 
     @property
-    def network_args(self) -> Mapping[str, Any]: ...
+    def network_args(self) -> Mapping[str, Any]:
+        """Arguments that the method prescribes to its network."""
+        ...
 
     @property
-    def wants_clean(self) -> bool: ...
+    def wants_clean(self) -> bool:
+        """Whether the method trains on clean photos."""
+        ...
 
     @property
-    def wants_teachers(self) -> bool: ...
+    def wants_teachers(self) -> bool:
+        """Whether the method trains on the outputs of teachers."""
+        ...
 
     @property
-    def tells_noise_level(self) -> bool: ...
+    def tells_noise_level(self) -> bool:
+        """Whether the method can train a noise-conditional network."""
+        ...
 
     @property
-    def views(self) -> Sequence[Mapping[str, Any]]: ...
+    def views(self) -> Sequence[Mapping[str, Any]]:
+        """Settings of the inference variants."""
+        ...
 
     def shoot(self, crop: Crop, rng: np.random.Generator) -> Crop:
         """Make an example of a photo's crop (P, P, 3): what the network sees first, then other planes of the loss's."""
         ...
 
     def loss(self, network: nn.Module, batch: Tensor, generator: Generator) -> Tensor:
-        """The loss of a batch of examples (B, planes, p, p) in [0, 1], a scalar."""
+        """Compute the loss of a batch of examples (B, planes, p, p) in [0, 1], a scalar."""
         ...
 
     def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> Pipeline:
-        """The whole way of a photo at test time, as one module: for the torch backend and for export alike."""
+        """Build the inference pipeline, a single module for the torch backend and for export."""
         ...
 
 
@@ -98,13 +112,16 @@ class SelfSupervised:
 
     @property
     def views(self) -> Sequence[Mapping[str, Any]]:
+        """One inference variant, without settings."""
         return ONE_VIEW
 
     @property
     def network_args(self) -> Mapping[str, Any]:
+        """No arguments are prescribed."""
         return {}
 
     def shoot(self, crop: Crop, rng: np.random.Generator) -> Crop:  # noqa: ARG002
+        """Return the crop itself."""
         return crop
 
 
@@ -142,6 +159,7 @@ class PlainPipeline(nn.Module):
         )
 
     def forward(self, photo: Tensor) -> Tensor:
+        """Denoise or enlarge photos (N, planes, H, W) in [0, 1]."""
         h, w = photo.shape[-2:]
         if self.spec.noise_level and photo.shape[1] == self.spec.channels:
             photo = told(photo, measured(photo))
@@ -167,6 +185,7 @@ class Turned(nn.Module):
         self.noise_level = wants_noise_level(described)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Average the outputs over the orientations, (N, C, H, W)."""
         total = self.network(x)
         for turn in range(1, self.turns):
             total = total + _turn_back(self.network(_turn(x, turn)), turn)

@@ -101,6 +101,7 @@ class DecomposedPipeline(nn.Module):
         )
 
     def forward(self, photo: Tensor) -> Tensor:
+        """Denoise photos (N, C, H, W) in [0, 1] on PD sub-images."""
         h, w = photo.shape[-2:]
         # Only as far as the sides must divide: more of it would show pixels to their own blind spots.
         padded = self.extend(photo, self.padding, SMALLEST * self.stride)
@@ -130,7 +131,7 @@ def _without_border(x: Tensor, border: int) -> Tensor:
 
 
 def same_size(network: nn.Module) -> Network:
-    """What a network says of itself. Raises `ModelError` for one that enlarges."""
+    """Check that a network has scale 1 and return it as `Network`. Raises `ModelError`."""
     described = as_network(network)
     if described.scale != 1:
         raise ModelError(f"This method needs a network with scale 1, got scale {described.scale}.")
