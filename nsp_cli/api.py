@@ -16,7 +16,7 @@ from nsp_cli.engine.blending import Blend
 from nsp_cli.engine.loading import NO_SETTINGS, build_pipeline, load_backend, open_backend
 from nsp_cli.engine.options import BlendOptions, DenoiseOptions, Strength
 from nsp_cli.engine.process import process
-from nsp_cli.errors import ModelError, UsageError
+from nsp_cli.errors import UsageError
 from nsp_cli.image.arrays import as_frame, like
 from nsp_cli.image.frame import Frame
 from nsp_cli.model import registry
@@ -154,10 +154,7 @@ def load_model(model: str | Path | None = None, task: Task = Task.DENOISE) -> tu
     """Load a torch network and its settings; `model` and `task` as for `load_backend`. Raises `ModelError`."""
     from nsp_cli.model import checkpoint
 
-    path = registry.resolve(model, Task(task))
-    if path.suffix == ".onnx":
-        raise ModelError(f"{path.name} is an exported graph; this needs the .safetensors file that it was made of.")
-    return checkpoint.load_model(path)
+    return checkpoint.load_model(registry.resolve(model, Task(task)))
 
 
 @checked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,12 @@ def find_pairs(noisy: Path, clean: Path) -> list[tuple[Path, Path]]:
             f"No photo in {noisy} has a clean partner in {clean}; name them x_noisy.png and x_clean.png."
         )
     return pairs
+
+
+def unpaired(folder: Path, pairs: Sequence[tuple[Path, Path]]) -> list[Path]:
+    """Return the photos in a folder that belong to none of the pairs, sorted."""
+    paired = {path for pair in pairs for path in pair}
+    return sorted(path for path in folder.iterdir() if is_photo(path) and path not in paired)
 
 
 def _partner(stem: str, partners: dict[str, Path]) -> Path | None:

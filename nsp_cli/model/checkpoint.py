@@ -52,6 +52,8 @@ def save_model(network: nn.Module, spec: ModelSpec, path: Path, dtype: torch.dty
 
 def load_model(path: Path) -> tuple[nn.Module, ModelSpec]:
     """Rebuild a network from its file alone: float32, on the CPU, in evaluation mode. Raises `ModelError`."""
+    if path.suffix == ".onnx":
+        raise ModelError(f"{path} is an exported graph; this needs the .safetensors file that it was made of.")
     spec = _read_spec(path)
     network = build_network(spec.network, spec.network_args)
     tensors = load_tensors(path)[0]

@@ -31,6 +31,7 @@ from nsp_cli.image import Frame, from_unit, read_srgb, to_unit, write
 from nsp_cli.simulation.camera import Camera, Picture
 from nsp_cli.training.camera_fit import FlatPatches, fit_cameras, flattest, most_informative
 from nsp_cli.training.config import TrainSettings
+from nsp_cli.training.data import large_enough
 
 _PHOTOS = 48
 _WINDOW = 1024
@@ -74,6 +75,7 @@ def adapt(
     NoInputError : no photo can be read; ModelError : `start` cannot be used
     """
     began = time.monotonic()
+    photos = large_enough(photos, settings.patch)
     backend = load_backend(start, device=device, precision=settings.precision)
     found = analyze_noise(photos, backend, folder, smallest=settings.patch, seed=settings.seed, report=report)
     shares = _SHARES if found.cameras else {}  # without fitted cameras, all examples have random ones

@@ -50,7 +50,7 @@ class TrainSettings:
     minutes: Annotated[float, Between(0, 10**6)] | None = None
     batch: Annotated[int, Between(0, 4096)] = 8
     patch: Annotated[int, Between(0, 8192)] = 192
-    lr: Annotated[float, Between(0, 10)] = 1e-3
+    lr: Annotated[float, Between(0, 1e30)] = 1e-3
     optimizer: str = "adamw"
     weight_decay: Annotated[float, Between(0, 1000)] = 1e-4
     warmup: _Count = 100

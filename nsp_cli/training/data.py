@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 from nsp_cli.errors import InputError, NoInputError
 from nsp_cli.image import read_srgb, to_unit
 from nsp_cli.image.frame import Pixels
+from nsp_cli.image.probe import probe_size
 
 _POOL = 16
 """Photos that crops are taken from at one time: a step never waits for more than one new photo to be decoded."""
@@ -24,6 +25,9 @@ _POOL = 16
 _REUSE = 8
 """Steps after which the oldest photo of the pool makes room for the next one."""
 
+
+_NAMED = 5
+"""Photos that cannot be used which are named by a warning."""
 
 Layers = tuple[Pixels, ...]
 """The photo, (H, W, 1 or 3) in its own depth, and perhaps other pictures of the same size that go with it."""
@@ -141,7 +145,10 @@ class NoisyPhotos(Dataset[Tensor]):
 
     def _pass_over(self, path: Path, why: str) -> None:
         self._unusable.add(path)
-        warnings.warn(why, stacklevel=2)
+        if len(self._unusable) <= _NAMED:
+            warnings.warn(why, stacklevel=2)
+        elif len(self._unusable) == _NAMED + 1:
+            warnings.warn(f"{why} Further photos that cannot be used are not named.", stacklevel=2)
 
     def _crop(self, layers: Layers, rng: np.random.Generator) -> NDArray[np.float32]:
         side = self.patch
@@ -151,6 +158,26 @@ class NoisyPhotos(Dataset[Tensor]):
         turns = int(rng.integers(4))
         crop = np.rot90(crop, turns if self.rotate else turns // 2 * 2)
         return np.ascontiguousarray(self.shoot(crop[:, ::-1] if rng.integers(2) else crop, rng))
+
+
+def large_enough(paths: Sequence[Path], patch: int) -> list[Path]:
+    """Return the photos that are no smaller than a patch, by their headers; those left out are named in one warning.
+
+    A photo whose header does not give its size stays. Raises `NoInputError` where none is left.
+    """
+    small = {path for path in paths if (size := probe_size(path)) is not None and min(size) < patch}
+    if small and len(small) == len(paths):
+        raise NoInputError(
+            f"All {len(paths)} photos are smaller than a patch of {patch} pixels; use a smaller --patch."
+        )
+    if small:
+        names = ", ".join(str(path) for path in sorted(small)[:_NAMED])
+        rest = f" and {len(small) - _NAMED} more" if len(small) > _NAMED else ""
+        are = "photo is" if len(small) == 1 else "photos are"
+        warnings.warn(
+            f"{len(small)} {are} smaller than a patch of {patch} pixels, left out: {names}{rest}.", stacklevel=2
+        )
+    return [path for path in paths if path not in small]
 
 
 def hold_out(paths: Sequence[Path], every: int = 10) -> tuple[list[Path], list[Path]]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import signal
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,7 +30,7 @@ from nsp_cli.system.processes import ProcessInfo
 from nsp_cli.system.version import __version__
 from nsp_cli.training.cache import OutputCache
 from nsp_cli.training.config import TrainSettings
-from nsp_cli.training.data import NoisyPhotos, hold_out, open_alone
+from nsp_cli.training.data import NoisyPhotos, hold_out, large_enough, open_alone
 from nsp_cli.training.distributed import from_main_process, training_processes, wrap
 from nsp_cli.training.optimizers import OPTIMIZERS
 from nsp_cli.training.state import State, ema_of, learning_rate
@@ -38,6 +39,8 @@ from nsp_cli.training.validation import Monitor
 
 _ENDLESS = 10**9
 _LOG_EVERY = 20
+_PART = 2**16
+
 _DIVERGED = "Training diverged: the loss is no longer a number at step {step}; use a lower --lr or --precision fp32."
 
 
@@ -61,6 +64,7 @@ class Job:
     target : the weights file to write; folder : the run's own files (state, scalars, previews)
     start : weights to start from, or None for new ones
     pairs : (noisy, clean) files for a PSNR that is reported and decides nothing
+    shown : photos for the previews, before and after; without them those that are held out
     """
 
     photos: Sequence[Path]
@@ -68,6 +72,7 @@ class Job:
     folder: Path
     start: Path | None = None
     pairs: Sequence[tuple[Path, Path]] = ()
+    shown: Sequence[Path] = ()
     device: str = "auto"
     resume: bool = False
     stop: Callable[[], bool] = field(default=lambda: False)
@@ -99,7 +104,7 @@ class _Run:
         compiles = _helps_to_compile(device) if settings.compile is None else settings.compile
         self.learner: nn.Module = torch.compile(learner) if compiles else learner  # pyright: ignore
         opened = self._lessons() if self.teachers else open_alone
-        training, held = hold_out(job.photos, settings.validation_every)
+        training, held = hold_out(large_enough(job.photos, settings.patch), settings.validation_every)
         photos = NoisyPhotos(
             training,
             patch=settings.patch,
@@ -113,7 +118,7 @@ class _Run:
         )
         self.photos = photos.share(process.rank, process.world_size)
         self.monitor = (
-            Monitor(job.folder, training, held, job.pairs, settings, self.method, opened)
+            Monitor(job.folder, training, held, job.pairs, settings, self.method, opened, job.shown)
             if process.is_main_process
             else None
         )
@@ -136,11 +141,13 @@ class _Run:
         state = State(settings, network, ema_of(network, settings.ema), optimizer, start=begin)
         if job.resume:
             state.load(job.folder)
-            if state.photos != _named(job.photos):
-                raise ModelError("The run was made with other photos; --resume needs the very same ones.")
+            if state.photos not in (_contents(job.photos), _named(job.photos)):
+                raise ModelError(
+                    "The run was made with other photos, or one has changed; --resume needs the very same."
+                )
             if state.teachers != taught_by:
                 raise ModelError("A teacher's file has changed since the run began; --resume needs the very same one.")
-        state.photos, state.teachers = _named(job.photos), taught_by
+        state.photos, state.teachers = _contents(job.photos), taught_by
         return state
 
     def _lessons(self) -> Lessons:
@@ -249,8 +256,22 @@ def _helps_to_compile(device: torch.device) -> bool:
     return device.type == "cuda" and find_spec("triton") is not None
 
 
+def _contents(photos: Sequence[Path]) -> str:
+    """Return a hash of photos by their names, sizes and first and last 64 KiB, wherever their folder is now."""
+    together = hashlib.sha256()
+    for path in photos:
+        together.update(path.name.encode("utf-8", "surrogateescape") + b"\n")
+        with suppress(OSError), path.open("rb") as file:  # one that cannot be read is passed over later
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            together.update(str(size).encode() + file.read(_PART))
+            file.seek(max(size - _PART, 0))
+            together.update(file.read(_PART))
+    return together.hexdigest()
+
+
 def _named(photos: Sequence[Path]) -> str:
-    """Which photos these are, wherever their folder is now."""
+    """Return what `_contents` was before it took the content into account."""
     return hashlib.sha256("\n".join(path.name for path in photos).encode("utf-8", "surrogateescape")).hexdigest()
 
 

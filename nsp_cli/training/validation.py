@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
-from nsp_cli.errors import NoInputError
+from nsp_cli.errors import InputError, NoInputError
 from nsp_cli.evaluation.metrics import psnr
 from nsp_cli.image import Frame, from_unit, read_srgb, to_unit, write
 from nsp_cli.methods import Method
@@ -19,6 +20,7 @@ from nsp_cli.training.config import TrainSettings
 from nsp_cli.training.data import NoisyPhotos, Open
 
 _CROP = 256
+_SHOWN = 3
 _HELD_SEED = 20260101
 
 
@@ -32,6 +34,7 @@ class Monitor:
     held : noisy photos that are not trained on, or none
     pairs : (noisy, clean) files, or none
     open : see `NoisyPhotos`
+    shown : photos that the previews show as they are, before and after; without them `held`
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class Monitor:
         settings: TrainSettings,
         method: Method,
         open: Open,
+        shown: Sequence[Path] = (),
     ) -> None:
         self.previews = folder / "previews"
         self.previews.mkdir(parents=True, exist_ok=True)
@@ -50,7 +54,8 @@ class Monitor:
         self.writer = _scalar_writer(folder)
         self.method = method
         self.held = _crops(held, settings, method, open)
-        self.shown = self.held if self.held is not None else _crops(training, settings, method, open)
+        choices = (_middles(photos) for photos in (shown, held, training))
+        self.shown = next((middles for middles in choices if middles is not None), None)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Write scalars of a step to TensorBoard."""
@@ -67,7 +72,7 @@ class Monitor:
             loss = self.method.loss(network, held, Generator(device).manual_seed(_HELD_SEED))
             self.scalars(step, {"loss/held-out": float(loss)})
         if self.shown is not None:
-            noisy = self.shown.to(device)[:3, :3, :_CROP, :_CROP]
+            noisy = self.shown.to(device)
             strip = torch.cat([torch.cat(list(noisy), 2), torch.cat(list(denoise(noisy).clamp(0, 1)), 2)], 1)
             write(Frame(_eight(strip[None])), self.previews / f"{step:07d}.png", overwrite=True)
         if self.pairs:
@@ -94,6 +99,20 @@ def _crops(photos: Sequence[Path], settings: TrainSettings, method: Method, open
         )[0]
     except NoInputError:
         return None
+
+
+def _middles(photos: Sequence[Path]) -> Tensor | None:
+    """Return the middles of the first `_SHOWN` photos that can be read as (N, 3, h, w), or None where there is none."""
+    middles: list[Tensor] = []
+    for path in photos:
+        with suppress(InputError):
+            middles.append(_middle(path))
+        if len(middles) == _SHOWN:
+            break
+    if not middles:
+        return None
+    height, width = (min(middle.shape[side] for middle in middles) for side in (2, 3))
+    return torch.cat([middle[..., :height, :width] for middle in middles])
 
 
 def _middle(path: Path) -> Tensor:

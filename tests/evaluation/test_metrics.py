@@ -7,7 +7,7 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from nsp_cli.errors import InputError, NoInputError
-from nsp_cli.evaluation.metrics import PUBLISHED, Scores, find_pairs, mean, psnr, published_scores, score
+from nsp_cli.evaluation.metrics import PUBLISHED, Scores, find_pairs, mean, psnr, published_scores, score, unpaired
 from nsp_cli.image import Frame, write
 
 
@@ -76,3 +76,16 @@ def test_pairs_of_equal_names_in_two_folders(tmp_path: Path) -> None:
         find_pairs(tmp_path / "noisy", tmp_path / "noisy")
     with pytest.raises(NoInputError, match="not a folder"):
         find_pairs(tmp_path / "none", tmp_path / "clean")
+
+
+def test_photos_without_a_partner_are_found(tmp_path: Path) -> None:
+    noisy, clean = tmp_path / "noisy", tmp_path / "clean"
+    for folder, names in ((noisy, "ab"), (clean, "ac")):
+        folder.mkdir()
+        for name in names:
+            (folder / f"{name}.png").write_bytes(b"")
+    (noisy / "notes.txt").write_bytes(b"")
+    assert unpaired(noisy, find_pairs(noisy, clean)) == [noisy / "b.png"]
+    for name in ("x_noisy", "x_clean", "y_noisy"):
+        (clean / f"{name}.png").write_bytes(b"")
+    assert [path.stem for path in unpaired(clean, find_pairs(clean, clean))] == ["a", "c", "y_noisy"]

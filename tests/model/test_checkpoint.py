@@ -47,6 +47,9 @@ def test_what_is_not_ours_is_refused(tmp_path: Path, weights: Callable[..., Path
     save_file({"a": torch.zeros(1)}, tmp_path / "spec.safetensors", {"nsp.model": "[]"})
     with pytest.raises(ModelError, match="ModelSpec cannot be read"):
         load_model(tmp_path / "spec.safetensors")
+    (tmp_path / "graph.onnx").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"needs the \.safetensors file"):
+        load_model(tmp_path / "graph.onnx")
     whole = weights().read_bytes()
     (tmp_path / "half.safetensors").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ModelError):

@@ -9,7 +9,7 @@ import torch
 
 from nsp_cli.errors import NoInputError
 from nsp_cli.image import Frame, write
-from nsp_cli.training.data import NoisyPhotos, PhotoCache, hold_out
+from nsp_cli.training.data import NoisyPhotos, PhotoCache, hold_out, large_enough
 
 
 def photos(paths: list[Path], **changes: int) -> NoisyPhotos:
@@ -77,6 +77,30 @@ def test_bad_and_small_photos_are_passed_over(noisy_photos: Path) -> None:
     messages = " ".join(str(w.message) for w in caught)
     assert messages.count("broken.png") == 1
     assert messages.count("small.png is smaller than a patch") == 1
+
+
+def test_thousands_of_small_photos_are_one_line(tmp_path: Path) -> None:
+    write(Frame(np.zeros((8, 40, 3), np.uint8)), tmp_path / "000.png")
+    write(Frame(np.zeros((40, 40, 3), np.uint8)), tmp_path / "large.png")
+    for number in range(1, 200):
+        (tmp_path / f"{number:03}.png").hardlink_to(tmp_path / "000.png")
+    with pytest.warns(UserWarning, match=r"smaller|expected|not named") as caught:
+        assert large_enough(sorted(tmp_path.iterdir()), 32) == [tmp_path / "large.png"]
+    (said,) = (str(warning.message) for warning in caught)
+    assert said.startswith("200 photos are smaller than a patch of 32 pixels, left out: ")
+    assert said.endswith("004.png and 195 more.")
+    with pytest.raises(NoInputError, match="All 200 photos are smaller"):
+        large_enough(sorted(tmp_path.iterdir())[:200], 32)
+
+
+def test_photos_that_cannot_be_read_are_named_a_few_times(tmp_path: Path) -> None:
+    write(Frame(np.zeros((40, 40, 3), np.uint8)), tmp_path / "good.png")
+    for number in range(50):
+        (tmp_path / f"{number:03}.png").write_bytes(b"not a picture")
+    with pytest.warns(UserWarning, match=r"smaller|expected|not named") as caught:
+        photos(sorted(tmp_path.iterdir()))[0]
+    assert len(caught) == 6
+    assert "not named" in str(caught[-1].message)
 
 
 def test_no_usable_photo_is_an_error(tmp_path: Path) -> None:

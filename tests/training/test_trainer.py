@@ -7,10 +7,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from nsp_cli.errors import ModelError, NspError, UsageError
+from nsp_cli.image import read
 from nsp_cli.methods import build_method
 from nsp_cli.model.checkpoint import load_model, load_tensors, save_model
 from nsp_cli.model.spec import ModelSpec, Task
@@ -255,6 +257,22 @@ def test_a_broken_photo_that_is_held_out_ends_nothing(noisy_photos: Path, tmp_pa
         train(replace(TINY, steps=3), job(noisy_photos, tmp_path / "w.safetensors"))
     assert (tmp_path / "w.run" / "previews" / "0000003.png").exists()
     assert "loss/held-out" not in scalars(tmp_path / "w.run")
+
+
+def test_a_photo_whose_content_has_changed_is_noticed(noisy_photos: Path, tmp_path: Path) -> None:
+    train(TINY, job(noisy_photos, tmp_path / "w.safetensors"))
+    (noisy_photos / "3.png").write_bytes((noisy_photos / "2.png").read_bytes())
+    with pytest.raises(ModelError, match="one has changed"):
+        train(TINY, job(noisy_photos, tmp_path / "w.safetensors", resume=True))
+
+
+def test_previews_show_the_photos_as_they_are(noisy_photos: Path, tmp_path: Path) -> None:
+    shown = [noisy_photos / "1.png", noisy_photos / "2.png"]
+    train(replace(TINY, steps=1), job(noisy_photos, tmp_path / "w.safetensors", shown=shown))
+    strip = read(tmp_path / "w.run" / "previews" / "0000001.png").pixels
+    expected = np.concatenate([read(path).pixels for path in shown], 1)
+    assert np.array_equal(strip[: expected.shape[0]], expected)
+    assert not np.array_equal(strip[expected.shape[0] :], expected)
 
 
 def test_other_photos_are_another_run(noisy_photos: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nsp_cli.cli import options
-from nsp_cli.cli.console import complain, out, progress
+from nsp_cli.cli.console import complain, out, progress, warn
 from nsp_cli.engine.options import DenoiseOptions, ModelOptions
 from nsp_cli.errors import InputError, MemoryLimitError, UsageError
 from nsp_cli.model.spec import Precision
@@ -89,6 +89,9 @@ def evaluate(
     if submission is not None:
         raise UsageError("--submission goes with --dataset.")
     pairs = metrics.find_pairs(noisy, clean)
+    if left := metrics.unpaired(noisy, pairs):
+        names = ", ".join(path.name for path in left[:5]) + (f" and {len(left) - 5} more" if len(left) > 5 else "")
+        warn(f"{len(left)} photos in {noisy} have no clean partner in {clean} and are left out: {names}.")
     _evaluate_pairs(pairs, settings, quiet=quiet, as_json=as_json)
 
 

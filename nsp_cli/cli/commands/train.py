@@ -54,7 +54,7 @@ def _train(context: typer.Context, photos: list[Path], flags: TrainFlags, stop: 
 
     leads = process_info().is_main_process
     folder = flags.output.with_suffix(".run")
-    found = find_photos(photos)
+    noisy = found = find_photos(photos)
     quiet = flags.quiet or not leads
     if flags.resume:
         _refuse_settings(context)
@@ -72,6 +72,7 @@ def _train(context: typer.Context, photos: list[Path], flags: TrainFlags, stop: 
         folder=folder,
         start=begin,
         pairs=find_pairs(*flags.pairs) if flags.pairs else (),
+        shown=noisy[:: settings.validation_every or 1],
         device=flags.device,
         resume=flags.resume,
         stop=stop,
