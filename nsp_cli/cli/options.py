@@ -90,6 +90,10 @@ Exists = Annotated[
 NoMetadata = Annotated[
     bool, switch("--no-metadata", panel=IN_OUT, help="Write no metadata but colour profile and orientation.")
 ]
+Preserve = Annotated[
+    bool,
+    switch("--preserve", panel=IN_OUT, help="Keep the photos' mode, extended attributes and times on outputs."),
+]
 Strength = Annotated[
     str,
     option(

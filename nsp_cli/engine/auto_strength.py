@@ -64,6 +64,7 @@ def mean_square_change(frame: Frame, backend: Backend, noise: float | None = Non
     tops, lefts = (
         sorted({round(start) for start in np.linspace(0, max(side - _PATCH, 0), _PATCHES)}) for side in frame.size
     )
+    to_srgb = conversion(frame) or (lambda values: values)
     squares: list[float] = []
     for top in tops:
         for left in lefts:
@@ -72,6 +73,6 @@ def mean_square_change(frame: Frame, backend: Backend, noise: float | None = Non
             before, after = (
                 to_unit(process(patch, backend, Blend(part, noise_level=noise)).pixels) for part in (0, 100)
             )
-            change = after - before
+            change = to_srgb(after) - to_srgb(before)
             squares.append(float(np.mean((change if change.shape[2] == 1 else luma(change)) ** 2)))
     return 255**2 * float(np.mean(squares))

@@ -104,6 +104,8 @@ class OutputOptions:
         Whether the result replaces the photo.
     backup : bool
         Whether a photo that is replaced is kept as FILE.orig.
+    preserve : bool
+        Whether the output gets the mode, the extended attributes and the times of its photo.
 
     Raises
     ------
@@ -117,6 +119,7 @@ class OutputOptions:
     if_exists: IfExists = IfExists.FAIL
     in_place: bool = False
     backup: bool = True
+    preserve: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.quality <= 100:

@@ -19,7 +19,13 @@ _LABELS = {"icc": "the colour profile", "exif": "EXIF", "xmp": "XMP", "dpi": "th
 
 
 def write(
-    frame: Frame, target: Path, *, quality: int = 95, keep_metadata: bool = True, overwrite: bool = False
+    frame: Frame,
+    target: Path,
+    *,
+    quality: int = 95,
+    keep_metadata: bool = True,
+    overwrite: bool = False,
+    like: Path | None = None,
 ) -> tuple[str, ...]:
     """Write a photo in the format of the target's suffix; the file appears whole or not at all.
 
@@ -30,6 +36,8 @@ def write(
     quality : 1 to 100, for JPEG, WebP (100: without loss) and AVIF
     keep_metadata : False writes only what the picture needs to look right: colour profile and orientation
     overwrite : replace an existing target, which is otherwise an error even if it appears at the last moment
+    like : a file whose mode, extended attributes and times the target gets, where the system lets it; None for a
+        replaced file's own mode and extended attributes, and the time of writing
 
     Returns
     -------
@@ -48,7 +56,7 @@ def write(
         data, warnings = encode(frame, name, quality=quality, keep_metadata=keep_metadata)
     except OutputError as error:
         raise OutputError(f"{target}: {error}") from error
-    publish(data, target, overwrite=overwrite)
+    publish(data, target, overwrite=overwrite, like=like)
     return warnings
 
 

@@ -29,8 +29,11 @@ _searched: set[Path] = set()
 _gate = threading.Lock()
 
 
-def publish(data: bytes | memoryview, target: Path, *, overwrite: bool) -> None:
+def publish(data: bytes | memoryview, target: Path, *, overwrite: bool, like: Path | None = None) -> None:
     """Write to a hidden file beside the target, then give it the target's name in one step.
+
+    A file that is replaced leaves its mode, its owner and its extended attributes to the new one, where the system lets
+    it. With `like`, the file gets the mode, the extended attributes and the times of that file instead.
 
     Raises OutputError, and leaves neither the hidden file nor a part of the target, when anything fails. Without
     `overwrite` a target that exists stays as it is, even if it appeared a moment ago; that is a TargetExistsError.
@@ -40,7 +43,9 @@ def publish(data: bytes | memoryview, target: Path, *, overwrite: bool) -> None:
     hidden = hidden_path(target.parent)
     try:
         remove_dead(target.parent)
-        _write_through(data, hidden)
+        _write_through(data, hidden, like or (target if overwrite and target.exists() else None))
+        if like is not None:
+            _copy_times(like, hidden)
         if overwrite:
             hidden.replace(target)
         else:
@@ -107,6 +112,21 @@ def _host() -> str:
     return re.sub(r"[^A-Za-z0-9_.]", "_", socket.gethostname())[:64] or "unknown"
 
 
+def _copy_attributes(source: Path, target: Path) -> None:
+    """Copy what the system lets be copied; a drive without modes or extended attributes is no error."""
+    with contextlib.suppress(OSError):
+        status = source.stat()
+        with contextlib.suppress(OSError, AttributeError):  # only an administrator may give files away
+            os.chown(target, status.st_uid, status.st_gid)
+        shutil.copystat(source, target)
+
+
+def _copy_times(source: Path, target: Path) -> None:
+    with contextlib.suppress(OSError):
+        status = source.stat()
+        os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
 def abandon() -> None:
     """Remove the hidden files of all threads and let no further one begin; for a process that ends right after."""
     _gate.acquire()  # and never release it
@@ -115,11 +135,13 @@ def abandon() -> None:
             hidden.unlink()
 
 
-def _write_through(data: bytes | memoryview, path: Path) -> None:
+def _write_through(data: bytes | memoryview, path: Path, like: Path | None) -> None:
     with _gate:
         file = path.open("xb")
         _hidden_files.add(path)
     with file:
+        if like is not None:  # before the data: what is private is never readable by others
+            _copy_attributes(like, path)
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

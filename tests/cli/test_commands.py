@@ -293,3 +293,12 @@ def test_names_are_shown_as_they_are(weights: Weights, noisy_photos: Path, tmp_p
     assert f"{photo} -> {tmp_path / '[out].png'}" in said
     assert "[out].png exists" in run("denoise", photo, "-o", tmp_path / "[out].png", "-m", weights())[1]
     assert "[/y]" in run("export", tmp_path / "none" / "x[/y].onnx", "-m", weights())[1]
+
+
+def test_preserve_keeps_the_time_of_the_photo(weights: Weights, tmp_path: Path) -> None:
+    write(Frame(np.full((16, 16, 3), 90, np.uint8)), tmp_path / "in.png")
+    os.utime(tmp_path / "in.png", (10**9, 10**9))
+    for flags, kept in (([], False), (["--preserve", "--if-exists", "overwrite"], True)):
+        code, _ = run("denoise", tmp_path / "in.png", "-m", weights(), "--device", "cpu", *flags)
+        assert code == 0
+        assert ((tmp_path / "in_nsp.png").stat().st_mtime == 10**9) == kept

@@ -118,10 +118,12 @@ def test_reading_and_writing_overlap_with_inference(
         read_of[source.name].set()
         return read_now(source, format, raw)
 
-    def write_it(result: Frame, target: Path, output: OutputOptions) -> tuple[Path | None, tuple[str, ...]]:
+    def write_it(
+        result: Frame, source: Path, target: Path, output: OutputOptions
+    ) -> tuple[Path | None, tuple[str, ...]]:
         following = names.index(target.name) + 1
         assert following == len(names) or begun_on[names[following]].wait(20)
-        return write_now(result, target, output)
+        return write_now(result, source, target, output)
 
     def change(frame: Frame, reporter: Reporter) -> Frame:
         at = int(frame.pixels[0, 0, 0])

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -10,12 +11,13 @@ from nsp_cli.engine.blending import Blend
 from nsp_cli.engine.options import BlendOptions
 from nsp_cli.engine.process import process
 from nsp_cli.errors import UsageError
-from nsp_cli.image import Frame
+from nsp_cli.image import Frame, Metadata, colour_space, from_unit
 from nsp_cli.image.luma import luma
 from nsp_cli.noise.estimate import NoiseEstimate, estimate
 from nsp_cli.simulation.camera import white_noise
 from nsp_cli.simulation.scene import sample_picture
 from tests.engine.test_process import SPEC, Fake
+from tests.image.icc_builders import gamma, rgb_profile
 
 
 def test_the_mapping_grows_from_nothing_to_everything() -> None:
@@ -107,3 +109,20 @@ def test_what_the_user_knows_of_the_noise_counts() -> None:
     for wrong in (-1, 300, float("nan")):
         with pytest.raises(UsageError, match="--noise must be from 0 to 255"):
             BlendOptions(noise=wrong)
+
+
+@pytest.mark.parametrize("name", ["adobe", "prophoto", "linear"])
+def test_the_same_photo_in_another_encoding_gets_the_same_strength(name: str) -> None:
+    """Noise and change are both measured in sRGB."""
+    icc = rgb_profile("srgb", gamma(1)) if name == "linear" else rgb_profile(name)
+    space, _ = colour_space(Metadata(icc), 3)
+    assert space is not None
+    clean = 0.1 + 0.6 * sample_picture(256, 320, np.random.default_rng(0))
+    noisy = white_noise(clean, 8 / 255, np.random.default_rng(1))
+    backend = Fake(lambda tile: np.stack([cv2.blur(plane, (5, 5)) for plane in tile[0]])[None])
+    in_srgb, other = (
+        resolve_blend(BlendOptions("auto"), Frame(from_unit(pixels, np.uint16), metadata=metadata), backend).strength
+        for pixels, metadata in ((noisy, Metadata()), (space.from_srgb(noisy), Metadata(icc)))
+    )
+    assert 20 < in_srgb < 90
+    assert other == pytest.approx(in_srgb, abs=1.5)

@@ -242,6 +242,16 @@ def test_the_preview_s_exif_where_there_is_no_other(dng: bytes) -> None:
     assert raw_exif(b"IIU\0" + build_exif()[4:], preview) == (preview, ())
 
 
+def test_what_a_crw_s_preview_does_not_repeat_is_named() -> None:
+    crw = b"II\x1a\0\0\0HEAPCCDR" + bytes(50)
+    _, (sentence,) = raw_exif(crw, build_exif())
+    assert sentence.endswith("no date of the photo, no serial number, no focal length.")
+    whole = bytearray(b"II*\0\0\0\0\0")
+    entries = [(tag, 2, 4, b"abc\0") for tag in (36867, 37386, 42033, 42036)]
+    struct.pack_into("<I", whole, 4, append_directory(whole, "<", entries))
+    assert raw_exif(crw, bytes(whole)) == (bytes(whole), ())
+
+
 def test_importing_the_package_loads_no_raw_library() -> None:
     code = "import sys, nsp_cli.image; sys.exit(bool({'rawpy', 'PIL', 'cv2', 'tifffile'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -110,8 +110,9 @@ def test_lzw_in_planes_and_tiles(dtype: str, planar: bool, layout: dict, make_fr
 def test_white_is_zero_is_turned_round(dtype: str, make_frame: FrameMaker) -> None:
     array = make_frame(dtype, 1).pixels[..., 0]
     top = 1 if dtype == "float32" else np.iinfo(dtype).max
-    found = read(written(array, photometric="miniswhite")).pixels[..., 0]
-    np.testing.assert_array_equal(found, (np.asarray(top, dtype) - array).astype(dtype))
+    found = read(written(array, photometric="miniswhite"))
+    np.testing.assert_array_equal(found.pixels[..., 0], (np.asarray(top, dtype) - array).astype(dtype))
+    assert ["inverted" in warning for warning in found.warnings] == ([True] if dtype == "float32" else [])
 
 
 def test_floats_beyond_one_are_kept_and_nan_is_not(make_frame: FrameMaker) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -71,16 +70,19 @@ def replace_photo(frame: Frame, target: Path, output: OutputOptions) -> tuple[st
     """
     kept = _keep(target) if output.backup else None
     try:
-        mode = stat.S_IMODE(target.stat().st_mode)
-        warnings = write(frame, target, quality=output.quality, keep_metadata=output.keep_metadata, overwrite=True)
+        return write(
+            frame,
+            target,
+            quality=output.quality,
+            keep_metadata=output.keep_metadata,
+            overwrite=True,
+            like=target if output.preserve else None,
+        )
     except Exception:
         if kept is not None:
             with contextlib.suppress(OSError):
                 kept.unlink()
         raise
-    with contextlib.suppress(OSError):  # some drives have no permissions
-        target.chmod(mode)
-    return warnings
 
 
 def _keep(photo: Path) -> Path:

@@ -92,8 +92,8 @@ def is_wanted(work: Work, output: OutputOptions) -> bool:
     return True
 
 
-def write_photo(frame: Frame, target: Path, output: OutputOptions) -> tuple[Path | None, tuple[str, ...]]:
-    """Write a result; return its path (None if a file of that name has appeared and is kept), and what was lost.
+def write_photo(frame: Frame, source: Path, target: Path, output: OutputOptions) -> tuple[Path | None, tuple[str, ...]]:
+    """Write the result of `source`; return its path (None if a file of that name has appeared), and what was lost.
 
     Raises `OutputError`.
     """
@@ -111,6 +111,7 @@ def write_photo(frame: Frame, target: Path, output: OutputOptions) -> tuple[Path
                 quality=output.quality,
                 keep_metadata=output.keep_metadata,
                 overwrite=output.if_exists is IfExists.OVERWRITE,
+                like=source if output.preserve else None,
             )
             return name, warnings
         except TargetExistsError:

@@ -181,7 +181,7 @@ def _write(before: Frame | None, result: Frame, outcome: Outcome, job: _Task) ->
     started = time.monotonic()
     assert outcome.target is not None
     try:
-        target, warnings = write_photo(result, outcome.target, job.options.output)
+        target, warnings = write_photo(result, outcome.source, outcome.target, job.options.output)
         seconds = time.monotonic() - started
         if target is None:
             return replace(outcome, status=Status.SKIPPED)

@@ -37,6 +37,7 @@ class PhotoFlags:
     quality: options.Quality = 95
     if_exists: options.Exists = None
     no_metadata: options.NoMetadata = False
+    preserve: options.Preserve = False
     strength: options.Strength = "100"
     luma: options.Luma = 100
     chroma: options.Chroma = 100
@@ -87,6 +88,7 @@ class PhotoFlags:
                 self.quality,
                 not self.no_metadata,
                 self.if_exists or (IfExists.SKIP if many else IfExists.FAIL),
+                preserve=self.preserve,
             ),
         )
 

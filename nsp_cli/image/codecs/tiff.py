@@ -49,6 +49,8 @@ def decode(data: bytes) -> Frame:
     if photometric == _WHITE_IS_ZERO:
         pixels = (pixels.dtype.type(peak(pixels.dtype)) - pixels).astype(pixels.dtype)
     exif, warnings = exif_from_tiff(tree)
+    if photometric == _WHITE_IS_ZERO and pixels.dtype == np.float32:
+        warnings += ("In the float TIFF 0 is white: it was inverted (1 minus each value), as it will be written.",)
     if first.next:
         warnings += ("The TIFF's further pages, smaller pictures of the photo, are not carried over.",)
     if alpha is not None and extra and extra[0] == _PREMULTIPLIED:

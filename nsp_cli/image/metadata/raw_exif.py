@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 from nsp_cli.image.metadata.boxes import boxes
-from nsp_cli.image.metadata.exif import EXIF_POINTER, GPS_POINTER, XMP_TAG, copied_entries, exif_from_tiff
+from nsp_cli.image.metadata.exif import EXIF_POINTER, GPS_POINTER, XMP_TAG, copied_entries, exif_from_tiff, parse_exif
 from nsp_cli.image.metadata.ifd import LONG, Directory, Entry, Tree, append_directory
 
 # What describes the photo in a RAW file's first directory; all else there describes the sensor.
@@ -16,6 +16,8 @@ _DESCRIPTIVE = frozenset(
 _OLYMPUS = (b"IIRO", b"IIRS", b"MMOR")
 _CANON_BOXES = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
 _DEVELOPMENT = b"crs:"
+_CRW = b"HEAPCCDR"
+_CRW_FIELDS = {36867: "date of the photo", 42033: "serial number", 37386: "focal length", 42036: "lens"}
 
 
 def raw_exif(data: bytes, preview: bytes | None) -> tuple[bytes | None, tuple[str, ...]]:
@@ -39,7 +41,19 @@ def raw_exif(data: bytes, preview: bytes | None) -> tuple[bytes | None, tuple[st
         pass
     if preview is None:
         return None, ("The camera's EXIF was not found in the RAW file: the result has none.",)
-    return preview, ()
+    return preview, _missing_in_crw(preview) if data[6:14] == _CRW else ()
+
+
+def _missing_in_crw(preview: bytes) -> tuple[str, ...]:
+    """Name what Canon's oldest format stores in a form of its own, and its preview does not repeat."""
+    try:
+        tree, first = parse_exif(preview)
+    except ValueError:
+        return ()
+    sub = tree.child(first, EXIF_POINTER)
+    found = first.fields.keys() | (sub.fields.keys() if sub else set())
+    lost = [name for tag, name in _CRW_FIELDS.items() if tag not in found]
+    return (f"The CRW's own metadata is not carried over: no {', no '.join(lost)}.",) if lost else ()
 
 
 def raw_xmp(data: bytes, *, developed: bool = True) -> tuple[bytes | None, tuple[str, ...]]:
