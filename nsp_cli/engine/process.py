@@ -86,6 +86,9 @@ def process(
     return frame.with_pixels(out, alpha)
 
 
+_EVEN_SIDE = 9
+"""Side of the square of pixels that must have one value for its centre to be taken for a part of an even area."""
+
 _Run = Callable[[Region, Region], NDArray[np.float32]]
 """The result for a region, when the network sees a larger one around it."""
 
@@ -186,12 +189,27 @@ def _run_region(
     change = result - clipped
     if grey:
         change = change.mean(2, keepdims=True)
+    if spec.scale > 1:  # an even area stays even: networks that enlarge draw a faint grid in it
+        change[_enlarge_mask(_is_even(photo), spec.scale)[inner]] = 0
     changed = base + scale_change(change, blend)
     if space is None:
         return changed
     back = space.from_srgb(changed)
     # Again the change alone: an unchanged pixel comes back bit for bit, whatever the conversion rounds.
     return (photo[inner] + (back - space.from_srgb(base))).astype(np.float32) if spec.scale == 1 else back
+
+
+def _is_even(pixels: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """(H, W, C) to (H, W): whether a pixel and all around it have exactly the same value, as in a drawing."""
+    import cv2
+
+    window = np.ones((_EVEN_SIDE, _EVEN_SIDE), np.uint8)
+    same = cv2.dilate(pixels, window) == cv2.erode(pixels, window)
+    return same if same.ndim == 2 else same.all(2)
+
+
+def _enlarge_mask(mask: NDArray[np.bool_], scale: int) -> NDArray[np.bool_]:
+    return mask.repeat(scale, 0).repeat(scale, 1)
 
 
 def _enlarge(pixels: Pixels, scale: int) -> Pixels:

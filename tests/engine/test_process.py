@@ -127,6 +127,26 @@ def test_a_tile_that_is_nearly_all_halo_is_enlarged() -> None:
     assert not process(photo(60, 60), backend, tile=16).warnings
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("tile", [0, 16])
+def test_an_even_area_stays_even_when_enlarged(channels: int, tile: int) -> None:
+    """Of a model that draws a grid; everywhere else the grid is its own."""
+    spec = PipelineSpec(task="shuffle", scale=2, multiple=2, halo=8, working_bytes=100)
+
+    def grid(tile: NDArray) -> NDArray:
+        large = tile.repeat(2, 2).repeat(2, 3)
+        large[:, :, ::2, ::2] += 5 / 255
+        return large
+
+    pixels = np.full((40, 60, channels), 120, np.uint8)
+    pixels[:, 40:] = np.random.default_rng(0).integers(60, 200, (40, 20, channels))
+    result = process(Frame(pixels), Fake(grid, spec), tile=tile).pixels
+    assert (result[:, : 2 * 36] == 120).all()
+    noisy = pixels[:, 41:].repeat(2, 0).repeat(2, 1)
+    np.testing.assert_allclose(result[:, 82:][1::2, 1::2], noisy[1::2, 1::2], atol=1)
+    np.testing.assert_allclose(result[:, 82:][::2, ::2], noisy[::2, ::2] + 5, atol=1)
+
+
 def test_float_highlights_above_white_survive() -> None:
     pixels = np.full((16, 16, 3), 0.5, np.float32)
     pixels[4, 4] = 3.0
