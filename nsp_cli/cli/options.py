@@ -63,11 +63,19 @@ OutputPath = Annotated[
     Path | None,
     option("-o", "--output", panel=IN_OUT, metavar="PATH", help="Write to this file (one photo) or folder (several)."),
 ]
+
+
+def _format(value: str | None) -> str | None:
+    """Return the name of a format as a suffix has it: JPEG and .jpeg are jpeg."""
+    return None if value is None else value.lower().removeprefix(".")
+
+
 Format = Annotated[
     str | None,
     option(
         "-f",
         "--format",
+        callback=_format,
         panel=IN_OUT,
         metavar="FORMAT",
         help="Write png, jpeg, tiff, webp, avif, or dng (of RAW photos).",

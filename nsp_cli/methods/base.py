@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import ModelError
+from nsp_cli.model.registry import shipped
 from nsp_cli.model.spec import SMALLEST, PipelineSpec, Task
 from nsp_cli.networks import as_network, grid_of, tile_of, wants_noise_level
 from nsp_cli.ops.noise_level import measured, told
@@ -208,4 +209,7 @@ def _turn_back(x: Tensor, turn: int) -> Tensor:
 def refuse_to_enlarge(task: Task) -> None:
     """Raise `ModelError` for any task but denoising."""
     if task is not Task.DENOISE:
-        raise ModelError(f"This model has no '{task}'; `nsp models` names one that enlarges.")
+        able = [info for info in shipped() if set(info.default_for) - {Task.DENOISE}]
+        best = next((info.name for info in able if task in info.default_for), able[0].name) if able else "NAME"
+        names = " and ".join(info.name for info in able)
+        raise ModelError(f"This model has no '{task}'; of those that ship {names} enlarge: nsp sr -m {best}.")

@@ -67,6 +67,26 @@ def page(tmp_path: Path) -> Path:
     return target
 
 
+def test_the_report_of_a_resumed_batch_keeps_the_earlier_cards(
+    weights: Weights, noisy_photos: Path, tmp_path: Path
+) -> None:
+    out, page, model = tmp_path / "out", tmp_path / "r.html", weights()
+    once = ("denoise", noisy_photos / "0.png", noisy_photos / "1.png", "-o", out, "-m", model, "--report", page)
+    assert run(*once)[0] == 0
+    assert page.read_text("utf-8").count("<article>") == 2
+    assert run("denoise", noisy_photos, out, "-m", model, "--report", page)[0] == 0
+    text = page.read_text("utf-8")
+    assert [f">{number}.png</h2>" in text for number in range(6)] == [True] * 5 + [False]
+    assert text.count("<article>") == 5
+    code, said = run("denoise", noisy_photos, out, "-m", model, "--report", page)
+    assert (code, page.read_text("utf-8").count("<article>")) == (0, 5)
+    assert "0 of 5 photos written, 5 skipped" in said
+    assert "--if-exists overwrite or rename processes them again" in said
+    (out / "0.png").unlink()  # another photo's result under another name is not this report's
+    assert run("denoise", noisy_photos / "0.png", "-o", tmp_path / "x.png", "-m", model, "--report", page)[0] == 0
+    assert page.read_text("utf-8").count("<article>") == 1
+
+
 def test_the_page_is_whole_and_needs_nothing_else(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     parsed = Page(text)

@@ -48,7 +48,7 @@ def pipe_photo(change: Callable[[Frame], Frame], options: DenoiseOptions) -> tup
     if sys.stdout is None:
         raise OutputError("stdout is closed; say where to write, as in `nsp denoise - < in.png > out.png`.")
     frame = read_photo(given, output.format, options.raw)
-    format = output.format or output_format(frame)
+    format = WRITABLE.get(f".{output.format}") or output_format(frame)
     refuse_large(frame.size, format, options)
     result = change(frame)
     data, warnings = encode(result, format, quality=output.quality, keep_metadata=output.keep_metadata)
@@ -90,6 +90,14 @@ def is_wanted(work: Work, output: OutputOptions) -> bool:
         return False
     check_place(target, size_of(work.source))
     return True
+
+
+def can_be_written(work: Work, output: OutputOptions) -> bool:
+    """Return whether a photo is to be processed and its output could be written, as far as that shows before."""
+    try:
+        return work.problem is None and is_wanted(work, output)
+    except OutputError:
+        return False
 
 
 def write_photo(frame: Frame, source: Path, target: Path, output: OutputOptions) -> tuple[Path | None, tuple[str, ...]]:

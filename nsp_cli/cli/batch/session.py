@@ -154,6 +154,8 @@ class _Watch:
             complain(failure)
         if not self._batch.quiet and (tally.photos > 1 or tally.stopped):
             err.print(f"{tally.sentence()} ({rate(tally.megapixels, self.started)})")
+            if tally.skipped and not tally.written:
+                err.print("Their results exist; --if-exists overwrite or rename processes them again.")
 
 
 def _finish(watch: _Watch, process: ProcessInfo, batch: BatchOptions) -> int:
@@ -163,6 +165,7 @@ def _finish(watch: _Watch, process: ProcessInfo, batch: BatchOptions) -> int:
         tally = sum(process.gather(tally), Tally(0))
         if report is not None:
             report.cards = [card for cards in process.gather(report.cards) for card in cards]
+            report.skipped = [path for paths in process.gather(report.skipped) for path in paths]
     if process.is_main_process or tally.stopped:
         watch.say(tally)
         if report is not None and batch.report is not None and process.is_main_process:

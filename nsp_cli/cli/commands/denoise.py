@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from functools import cache
 from math import inf
 from typing import TYPE_CHECKING, Annotated
 
@@ -144,7 +146,7 @@ def _run(
     from nsp_cli.api import open_backend
     from nsp_cli.cli.batch import estimate, session
     from nsp_cli.cli.batch.in_place import plan_in_place
-    from nsp_cli.cli.batch.photo import PIPE
+    from nsp_cli.cli.batch.photo import PIPE, can_be_written
     from nsp_cli.cli.batch.plan import plan
 
     batch = flags.batch()
@@ -163,22 +165,24 @@ def _run(
         works, many = ([], False) if piped else plan(photos, output=flags.output, format=flags.format, batch=batch)
     settings = flags.options(task, scale, many=many)
     settings = replace(settings, output=replace(settings.output, in_place=in_place, backup=backup))
-    backend = open_backend(settings, inf if piped else estimate.megapixels(works))
+    opened = cache(lambda: open_backend(settings, inf if piped else estimate.megapixels(works)))
+    if piped or batch.dry_run or any(can_be_written(work, settings.output) for work in works):
+        opened()  # what is wrong with the model is known before a photo is read
     if batch.dry_run:
-        code = session.show_plan(works, backend, settings, batch)
+        code = session.show_plan(works, opened(), settings, batch)
     elif piped:
-        code = session.run_pipe(_change(backend, settings), settings, batch)
+        code = session.run_pipe(_change(opened, settings), settings, batch)
     else:
-        code = session.run_batch(works, _change(backend, settings), settings, batch)
+        code = session.run_batch(works, _change(opened, settings), settings, batch)
     if code:
         raise typer.Exit(code)
 
 
-def _change(backend: Backend, settings: DenoiseOptions) -> Change:
+def _change(opened: Callable[[], Backend], settings: DenoiseOptions) -> Change:
     from nsp_cli.api import denoise_frame
 
     def change(frame: Frame, reporter: Reporter) -> Frame:
-        result, blend = denoise_frame(frame, backend, settings, reporter.within)
+        result, blend = denoise_frame(frame, opened(), settings, reporter.within)
         if blend.measured is not None:
             reporter.note("strength", round(blend.strength, 1))
             reporter.note("noise", asdict(blend.measured))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
 from base64 import b64encode
 from collections.abc import Iterable
 from datetime import datetime
+from hashlib import sha256
 from html import escape
 from pathlib import Path
 
@@ -21,24 +24,47 @@ class Report:
 
     def __init__(self, recipe: Recipe) -> None:
         self.cards: list[str] = []
+        self.skipped: list[Path] = []
         self._recipe = recipe
 
     def add(self, outcome: Outcome) -> None:
         """Add the card of a photo that was written."""
         if outcome.status is Status.WRITTEN:
             self.cards.append(_card(outcome))
+        elif outcome.status is Status.SKIPPED and outcome.target is not None:
+            self.skipped.append(outcome.target)
 
     def write(self, target: Path, tally: Tally, seconds: float) -> None:
         """Write the page to `target`. Raises `OutputError`."""
+        earlier = _earlier_cards(target)
+        kept = [earlier[name] for name in map(_mark, self.skipped) if name in earlier]
         page = PAGE.format(
             summary=_text(tally.sentence()),
             numbers=_rows(_numbers(tally, seconds)),
             settings=_rows(_settings(self._recipe)),
             failures=_failures(tally.problems()),
-            cards="\n".join(self.cards) or "<p>No photo was written.</p>",
+            cards="\n".join([*kept, *self.cards]) or "<p>No photo was written.</p>",
             made=_text(f"nsp {__version__}, {datetime.now():%Y-%m-%d %H:%M}"),
         )
         publish(page.encode("utf-8"), target, overwrite=True)
+
+
+def _earlier_cards(page: Path) -> dict[str, str]:
+    """Return the cards of a report that exists, by the marks of their photos' results."""
+    if not is_report(page):
+        return {}
+    try:
+        text = page.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return {}
+    return {
+        match[1]: match[0] for match in re.finditer(r'<article><h2 id="([0-9a-f]+)">.*?</article>', text, re.DOTALL)
+    }
+
+
+def _mark(result: Path) -> str:
+    """Return what a result is recognised by in the report of a later run."""
+    return sha256(os.fsencode(result.absolute())).hexdigest()[:16]
 
 
 def is_report(page: Path) -> bool:
@@ -93,7 +119,7 @@ def _card(outcome: Outcome) -> str:
             outcome.previews.crop, f"a part of {name}", "100 %, where it changed most"
         )
     return (
-        f"<article><h2>{_text(outcome.source.name)}</h2>"
+        f'<article><h2 id="{_mark(outcome.target or outcome.source)}">{_text(outcome.source.name)}</h2>'
         f'<p class="facts">{_text(outcome.source)} → {_text(outcome.target)} · {_text(" · ".join(facts))}</p>'
         f'{notes}<div class="pictures">{pictures}</div></article>'
     )
