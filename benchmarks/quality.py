@@ -100,7 +100,7 @@ def main() -> None:
     flags.add_argument("root", type=Path, metavar="PAIRS_ROOT")
     flags.add_argument("-m", "--model", action="append", help="may be given several times (the default that ships)")
     flags.add_argument("--only", nargs="+", choices=_KINDS, default=_KINDS, help="rows to measure (all)")
-    flags.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16")
+    flags.add_argument("--precision", default="auto", help="auto, fp32, bf16, fp16 or int8")
     flags.add_argument("--json", type=Path, help="write the figures to this file")
     args = flags.parse_args()
     use_threads(args.threads)

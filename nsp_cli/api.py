@@ -165,12 +165,24 @@ def export(
     *,
     settings: Mapping[str, Any] = NO_SETTINGS,
     overwrite: bool = False,
+    int8_photos: Path | None = None,
 ) -> float:
-    """Write the whole pipeline as ONNX, checked against torch; see `exporting.export`, and `load_backend`."""
+    """Write the whole pipeline as ONNX, checked against torch; see `exporting.export`, and `load_backend`.
+
+    With `int8_photos` the file is in int8, calibrated with the photos in this folder, and what is returned is the root
+    mean square of what int8 changes on them; see `calibrating.quantize_by_photos`, which also names what is raised.
+    """
     from nsp_cli.engine.exporting import export as write_onnx
+    from nsp_cli.engine.exporting import export_int8
 
     task = Task(task)
     network, spec = load_model(model, task)
     pipeline = build_pipeline(network, spec, task, settings, registry.resolve(model, task).name)
     spec = replace(spec, method_args={**spec.method_args, **settings})
+    if int8_photos is not None:
+        from nsp_cli.engine.calibrating import quantize_by_photos
+
+        rounded, change = quantize_by_photos(network, int8_photos)
+        export_int8(rounded, spec, task, target, overwrite=overwrite)
+        return change
     return write_onnx(pipeline, spec, target, overwrite=overwrite)

@@ -15,17 +15,25 @@ import torch
 from torch import Tensor, nn
 
 from nsp_cli.engine.backends.onnx_backend import NOISE_LEVEL, PIPELINE_KEY, OnnxBackend
+from nsp_cli.engine.loading import build_pipeline
+from nsp_cli.engine.qdq import to_qdq
+from nsp_cli.engine.quantizing import quantized
 from nsp_cli.errors import ModelError, OutputError, TargetExistsError, UnavailableError
 from nsp_cli.methods import Pipeline
 from nsp_cli.methods.base import PlainPipeline
 from nsp_cli.model.checkpoint import SPEC_KEY, load_tensors
-from nsp_cli.model.spec import ModelSpec, PipelineSpec
+from nsp_cli.model.spec import ModelSpec, PipelineSpec, Task
+from nsp_cli.networks import build_network
 from nsp_cli.ops.noise_level import measured, told
 from nsp_cli.system.atomic import check_place, hidden_path, publish
 from nsp_cli.system.files import exists, is_folder
 
 OPSET = 18
 TOLERANCE = 1e-4
+INT8_TOLERANCE = 0.02
+"""Root mean square of the difference on noise between black and white. Sums that differ in their last bit may be
+rounded to different levels, and each layer makes more of them."""
+
 _CHECK_SIZES = ((64, 96), (37, 53), (1, 5))
 
 
@@ -48,24 +56,84 @@ def export(
     ModelError : the two disagree; OutputError : the file cannot be written; UnavailableError : onnx is not installed
     """
     target = Path(target)
-    if not is_folder(target.parent):
-        raise OutputError(f"{target}: expected a folder {target.parent} that exists")
-    if exists(target) and not overwrite:  # said before the seconds that a graph takes, and again by `publish`
-        raise TargetExistsError(f"{target}: expected no file of this name, found one")
-    check_place(target)
+    _check_target(target, overwrite)
     model = _graph(pipeline, spec) if weights is None else _with_weights_of(weights, _network_graph(pipeline, spec))
-    temporary = hidden_path(target.parent)
-    try:
-        publish(model, temporary, overwrite=True)
-        worst = _disagreement(pipeline, OnnxBackend(temporary, "cpu"))
-    finally:
-        temporary.unlink(missing_ok=True)
+    worst = _checked(model, pipeline, target)
     if not worst <= TOLERANCE:
         raise ModelError(
             f"onnxruntime and torch differ by {worst:.1e}, more than {TOLERANCE:.0e}; nothing was written."
         )
     publish(model, target, overwrite=overwrite)
     return worst
+
+
+def export_int8(
+    network: nn.Module, spec: ModelSpec, task: Task, target: Path, *, whole: bool = True, overwrite: bool = False
+) -> float:
+    """Write a network that `quantizing.quantize` changed as an ONNX file in QDQ form, as `export` does.
+
+    Parameters
+    ----------
+    network
+        The network with the weights and the ranges of activations that it is to have.
+    spec
+        Its recipe.
+    task
+        What the file does.
+    target
+        The file to write.
+    whole
+        Whether the file is the whole pipeline for photos of any size, or the network alone, see `export`. It holds its
+        weights in either case.
+    overwrite
+        Whether to replace a file that exists.
+
+    Returns
+    -------
+        The root mean square of the difference from torch on noise.
+
+    Raises
+    ------
+    ModelError
+        The two differ by more than `INT8_TOLERANCE`.
+    OutputError
+        The file cannot be written.
+    UnavailableError
+        onnx is not installed.
+    """
+    _check_target(target, overwrite)
+    state = network.state_dict()
+    plain = build_network(spec.network, spec.network_args)
+    plain.load_state_dict({name: state[name] for name in plain.state_dict()})
+    rounded, exact = (build_pipeline(one.eval(), spec, task, {}, target.name) for one in (network, plain))
+    exact.spec = replace(exact.spec, int8=True)
+    graph = _graph(exact, spec) if whole else _network_graph(exact, spec)
+    levels = {name: (conv.source.grid, conv.target and conv.target.grid) for name, conv in quantized(network).items()}
+    model = to_qdq(graph, levels)
+    error = _checked(model, rounded, target, largest=False)
+    if not error <= INT8_TOLERANCE:
+        raise ModelError(f"onnxruntime and torch differ by {error:.1e} (RMS) in int8; nothing was written.")
+    publish(model, target, overwrite=overwrite)
+    return error
+
+
+def _check_target(target: Path, overwrite: bool) -> None:
+    """Raise `OutputError` before the seconds that a graph takes; `publish` checks again."""
+    if not is_folder(target.parent):
+        raise OutputError(f"{target}: expected a folder {target.parent} that exists")
+    if exists(target) and not overwrite:
+        raise TargetExistsError(f"{target}: expected no file of this name, found one")
+    check_place(target)
+
+
+def _checked(model: bytes, pipeline: Pipeline, target: Path, *, largest: bool = True) -> float:
+    """Return the difference of a graph in onnxruntime from a pipeline in torch: the largest one, or its RMS."""
+    temporary = hidden_path(target.parent)
+    try:
+        publish(model, temporary, overwrite=True)
+        return _disagreement(pipeline, OnnxBackend(temporary, "cpu"), largest)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _graph(pipeline: Pipeline, spec: ModelSpec) -> bytes:
@@ -180,7 +248,7 @@ class _OnPadded(nn.Module):
         return self.pipeline.on_padded(photo)
 
 
-def _disagreement(pipeline: Pipeline, backend: OnnxBackend) -> float:
+def _disagreement(pipeline: Pipeline, backend: OnnxBackend, largest: bool) -> float:
     rng = np.random.default_rng(0)
     differences = [0.0]
     photos = [rng.random((1, pipeline.spec.planes, *size), np.float32) for size in _CHECK_SIZES]
@@ -190,5 +258,6 @@ def _disagreement(pipeline: Pipeline, backend: OnnxBackend) -> float:
         for given in (photo, without) if pipeline.spec.noise_level and backend.spec.side_multiple == 1 else (photo,):
             with torch.no_grad():
                 expected = pipeline(torch.from_numpy(given)).numpy()
-            differences.append(float(np.abs(backend.run(given) - expected).max()))
+            difference = np.abs(backend.run(given) - expected)
+            differences.append(float(difference.max() if largest else np.sqrt(np.square(difference).mean())))
     return float(np.max(differences))  # NaN if one is

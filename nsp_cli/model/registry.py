@@ -24,7 +24,8 @@ class ModelInfo:
     """One line of `nsp models`; the fields are those of `weights/manifest.json`.
 
     `default_for` names the tasks (`spec.Task`) that these weights do where the user names none. `graphs` are the files
-    of ONNX graphs, by task, which refer to the tensors in the weights' file, see `engine.exporting.export`.
+    of ONNX graphs, by task, which refer to the tensors in the weights' file, see `engine.exporting.export`; `int8` are
+    those of graphs in int8, which hold weights of their own.
     """
 
     name: str
@@ -37,6 +38,7 @@ class ModelInfo:
     sha256: str = ""
     default_for: tuple[str, ...] = ()
     graphs: Mapping[str, str] = field(default_factory=dict)
+    int8: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def megabytes(self) -> float:
@@ -108,10 +110,10 @@ def resolve(model: str | Path | None = None, task: str = Task.DENOISE) -> Path:
     )
 
 
-def shipped_graph(weights: Path, task: str) -> Path | None:
+def shipped_graph(weights: Path, task: str, *, int8: bool = False) -> Path | None:
     """Find the ONNX graph that ships with a weights file, for a task; None if there is none."""
     found = next((info for info in shipped() if info.path == weights), None)
-    name = found.graphs.get(task) if found else None
+    name = (found.int8 if int8 else found.graphs).get(task) if found else None
     return weights.with_name(name) if name else None
 
 

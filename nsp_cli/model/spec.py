@@ -40,6 +40,7 @@ class Precision(StrEnum):
     FP32 = "fp32"
     BF16 = "bf16"
     FP16 = "fp16"
+    INT8 = "int8"
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ class PipelineSpec(_Record):
     tile : side of a tile where the result depends on all of it, as with attention over the whole picture: every photo
         is cut into the same tiles whatever the memory, and they are faded into each other; 0 where any tile will do
     side_multiple : of a graph that is the network alone: both sides of its input are multiples of this
+    int8 : whether it is a graph in int8, see `engine.qdq`
     """
 
     task: str
@@ -120,6 +122,7 @@ class PipelineSpec(_Record):
     noise_level: bool = False
     tile: Annotated[int, Between(0, _WIDEST)] = 0
     side_multiple: Annotated[int, Between(1, _WIDEST)] = 1
+    int8: bool = False
 
     @property
     def planes(self) -> int:

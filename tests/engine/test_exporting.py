@@ -263,6 +263,7 @@ def test_the_runtime_of_a_shipped_model_is_the_fastest(
 ) -> None:
     monkeypatch.setattr(loading, "has_bf16", lambda: bf16)
     monkeypatch.setattr(loading, "has_gpu", lambda: gpu)
+    monkeypatch.setattr(loading, "has_vnni", lambda: False)
     monkeypatch.setattr(loading, "find_spec", lambda _: installed or None)
     made: list[str] = []
     monkeypatch.setattr(

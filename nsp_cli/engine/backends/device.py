@@ -41,6 +41,8 @@ def choose_precision(device: torch.device, precision: Precision = Precision.AUTO
     """Settle AUTO: bf16 where the hardware multiplies it natively, else float32. Raises `BackendError`."""
     if precision is Precision.AUTO:
         return Precision.BF16 if _has_bf16(device) else Precision.FP32
+    if precision is Precision.INT8:
+        raise BackendError("int8 needs a model that ships with a graph in int8, such as fast, and a CPU; use fp32.")
     if precision is Precision.FP16 and device.type == "cpu":
         raise BackendError("fp16 needs a GPU; on a CPU use --precision bf16 or fp32.")
     return precision

@@ -14,7 +14,7 @@ from nsp_cli.errors import BackendError, MemoryLimitError, ModelError, Unavailab
 from nsp_cli.model.spec import PipelineSpec, Precision
 from nsp_cli.system.memory import available_bytes
 
-_HINTS = {Precision.FP32: "f32", Precision.BF16: "bf16"}
+_HINTS = {Precision.FP32: "f32", Precision.BF16: "bf16", Precision.INT8: "f32"}
 _OUT_OF_MEMORY = ("alloc", "memory", "could not create a primitive")
 
 
@@ -24,7 +24,7 @@ class OpenVinoBackend:
     Parameters
     ----------
     path : a graph that takes all planes of a tile, see `exporting.export`
-    precision : fp32, or bf16, in which sums and what the network adds to the photo stay float32
+    precision : fp32, or bf16, in which sums and what the network adds to the photo stay float32; int8 for such graphs
     threads : of the CPU, 0 for all cores
 
     Raises

@@ -1,0 +1,186 @@
+"""int8: simulated rounding in torch, the graph that onnxruntime and OpenVINO run, and when it is chosen."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from nsp_cli import api
+from nsp_cli.engine import loading
+from nsp_cli.engine.backends import openvino_backend
+from nsp_cli.engine.calibrating import quantize_by_photos
+from nsp_cli.engine.process import process
+from nsp_cli.engine.quantizing import FakeQuantizer, calibrating, quantize
+from nsp_cli.errors import BackendError, ModelError, NoInputError
+from nsp_cli.image import Frame, from_unit, write
+from nsp_cli.model import registry
+from nsp_cli.model.checkpoint import load_model, save_model
+from nsp_cli.model.spec import ModelSpec, PipelineSpec, Task
+from nsp_cli.networks import build_network
+from nsp_cli.networks.unet import ResUNet
+from nsp_cli.simulation.camera import Camera, simulate
+from nsp_cli.simulation.scene import sample_picture
+
+ARGUMENTS = {"widths": [8, 8], "depths": [1, 1]}
+SPEC = ModelSpec("resunet", ARGUMENTS, "simulated", {})
+PLANES = PipelineSpec(Task.DENOISE, scale=1, multiple=8, halo=80, working_bytes=576, noise_level=True, side_multiple=8)
+
+
+def noisy(height: int, width: int) -> Frame:
+    rng = np.random.default_rng(0)
+    return Frame(simulate(sample_picture(height, width, rng), Camera(shot_gain=2e-3, read_noise=5e-3), rng)[0])
+
+
+@pytest.fixture
+def network() -> ResUNet:
+    torch.manual_seed(0)
+    made = cast(ResUNet, build_network("resunet", ARGUMENTS))
+    for parameter in made.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    return made.eval()
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for name in ("a", "b"):
+        pixels = from_unit(noisy(60, 44).pixels.astype(np.float32), np.uint8)
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        write(Frame(pixels), tmp_path / "photos" / f"{name}.png")
+    return tmp_path / "photos"
+
+
+def test_rounding_passes_gradients_to_values_and_scale() -> None:
+    quantizer = FakeQuantizer()
+    values = torch.linspace(-1, 3, 41, requires_grad=True)
+    quantizer.observing = True
+    assert torch.equal(quantizer(values), values)
+    quantizer.observing = False
+    rounded, scale = quantizer(values), float(quantizer.scale.detach())
+    assert scale == pytest.approx(4 / 255, rel=1e-2)
+    error = (rounded - values).detach().abs()
+    assert 0 < float(error[1:-1].max()) <= 0.51 * scale
+    rounded.square().sum().backward()
+    assert values.grad is not None
+    assert torch.allclose(values.grad[1:-1], 2 * rounded.detach()[1:-1])
+    assert quantizer.log_scale.grad is not None
+    assert float(quantizer.log_scale.grad) != 0
+
+
+def test_four_convolutions_stay_in_floating_point(network: ResUNet) -> None:
+    names = {name for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d)}
+    assert names - set(quantize(network)) == {"head", "last", "up.0.0.body.0", "up.0.0.body.2"}
+    with pytest.raises(ModelError, match="'resunet'"):
+        quantize(build_network("dbsn", {"width": 8, "depth": 1, "scale": 2}))
+
+
+def test_an_export_in_int8_gives_what_torch_simulates(network: ResUNet, photos: Path, tmp_path: Path) -> None:
+    model, target = tmp_path / "small.safetensors", tmp_path / "small.onnx"
+    save_model(network, SPEC, model)
+    with pytest.raises(NoInputError, match="no photos"):
+        api.export(model, target, int8_photos=tmp_path / "none")
+    assert not target.exists()
+    change = api.export(model, target, int8_photos=photos)
+    rounded, again = quantize_by_photos(network, photos)
+    assert 0 < change == again < 0.02
+    weights = [tensor for tensor in onnx.load(target).graph.initializer if len(tensor.dims) == 4]
+    assert [tensor.data_type for tensor in weights].count(onnx.TensorProto.INT8) == len(quantize(network))
+    tile = noisy(32, 40).pixels.transpose(2, 0, 1)[None]
+    with torch.no_grad():
+        simulated, exact = (one(torch.from_numpy(tile)).numpy() for one in (rounded, load_model(model)[0]))
+    backend = api.load_backend(target, precision="int8")
+    assert np.abs(backend.run(tile) - simulated).mean() < 0.3 * np.abs(exact - simulated).mean()
+    assert process(noisy(33, 21), backend).size == (33, 21)
+    with pytest.raises(BackendError, match="runs in int8"):
+        api.load_backend(target, precision="fp32")
+
+
+def test_calibration_measures_the_noise_level_that_a_network_needs(photos: Path) -> None:
+    torch.manual_seed(0)
+    network = build_network("resunet", {**ARGUMENTS, "noise_level": True})
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    rounded, change = quantize_by_photos(network, photos)
+    assert 0 < change < 0.02
+    assert not any(hasattr(layer, "source") for layer in network.modules())  # the network itself stays
+    assert rounded(torch.rand(1, 4, 16, 16)).shape == (1, 3, 16, 16)
+
+
+def test_calibration_takes_the_range_of_all_batches(network: ResUNet) -> None:
+    convolutions = quantize(network)
+    tile = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad(), calibrating(convolutions):
+        network(tile)
+        narrow = float(convolutions["down.0.0.body.0"].source.scale)
+        network(4 * tile)
+    assert float(convolutions["down.0.0.body.0"].source.scale) > 2 * narrow
+
+
+def test_no_model_without_a_graph_in_int8_runs_in_it() -> None:
+    with pytest.raises(BackendError, match="int8 needs a model that ships with a graph"):
+        api.load_backend("nsp", precision="int8", device="cpu")
+    with pytest.raises(BackendError, match="int8 needs"):
+        api.load_backend("fast", precision="int8", device="cpu", backend="torch")
+
+
+IN_INT8 = [(info.name, Task(task)) for info in registry.shipped() for task in info.int8]
+
+
+@pytest.mark.parametrize(("name", "task"), IN_INT8)
+def test_a_shipped_graph_in_int8_is_close_to_float32(name: str, task: Task) -> None:
+    assert registry.shipped_folder().joinpath(f"{name}-{task}-int8.onnx").stat().st_size < 1.5e6
+    exact, by_openvino, by_onnx = (
+        api.load_backend(name, task, device="cpu", precision=precision, backend=kind)
+        for precision, kind in (("fp32", "openvino"), ("int8", "openvino"), ("int8", "onnx"))
+    )
+    assert by_openvino.spec == by_onnx.spec
+    assert by_onnx.spec.int8
+    frame = noisy(200, 136)
+    expected, *results = (255 * process(frame, backend).pixels for backend in (exact, by_openvino, by_onnx))
+    for result in results:
+        assert 0 < np.sqrt(np.square(result - expected).mean()) < 0.6
+        assert np.abs((result - expected).mean((0, 1))).max() < 0.1  # colours stay
+    assert np.abs(results[0] - results[1]).mean() < 0.15
+    tiled = 255 * process(frame, by_openvino, tile=104).pixels
+    # What the halo leaves out is far less than a level of 255, but may round an activation to its next level.
+    assert np.abs(tiled - results[0]).max() < 1
+    assert np.abs(tiled - results[0]).mean() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("asked", "vnni", "gpu", "installed", "kind"),
+    [
+        ({"megapixels": 24}, True, False, True, "OpenVinoBackend int8"),
+        ({"megapixels": 24}, False, False, True, "OpenVinoBackend fp32"),
+        ({"megapixels": 24, "precision": "int8"}, False, False, True, "OpenVinoBackend int8"),
+        ({"megapixels": 24, "precision": "fp32"}, True, False, True, "OpenVinoBackend fp32"),
+        ({"megapixels": 24, "backend": "onnx"}, True, False, True, "OnnxBackend fp32"),
+        ({"megapixels": 24}, True, False, False, "OnnxBackend fp32"),
+        ({"megapixels": 24, "precision": "int8"}, True, False, False, "OnnxBackend int8"),
+        ({"megapixels": 0.1}, True, False, True, "OnnxBackend fp32"),
+        ({"megapixels": 24, "backend": "torch"}, True, False, True, "TorchBackend fp32"),
+        ({"megapixels": 24}, True, True, True, "TorchBackend fp32"),
+        ({"megapixels": 24, "bf16": True}, True, False, True, "OpenVinoBackend bf16"),
+        ({"megapixels": 24, "precision": "int8", "bf16": True}, True, False, True, "OpenVinoBackend int8"),
+        ({"megapixels": 24, "device": "cpu"}, True, True, True, "OpenVinoBackend int8"),
+    ],
+)
+def test_int8_is_chosen_where_it_is_the_fastest(
+    monkeypatch: pytest.MonkeyPatch, asked: dict, vnni: bool, gpu: bool, installed: bool, kind: str
+) -> None:
+    bf16 = asked.pop("bf16", False)
+    for name, value in {"has_vnni": vnni, "has_gpu": gpu, "has_bf16": bf16}.items():
+        monkeypatch.setattr(loading, name, lambda value=value: value)
+    monkeypatch.setattr(loading, "find_spec", lambda _: installed or None)
+    made: list[str] = []
+    monkeypatch.setattr(
+        openvino_backend, "OpenVinoBackend", lambda _, precision: made.append(precision) or SimpleNamespace(spec=PLANES)
+    )
+    opened = loading.load_backend("fast", **asked)
+    runtime = type(opened).__name__
+    found = f"OpenVinoBackend {made[0]}" if made else f"{runtime} {'int8' if opened.spec.int8 else 'fp32'}"
+    assert found == kind
