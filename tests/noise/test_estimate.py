@@ -2,6 +2,7 @@
 
 import time
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -145,3 +146,17 @@ def test_the_level_of_any_size(size: tuple[int, int]) -> None:
     assert 0 <= luma_level(noisy) < 30
     if min(size) == 7:
         assert luma_level(noisy) == pytest.approx(0.05 * 255, rel=0.2)
+
+
+def test_texture_everywhere_is_doubted_and_noise_is_not() -> None:
+    """A lawn has luma "noise" alone; a camera's noise has its chroma, and a grey picture has none at all."""
+    rng = np.random.default_rng(0)
+    blades = cv2.GaussianBlur(rng.normal(0, 1, (256, 256)), (0, 0), 1.0)
+    lawn = np.array([0.35, 0.45, 0.25]) + 0.35 * blades[..., None] * np.array([0.95, 1.05, 0.85])
+    found = estimate(np.clip(lawn, 0, 1).astype(np.float32))
+    assert found.luma > 8
+    assert found.may_be_texture
+    grey = np.repeat(np.clip(0.5 + 0.35 * blades[..., None], 0, 1), 3, 2).astype(np.float32)
+    noise = np.clip(0.5 + rng.normal(0, 0.1, (256, 256, 3)), 0, 1).astype(np.float32)
+    for trusted in (grey, noise, grey[..., :1]):
+        assert not estimate(trusted).may_be_texture

@@ -104,11 +104,13 @@ def _row(path: Path, residual: Path | None, backend: Backend, tile: int) -> dict
 
     frame = read(path)
     blend = resolve_blend(BlendOptions("auto"), frame, backend)
+    noise = blend.measured or NoiseEstimate()
     row: dict[str, Any] = {
         "photo": str(path),
         "height": frame.size[0],
         "width": frame.size[1],
-        **{key: round(value, 2) for key, value in dataclasses.asdict(blend.measured or NoiseEstimate()).items()},
+        **{key: round(value, 2) for key, value in dataclasses.asdict(noise).items()},
+        "may_be_texture": noise.may_be_texture,
         "strength": round(blend.strength, 1),
     }
     if residual is not None:
@@ -136,7 +138,7 @@ def _print_table(rows: list[dict[str, Any]], about: dict[str, Any]) -> None:
     table = Table(*names, box=None, pad_edge=False)
     for row in rows:
         values = (
-            f"{row['luma']:.1f}",
+            f"{row['luma']:.1f}{'?' if row['may_be_texture'] else ''}",
             f"{row['chroma']:.1f}",
             f"{row['luma_reach']:.1f}",
             f"{row['chroma_reach']:.1f}",
@@ -147,6 +149,11 @@ def _print_table(rows: list[dict[str, Any]], about: dict[str, Any]) -> None:
         "Noise: standard deviation of 255, chroma over R − Y and B − Y. "
         f"Reach: pixels until its autocorrelation is below {REACH_LEVEL}."
     )
+    if any(row["may_be_texture"] for row in rows):
+        err.print(
+            "?: luma noise far above chroma noise may be fine texture (a lawn, bricks, fabric). "
+            "Compare the result with that of --noise 3."
+        )
     err.print(f"Model {about['name']}: trained on {about['photos']}.")
     for row in rows:
         if "factor" in row:
