@@ -36,7 +36,7 @@ class TrainSettings:
     precision : see `backends.device.Precision`
     compile : torch.compile the network; None where it helps, which is on CUDA (`benchmarks/training_step.py`)
     seed : decides crops, pairs and initial weights
-    save_every : steps between two states on the disk, with held-out loss and preview
+    save_every : steps between two states on the disk, with validation loss and preview
     cache_megabytes : decoded photos that are kept
     teachers, teacher_views : the models to learn from, names or paths; targets of each, see `teachers.find_teacher`
     teacher_cache_megabytes : what teachers made of photos, kept on the disk for this and later runs

@@ -180,7 +180,7 @@ def large_enough(paths: Sequence[Path], patch: int) -> list[Path]:
     return [path for path in paths if path not in small]
 
 
-def hold_out(paths: Sequence[Path], every: int = 10) -> tuple[list[Path], list[Path]]:
+def train_val_split(paths: Sequence[Path], every: int = 10) -> tuple[list[Path], list[Path]]:
     """Split photos into those to train on and those for validation: every n-th one, none of fewer than four photos.
 
     Parameters
@@ -192,5 +192,5 @@ def hold_out(paths: Sequence[Path], every: int = 10) -> tuple[list[Path], list[P
     """
     if len(paths) < 4 or every == 0:
         return list(paths), []
-    held = set(paths[::every])
-    return [path for path in paths if path not in held], [path for path in paths if path in held]
+    validation = set(paths[::every])
+    return [path for path in paths if path not in validation], [path for path in paths if path in validation]

@@ -1,7 +1,7 @@
-"""Teachers: models whose answers a method learns from, each of them asked in several ways.
+"""Teachers: models whose outputs are training targets, each with several inference variants.
 
-A *view* is one way to ask: a setting of the teacher's method under which it answers differently (a blind shift, a
-phase), and one of the eight orientations of the photo. Each view's answer is a target. Source: the six blind shifts of
+A *view* is one inference variant: settings of the teacher's method (a blind shift, a phase), and one of the eight
+orientations of the photo. The output of each view is a target. Source: the six blind shifts of
 recharged distillation (APR-RD, AAAI 2025); phases, turns and several teachers are ours.
 """
 
@@ -28,7 +28,7 @@ from nsp_cli.system.version import __version__
 from nsp_cli.training.cache import OutputCache
 
 _FEWEST = 4
-"""Views of a teacher whose method has fewer of its own: of a turned photo the same weights make something else."""
+"""Default number of views of a teacher whose method has fewer: orientations of the photo give the others."""
 
 _TURNS = 8
 
@@ -43,7 +43,7 @@ class View:
 
 @dataclass(frozen=True)
 class Teacher:
-    """A model's file, known by its content, and how it is asked."""
+    """A model's file, identified by its hash, and its views."""
 
     path: Path
     sha256: str
@@ -74,17 +74,17 @@ def _own_views(path: Path) -> Sequence[Mapping[str, Any]]:
 
 
 def identities(teachers: Sequence[Teacher]) -> list[dict[str, Any]]:
-    """Who the teachers are, wherever their files lie: for the weights' own record and for a run that is resumed."""
+    """Identify the teachers by file name, hash and number of views, for the weights' metadata and for resuming."""
     return [{"file": teacher.path.name, "sha256": teacher.sha256, "views": len(teacher.views)} for teacher in teachers]
 
 
 @dataclass(frozen=True)
-class Lessons:
-    """Opens a photo together with what all teachers make of it; each answer is computed once and kept.
+class TeacherTargets:
+    """Read a photo together with the outputs of all teachers; each output is computed once and cached.
 
     Parameters
     ----------
-    read : gives the (H, W, 1 or 3) pixels of a photo; they are what the teachers see, as sRGB
+    read : returns the (H, W, 1 or 3) sRGB pixels of a photo, the teachers' input
     device : where the teachers run
     """
 
@@ -98,23 +98,23 @@ class Lessons:
         photo = self.read(path)
         digest = _digest(photo)
         return photo, *(
-            self._answer(photo, digest, teacher, view) for teacher in self.teachers for view in teacher.views
+            self._cached(photo, digest, teacher, view) for teacher in self.teachers for view in teacher.views
         )
 
-    def _answer(self, photo: Pixels, digest: str, teacher: Teacher, view: View) -> Pixels:
-        asked = [digest, teacher.sha256, dict(view.settings), view.turn, __version__]
-        key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
-        return self.cache.get(key, photo.shape, photo.dtype, lambda: self._ask(photo, teacher, view))
+    def _cached(self, photo: Pixels, digest: str, teacher: Teacher, view: View) -> Pixels:
+        identity = [digest, teacher.sha256, dict(view.settings), view.turn, __version__]
+        key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        return self.cache.get(key, photo.shape, photo.dtype, lambda: self._compute(photo, teacher, view))
 
-    def _ask(self, photo: Pixels, teacher: Teacher, view: View) -> Pixels:
-        # Opened for each answer and not kept: that takes a moment, and an answer takes seconds to minutes.
+    def _compute(self, photo: Pixels, teacher: Teacher, view: View) -> Pixels:
+        # Loaded for each output and not kept: loading takes a moment, an output takes seconds to minutes.
         backend = load_backend(teacher.path, device=self.device, settings=view.settings)
-        answer = process(Frame(np.ascontiguousarray(turned(photo, view.turn))), backend)
-        return np.ascontiguousarray(turned_back(answer.pixels, view.turn))
+        output = process(Frame(np.ascontiguousarray(turned(photo, view.turn))), backend)
+        return np.ascontiguousarray(turned_back(output.pixels, view.turn))
 
 
 def turned(photo: Pixels, turn: int) -> Pixels:
-    """(H, W, C) in one of its eight orientations, see `View`."""
+    """Rotate and flip (H, W, C) to one of its eight orientations, see `View`."""
     rotated = np.rot90(photo, turn % 4)
     return rotated[:, ::-1] if turn >= 4 else rotated
 

@@ -30,11 +30,11 @@ from nsp_cli.system.processes import ProcessInfo
 from nsp_cli.system.version import __version__
 from nsp_cli.training.cache import OutputCache
 from nsp_cli.training.config import TrainSettings
-from nsp_cli.training.data import NoisyPhotos, hold_out, large_enough, open_alone
+from nsp_cli.training.data import NoisyPhotos, large_enough, open_alone, train_val_split
 from nsp_cli.training.distributed import from_main_process, training_processes, wrap
 from nsp_cli.training.optimizers import OPTIMIZERS
 from nsp_cli.training.state import State, ema_of, learning_rate
-from nsp_cli.training.teachers import Lessons, Teacher, find_teacher, identities
+from nsp_cli.training.teachers import Teacher, TeacherTargets, find_teacher, identities
 from nsp_cli.training.validation import Monitor
 
 _ENDLESS = 10**9
@@ -64,7 +64,7 @@ class Job:
     target : the weights file to write; folder : the run's own files (state, scalars, previews)
     start : weights to start from, or None for new ones
     pairs : (noisy, clean) files for a PSNR that is reported and decides nothing
-    shown : photos for the previews, before and after; without them those that are held out
+    shown : photos for the previews, before and after; without them the validation photos
     """
 
     photos: Sequence[Path]
@@ -103,8 +103,8 @@ class _Run:
         learner = wrap(self.state.network, process)
         compiles = _helps_to_compile(device) if settings.compile is None else settings.compile
         self.learner: nn.Module = torch.compile(learner) if compiles else learner  # pyright: ignore
-        opened = self._lessons() if self.teachers else open_alone
-        training, held = hold_out(large_enough(job.photos, settings.patch), settings.validation_every)
+        opened = self._teacher_targets() if self.teachers else open_alone
+        training, validation = train_val_split(large_enough(job.photos, settings.patch), settings.validation_every)
         photos = NoisyPhotos(
             training,
             patch=settings.patch,
@@ -118,7 +118,7 @@ class _Run:
         )
         self.photos = photos.share(process.rank, process.world_size)
         self.monitor = (
-            Monitor(job.folder, training, held, job.pairs, settings, self.method, opened, job.shown)
+            Monitor(job.folder, training, validation, job.pairs, settings, self.method, opened, job.shown)
             if process.is_main_process
             else None
         )
@@ -150,9 +150,9 @@ class _Run:
         state.photos, state.teachers = _contents(job.photos), taught_by
         return state
 
-    def _lessons(self) -> Lessons:
+    def _teacher_targets(self) -> TeacherTargets:
         cache = OutputCache(home() / "teachers", self.settings.teacher_cache_megabytes * 10**6)
-        return Lessons(self.teachers, cache, read_srgb, str(self.device))
+        return TeacherTargets(self.teachers, cache, read_srgb, str(self.device))
 
     def loop(self) -> None:
         """Step until the budget is used up or the caller asks to stop."""
@@ -215,7 +215,7 @@ class _Run:
         self.state.save(self.job.folder)
         save_model(self.state.weights, self._spec(), self.job.target)
         with autocast(self.device, self.precision) if self.precision is not Precision.FP32 else nullcontext():
-            self.monitor.look(self.state.step, self.state.weights, self.device)
+            self.monitor.validate(self.state.step, self.state.weights, self.device)
 
     def _spec(self) -> ModelSpec:
         settings, state = self.settings, self.state

@@ -1,4 +1,4 @@
-"""What a run shows of itself: scalars, a held-out loss, a preview, and PSNR where clean photos are given."""
+"""Monitoring of a run: scalars, validation loss, previews, and PSNR if clean photos are given."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from nsp_cli.training.data import NoisyPhotos, Open
 
 _CROP = 256
 _SHOWN = 3
-_HELD_SEED = 20260101
+_VALIDATION_SEED = 20260101
 
 
 class Monitor:
-    """Looks at a network now and then. Everything it measures is for people; nothing here chooses weights.
+    """Validate the network during a run. The results are reported and do not select weights.
 
     Parameters
     ----------
-    folder : gets TensorBoard scalars and `previews/`
-    training : the photos that are trained on: the preview shows them where none can be held out
-    held : noisy photos that are not trained on, or none
+    folder : where TensorBoard scalars and `previews/` are written
+    training : photos that are trained on; previews show them if there are no validation photos
+    validation : noisy photos that are not trained on, or none
     pairs : (noisy, clean) files, or none
     open : see `NoisyPhotos`
-    shown : photos that the previews show as they are, before and after; without them `held`
+    shown : photos for the previews, before and after denoising; by default those of `validation`
     """
 
     def __init__(
         self,
         folder: Path,
         training: Sequence[Path],
-        held: Sequence[Path],
+        validation: Sequence[Path],
         pairs: Sequence[tuple[Path, Path]],
         settings: TrainSettings,
         method: Method,
@@ -53,8 +53,8 @@ class Monitor:
         self.pairs = pairs
         self.writer = _scalar_writer(folder)
         self.method = method
-        self.held = _crops(held, settings, method, open)
-        choices = (_middles(photos) for photos in (shown, held, training))
+        self.validation = _crops(validation, settings, method, open)
+        choices = (_middles(photos) for photos in (shown, validation, training))
         self.shown = next((middles for middles in choices if middles is not None), None)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
@@ -63,13 +63,13 @@ class Monitor:
             self.writer.add_scalar(name, value, step)
 
     @torch.no_grad()
-    def look(self, step: int, network: nn.Module, device: torch.device) -> None:
-        """Measure and picture `network` as it is after `step` steps."""
+    def validate(self, step: int, network: nn.Module, device: torch.device) -> None:
+        """Write the scalars and the preview of `network` after `step` steps."""
         network.eval()
         denoise = self.method.pipeline(network, Task.DENOISE)
-        if self.held is not None:
-            held = self.held.to(device)
-            loss = self.method.loss(network, held, Generator(device).manual_seed(_HELD_SEED))
+        if self.validation is not None:
+            batch = self.validation.to(device)
+            loss = self.method.loss(network, batch, Generator(device).manual_seed(_VALIDATION_SEED))
             self.scalars(step, {"loss/held-out": float(loss)})
         if self.shown is not None:
             noisy = self.shown.to(device)
@@ -85,14 +85,14 @@ class Monitor:
 
 
 def _crops(photos: Sequence[Path], settings: TrainSettings, method: Method, open: Open) -> Tensor | None:
-    """Crops that stay the same over a run, or None where no photo can be used."""
+    """Draw crops that are the same during a whole run; None if no photo can be used."""
     try:
         return NoisyPhotos(
             photos,
             patch=settings.patch,
             batch=8,
             steps=1,
-            seed=_HELD_SEED,
+            seed=_VALIDATION_SEED,
             cache_bytes=10**8,
             shoot=method.shoot,
             open=open,

@@ -9,7 +9,7 @@ import torch
 
 from nsp_cli.errors import NoInputError
 from nsp_cli.image import Frame, write
-from nsp_cli.training.data import NoisyPhotos, PhotoCache, hold_out, large_enough
+from nsp_cli.training.data import NoisyPhotos, PhotoCache, large_enough, train_val_split
 
 
 def photos(paths: list[Path], **changes: int) -> NoisyPhotos:
@@ -119,12 +119,12 @@ def test_grey_photos_train_as_rgb(tmp_path: Path) -> None:
 
 def test_every_tenth_photo_is_held_out() -> None:
     paths = [Path(f"{i}.png") for i in range(25)]
-    training, held = hold_out(paths)
-    assert held == [paths[0], paths[10], paths[20]]
-    assert sorted(training + held) == sorted(paths)
-    assert hold_out(paths[:3]) == (paths[:3], [])
-    assert hold_out(paths, 0) == (paths, [])
-    assert hold_out(paths, 5)[1] == paths[::5]
+    training, validation = train_val_split(paths)
+    assert validation == [paths[0], paths[10], paths[20]]
+    assert sorted(training + validation) == sorted(paths)
+    assert train_val_split(paths[:3]) == (paths[:3], [])
+    assert train_val_split(paths, 0) == (paths, [])
+    assert train_val_split(paths, 5)[1] == paths[::5]
 
 
 @pytest.mark.parametrize(("batch", "world", "parts"), [(8, 2, [4, 4]), (8, 3, [3, 3, 2]), (2, 3, [1, 1, 1])])

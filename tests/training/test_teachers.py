@@ -20,7 +20,7 @@ from nsp_cli.networks import build_network
 from nsp_cli.training import Job, TrainSettings, teachers, train
 from nsp_cli.training.cache import OutputCache
 from nsp_cli.training.data import NoisyPhotos
-from nsp_cli.training.teachers import Lessons, Teacher, View, find_teacher, turned, turned_back
+from nsp_cli.training.teachers import Teacher, TeacherTargets, View, find_teacher, turned, turned_back
 
 Weights = Callable[..., Path]
 
@@ -37,8 +37,8 @@ STUDENT = TrainSettings(
 )
 
 
-def lessons(cache: Path, *taught: Teacher) -> Lessons:
-    return Lessons(taught, OutputCache(cache, 10**8), read_srgb, "cpu")
+def targets_of(cache: Path, *taught: Teacher) -> TeacherTargets:
+    return TeacherTargets(taught, OutputCache(cache, 10**8), read_srgb, "cpu")
 
 
 def shifting_weights(path: Path) -> Path:
@@ -75,7 +75,7 @@ def test_a_teacher_s_own_views_come_first_and_then_their_turns(weights: Weights,
 
 
 def test_a_teacher_of_one_view_is_turned(tmp_path: Path) -> None:
-    arguments = {"width": 4, "levels": 1}
+    arguments = {"width": 4, "levels": 2}
     save_model(build_network("unet", arguments), ModelSpec("unet", arguments, "rd", {}), tmp_path / "plain.safetensors")
     assert find_teacher(str(tmp_path / "plain.safetensors"), 0).views == tuple(View({}, turn) for turn in range(4))
 
@@ -86,7 +86,7 @@ def test_a_layer_is_what_the_teacher_makes_of_the_photo(weights: Weights, tmp_pa
     backend = load_backend(weights(), device="cpu", settings={"phase": 2})
     for turn in (0, 5):
         taught = Teacher(weights(), "tiny", (View({"phase": 2}, turn),))
-        photo, layer = lessons(tmp_path / "kept", taught)(tmp_path / "photo.png")
+        photo, layer = targets_of(tmp_path / "kept", taught)(tmp_path / "photo.png")
         assert np.array_equal(photo, pixels)
         expected = process(Frame(np.ascontiguousarray(turned(pixels, turn))), backend).pixels
         assert np.array_equal(layer, turned_back(expected, turn))
@@ -95,15 +95,15 @@ def test_a_layer_is_what_the_teacher_makes_of_the_photo(weights: Weights, tmp_pa
 
 def test_a_photo_is_taught_once(weights: Weights, noisy_photos: Path, tmp_path: Path) -> None:
     taught = find_teacher(str(weights()), 0)
-    first = lessons(tmp_path / "kept", taught)(noisy_photos / "0.png")
+    first = targets_of(tmp_path / "kept", taught)(noisy_photos / "0.png")
     (noisy_photos / "0.png").rename(noisy_photos / "renamed.png")  # the content counts
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(teachers, "process", None)  # would raise if a teacher were asked
-        again = lessons(tmp_path / "kept", taught)(noisy_photos / "renamed.png")
+        again = targets_of(tmp_path / "kept", taught)(noisy_photos / "renamed.png")
         with pytest.raises(TypeError):
-            lessons(tmp_path / "kept", taught)(noisy_photos / "1.png")
+            targets_of(tmp_path / "kept", taught)(noisy_photos / "1.png")
         with pytest.raises(TypeError):
-            lessons(tmp_path / "kept", replace(taught, sha256="another"))(noisy_photos / "renamed.png")
+            targets_of(tmp_path / "kept", replace(taught, sha256="another"))(noisy_photos / "renamed.png")
     assert len(first) == 5
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
 
