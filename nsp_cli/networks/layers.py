@@ -15,7 +15,7 @@ Activation = Callable[[], nn.Module]
 
 Channels = Annotated[int, Between(1, 4)]
 Width = Annotated[int, Between(1, 1024)]
-Depth = Annotated[int, Between(1, 64)]
+Depth = Annotated[int, Between(0, 64)]
 Levels = Annotated[int, Between(1, 8)]
 Scale = Annotated[int, Between(1, 8)]
 """Bounds of networks' arguments, far above those of any published network."""

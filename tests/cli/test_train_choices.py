@@ -115,7 +115,7 @@ def test_the_weights_that_ship_are_the_start_unless_the_network_changes() -> Non
 @pytest.mark.parametrize(
     ("choices", "said"),
     [
-        (Choices("apr", own={"strategy": "random"}), "the method apr has shift, blind, balance, and the network atbsn"),
+        (Choices("apr", own={"strategy": "random"}), "the method apr has shift, blind, balance, margin, and"),
         (Choices("rd", own={"channels": 1}), "There is no setting 'channels'"),
         (Choices("apr", own={"shift": "wide"}), "'shift' takes a value like 5, got \"wide\""),
         (Choices("apr", own={"shift": True}), "'shift' takes a value like 5, got true"),

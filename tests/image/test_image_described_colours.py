@@ -158,6 +158,6 @@ def test_a_gain_map_is_named() -> None:
     from nsp_cli.image.codecs.avif import left_behind
     from nsp_cli.image.metadata.boxes import primary_picture
 
-    assert left_behind(primary_picture(data)) == ()
-    (sentence,) = left_behind(primary_picture(data.replace(b"av01", b"tmap")))
+    assert left_behind(primary_picture(data), "AVIF") == ()
+    (sentence,) = left_behind(primary_picture(data.replace(b"av01", b"tmap")), "AVIF")
     assert "gain map" in sentence

@@ -197,10 +197,10 @@ def test_the_suffix_does_not_matter(tmp_path: Path, make_frame: FrameMaker) -> N
 
 
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
-    for path, message in ((tmp_path / "none.png", "No such file"), (tmp_path, "Is a directory")):
+    for path, message in ((tmp_path / "none.png", "No such file"), (tmp_path, "found a folder")):
         with pytest.raises(InputError, match=message) as caught:
             read(path)
-        assert str(caught.value).startswith(f"{path}: expected a readable file")
+        assert str(caught.value).startswith(f"{path}: expected a ")
 
 
 def test_a_bomb_is_refused_before_it_is_decoded() -> None:

@@ -127,7 +127,12 @@ class TrainFlags:
     ] = None
     network: Annotated[
         str | None,
-        option("--network", panel=NETWORK, metavar="NAME", help="Train a dbsn, tbsn, atbsn, unet, resunet or nafnet."),
+        option(
+            "--network",
+            panel=NETWORK,
+            metavar="NAME",
+            help="Train a dbsn, tbsn, atbsn, unet, n2nunet, resunet or nafnet.",
+        ),
     ] = None
     width: Annotated[
         int | None, option("--width", panel=NETWORK, metavar="N", help="Set the number of feature channels.")
