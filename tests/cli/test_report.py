@@ -13,10 +13,15 @@ import pytest
 from PIL import Image, ImageCms
 
 from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status, Tally
-from nsp_cli.cli.report.previews import Size, most_changed, take_previews
+from nsp_cli.cli.report.previews import Size, places_to_judge, take_previews
 from nsp_cli.cli.report.report import Report
+from nsp_cli.engine.blending import Blend
+from nsp_cli.engine.process import process
 from nsp_cli.image import Frame, Metadata
 from tests.cli.test_commands import Weights, run
+from tests.engine.test_process import Fake
+
+browser = pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
 
 VOID = {"meta", "link", "img", "input"}
 HOSTILE = '<script>alert("1")</script>&\n\udcff.jpg'
@@ -53,14 +58,14 @@ class Page(HTMLParser):
 def page(tmp_path: Path) -> Path:
     """Two photos, one of them enlarged and turned, with a name that wants to be a script; one failure."""
     rng = np.random.default_rng(0)
-    report = Report(Recipe("nsp", "ab" * 32, {"strength": 80.0, "format": None}))
+    report = Report(Recipe("nsp", "ab" * 32, {"strength": 80.0, "luma": 100.0, "chroma": 50.0, "format": None}))
     before = Frame(rng.integers(0, 256, (300, 500, 3), np.uint8))
     exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
     grey = Frame(rng.integers(0, 65536, (90, 60, 1), np.uint16), None, Metadata(exif=exif))
     larger = grey.with_pixels(np.repeat(np.repeat(grey.pixels, 2, 0), 2, 1))
     for name, first, second in ((HOSTILE, before, before), ("b.tif", grey, larger)):
-        previews = take_previews(first, second, Size(200, 96, 80))
-        report.add(Outcome(Path(name), Path("out"), Status.WRITTEN, 1.5, 0.15, ("EXIF <b>.",), previews=previews))
+        previews = take_previews(first, second, Size(200, 96, 80, 1))
+        report.add(Outcome(Path(name), Path("out", name), Status.WRITTEN, 1.5, 0.15, ("EXIF <b>.",), previews=previews))
     report.add(Outcome(Path("c.tif"), None, Status.FAILED, error="broken"))
     target = tmp_path / "report.html"
     report.write(target, Tally(3, 2, 0, ["c.tif: <i>broken</i>"], 0.3), 3.0)
@@ -73,18 +78,18 @@ def test_the_report_of_a_resumed_batch_keeps_the_earlier_cards(
     out, page, model = tmp_path / "out", tmp_path / "r.html", weights()
     once = ("denoise", noisy_photos / "0.png", noisy_photos / "1.png", "-o", out, "-m", model, "--report", page)
     assert run(*once)[0] == 0
-    assert page.read_text("utf-8").count("<article>") == 2
+    assert page.read_text("utf-8").count("<article ") == 2
     assert run("denoise", noisy_photos, out, "-m", model, "--report", page)[0] == 0
     text = page.read_text("utf-8")
     assert [f">{number}.png</h2>" in text for number in range(6)] == [True] * 5 + [False]
-    assert text.count("<article>") == 5
+    assert text.count("<article ") == 5
     code, said = run("denoise", noisy_photos, out, "-m", model, "--report", page)
-    assert (code, page.read_text("utf-8").count("<article>")) == (0, 5)
+    assert (code, page.read_text("utf-8").count("<article ")) == (0, 5)
     assert "0 of 5 photos written, 5 skipped" in said
     assert "--if-exists overwrite or rename processes them again" in said
     (out / "0.png").unlink()  # another photo's result under another name is not this report's
     assert run("denoise", noisy_photos / "0.png", "-o", tmp_path / "x.png", "-m", model, "--report", page)[0] == 0
-    assert page.read_text("utf-8").count("<article>") == 1
+    assert page.read_text("utf-8").count("<article ") == 1
 
 
 def test_the_page_is_whole_and_needs_nothing_else(page: Path) -> None:
@@ -95,7 +100,11 @@ def test_the_page_is_whole_and_needs_nothing_else(page: Path) -> None:
     assert len(parsed.all("img")) == 8
     assert len(parsed.all("article")) == 2
     assert all(image["alt"] for image in parsed.all("img"))
-    assert all(slider["aria-label"] for slider in parsed.all("input"))
+    labelled = [slider for slider in parsed.all("input") if slider.get("aria-label")]
+    look = {slider["name"]: slider["max"] for slider in parsed.all("input") if "name" in slider}
+    assert len(labelled) == 4
+    assert look == {"strength": "80.0", "luma": "100.0", "chroma": "50.0"}
+    assert "nsp denoise IN -o OUT -m nsp --strength 80 --chroma 50" in parsed.text
     assert len(parsed.all("script")) == 1
     for sentence in ("2 of 3 photos written, 1 failed", "c.tif: <i>broken</i>", "EXIF <b>.", "80.0", "0.10 MP/s"):
         assert sentence in parsed.text
@@ -111,18 +120,23 @@ def test_pictures_are_upright_and_no_larger_than_asked(page: Path) -> None:
     assert sizes == [(200, 120)] * 2 + [(96, 96)] * 2 + [(180, 120)] * 2 + [(96, 96)] * 2
 
 
-def test_the_crop_is_where_the_change_is() -> None:
-    before = np.zeros((700, 900, 3), np.uint8)
+def test_crops_are_where_a_result_is_judged() -> None:
+    before = np.full((700, 1200, 3), 128, np.uint8)
+    before[:, 1000:] = 60
     after = before.copy()
-    after[500:540, 610:650] = 200
-    top, left = most_changed(before, after, 128)
-    assert top <= 500
-    assert left <= 610
-    assert top + 128 >= 540
-    assert left + 128 >= 650
+    after[500:540, 610:650] = 140  # changed
+    before[40:100, 40:100:2] = after[40:100, 40:100:2] = 255  # detail
+    places = places_to_judge(before, after, 128)
+    (top, left), (top2, left2), (_, left3) = places.values()
+    assert 540 - 128 <= top <= 500
+    assert 650 - 128 <= left <= 610
+    assert max(top2, left2) <= 40
+    assert left3 >= 1000 - 128
+    assert len(places_to_judge(before, after, 128, most=1)) == 1
     for shape in ((1, 1, 3), (1, 2000, 1), (40, 33, 3)):
         small = np.ones(shape, np.float32)
-        assert all(place >= 0 for place in most_changed(small, small * 0, 64))
+        found = places_to_judge(small, small * 0, 64)
+        assert all(place >= 0 for at in found.values() for place in at)
 
 
 def test_previews_of_odd_photos() -> None:
@@ -130,25 +144,66 @@ def test_previews_of_odd_photos() -> None:
     for shape in ((1, 1, 3), (1, 3000, 3), (3000, 2, 1)):
         frame = Frame(np.full(shape, 1.5, np.float32), None, Metadata(icc=profile))
         previews = take_previews(frame, frame, Size(100, 50, 80))
-        for pair in (previews.whole, previews.crop):
+        for pair in (previews.whole, *(crop.pair for crop in previews.crops)):
             assert Image.open(BytesIO(pair.after)).size == pair.size
             assert Image.open(BytesIO(pair.after)).info["icc_profile"] == profile
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+_BLENDED = """
+addEventListener("load", () => setTimeout(() => {
+  const canvas = document.querySelector("canvas");
+  const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+  document.body.dataset.blended = btoa(String.fromCharCode(...data));
+}, 500));
+"""
+
+
+@browser
+@pytest.mark.parametrize(("strength", "luma", "chroma"), [(60, 100, 30), (80, 0, 100), (35, 70, 0)])
+def test_the_page_s_sliders_show_what_the_tool_writes(
+    tmp_path: Path, strength: float, luma: float, chroma: float
+) -> None:
+    rng = np.random.default_rng(0)
+    before = Frame(rng.integers(0, 256, (40, 40, 3), np.uint8))
+    to = Fake(lambda tile: 0.5 * tile + 0.2)
+    full = process(before, to)
+    report = Report(Recipe("nsp", "ab" * 32, {"strength": 100.0, "luma": 100.0, "chroma": 100.0}))
+    previews = take_previews(before, full, Size(40, 40, 100, 1))
+    report.add(Outcome(Path("a.png"), Path("b.png"), Status.WRITTEN, previews=previews))
+    page = tmp_path / "report.html"
+    report.write(page, Tally(1, 1), 1.0)
+    page.write_text(page.read_text().replace("</body>", f"<script>{_BLENDED}</script></body>"))
+    dom = open_in_browser(page.as_uri() + f"#strength={strength}&luma={luma}&chroma={chroma}", tmp_path)
+    data = re.search(r'data-blended="([^"]+)"', dom)
+    assert data is not None
+    shown = np.frombuffer(base64.b64decode(data[1]), np.uint8).reshape(40, 40, 4)[..., :3]
+    written = process(before, to, Blend(strength, luma, chroma)).pixels
+    assert np.abs(shown.astype(int) - written).max() <= 1
+    assert np.abs(shown.astype(int) - full.pixels).max() > 10
+    flags = "".join(f" --{n} {v}" for n, v in (("strength", strength), ("luma", luma), ("chroma", chroma)) if v != 100)
+    assert f"nsp denoise IN -o OUT -m nsp{flags}</code>" in dom
+
+
+@browser
 def test_a_browser_shows_it(page: Path, tmp_path: Path) -> None:
+    dom = open_in_browser(page.as_uri(), tmp_path)
+    assert '<html lang="en" class="live">' in dom  # the script has run
+    assert dom.count('aria-valuetext="50 % before"') == 4
+    assert dom.count('class="tag left"') == 4
+
+
+def open_in_browser(address: str, folder: Path) -> str:
+    """Return the page's DOM after its scripts have run."""
     flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     flags += " --disable-component-update --disable-sync --virtual-time-budget=3000"
     done = subprocess.run(
-        ["chromium", *flags.split(), f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()],
+        ["chromium", *flags.split(), f"--user-data-dir={folder / 'profile'}", "--dump-dom", address],
         capture_output=True,
         text=True,
         check=True,
         timeout=120,
     )
-    assert '<html lang="en" class="live">' in done.stdout  # the script has run
-    assert done.stdout.count('aria-valuetext="50 % before"') == 4
-    assert done.stdout.count('class="tag left"') == 4
+    return done.stdout
 
 
 def test_only_a_report_is_replaced(weights: Weights, noisy_photos: Path, tmp_path: Path) -> None:

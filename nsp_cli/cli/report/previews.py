@@ -16,6 +16,7 @@ from nsp_cli.image.frame import Pixels
 from nsp_cli.image.metadata.exif import ORIENTATION, parse_exif
 
 _BLOCK = 32
+_BLACK = 0.02  # mean of a column of a block, in [0, 1], below which nothing can be judged
 _LARGEST_PROFILE = 65_536
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -30,16 +31,22 @@ _TURNS = {
 
 @dataclass(frozen=True)
 class Size:
-    """Sides of the pictures in pixels, and their quality: fewer where a page holds many."""
+    """Sides of the pictures in pixels, how many crops, and the quality: fewer where a page holds many photos.
+
+    A quality of 100 is without loss, so that the page's sliders show what the tool would write.
+    """
 
     whole: int
     crop: int
     quality: int
+    crops: int = 3
 
     @classmethod
     def for_photos(cls, count: int) -> Self:
         """Choose preview sizes that keep the page below about 100 MB."""
-        return cls(1024, 384, 85) if count <= 40 else cls(640, 288, 80) if count <= 400 else cls(320, 160, 75)
+        if count <= 40:
+            return cls(1024, 288, 100)
+        return cls(640, 224, 88) if count <= 400 else cls(320, 160, 80, 1)
 
 
 @dataclass(frozen=True)
@@ -52,45 +59,81 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Crop:
+    """A part of a photo at 100 %, and why it was chosen."""
+
+    pair: Pair
+    reason: str
+
+
+@dataclass(frozen=True)
 class Previews:
-    """The whole photo, scaled down, and a part at 100 % where it has changed most."""
+    """The whole photo, scaled down, and the parts by which a result is judged."""
 
     whole: Pair
-    crop: Pair
+    crops: tuple[Crop, ...]
 
 
 def take_previews(before: Frame, after: Frame, size: Size) -> Previews:
-    """`after` may be larger than `before` by a whole number."""
+    """Take the pictures of one photo; `after` may be larger than `before` by a whole number."""
     height, width = after.size
     shrink = min(1.0, size.whole / max(height, width))
     small = max(round(width * shrink), 1), max(round(height * shrink), 1)
     whole = [_scaled(frame.pixels, small) for frame in (before, after)]
     scale = height // before.size[0]
-    top, left = most_changed(before.pixels, after.pixels[::scale, ::scale], size.crop // scale)
     side = size.crop // scale
-    part = before.pixels[top : top + side, left : left + side]
-    late = after.pixels[scale * top : scale * (top + side), scale * left : scale * (left + side)]
-    crop = [_scaled(part, (late.shape[1], late.shape[0])), late]
-    return Previews(_pair(whole, after, size.quality), _pair(crop, after, min(size.quality + 8, 95)))
+    places = places_to_judge(before.pixels, after.pixels[::scale, ::scale], side, size.crops)
+    crops: list[Crop] = []
+    for reason, (top, left) in places.items():
+        part = before.pixels[top : top + side, left : left + side]
+        late = after.pixels[scale * top : scale * (top + side), scale * left : scale * (left + side)]
+        pictures = [_scaled(part, (late.shape[1], late.shape[0])), late]
+        crops.append(Crop(_pair(pictures, after, size.quality), reason))
+    return Previews(_pair(whole, after, min(size.quality, 85)), tuple(crops))
 
 
-def most_changed(before: Pixels, after: Pixels, side: int) -> tuple[int, int]:
-    """(top, left) of the square of about `side` pixels in which two pictures of one size differ most."""
+def places_to_judge(before: Pixels, after: Pixels, side: int, most: int = 3) -> dict[str, tuple[int, int]]:
+    """Find the squares of about `side` pixels by which a result is judged: (top, left) by the reason.
+
+    They are where the photo changed most, where the result has most detail, and where it is darkest without being
+    black. A square that overlaps an earlier one by more than half is left out, as in photos that are small.
+    """
+    change, detail, darkness = _block_maps(before, after)
+    found: dict[str, tuple[int, int]] = {}
+    maps = (("where it changed most", change), ("where it has most detail", detail), ("where it is darkest", darkness))
+    for reason, values in maps[:most]:
+        place = _best_square(values, before.shape[:2], side)
+        if all(max(abs(place[0] - top), abs(place[1] - left)) > side // 2 for top, left in found.values()):
+            found[reason] = place
+    return found
+
+
+def _block_maps(before: Pixels, after: Pixels) -> tuple[NDArray[np.float32], ...]:
+    """Return change, detail and darkness of blocks of `_BLOCK` pixels, each (rows, columns), a strip at a time."""
     height, width = before.shape[:2]
-    rows, columns = -(-height // _BLOCK), -(-width // _BLOCK)
-    change = np.zeros((rows, columns), np.float32)
     starts = np.arange(0, width, _BLOCK)
-    for row in range(rows):
+    maps = [np.zeros((-(-height // _BLOCK), len(starts)), np.float32) for _ in range(3)]
+    for row in range(len(maps[0])):
         strip = slice(row * _BLOCK, (row + 1) * _BLOCK)
-        difference = np.abs(to_unit(after[strip]) - to_unit(before[strip])).sum((0, 2))
-        change[row] = np.add.reduceat(difference, starts)
+        old, new = to_unit(before[strip]), to_unit(after[strip])
+        edges = np.abs(np.diff(new, axis=1, append=new[:, -1:]))
+        light = np.clip(new.mean(2), 0, 1).mean(0)
+        shade = np.where(light < _BLACK, 0, 1 - light)
+        for values, columns in zip(maps, (np.abs(new - old).sum((0, 2)), edges.sum((0, 2)), shade), strict=True):
+            values[row] = np.add.reduceat(columns, starts)
+    return tuple(maps)
+
+
+def _best_square(values: NDArray[np.float32], size: tuple[int, int], side: int) -> tuple[int, int]:
+    """Return (top, left) in pixels of the square of blocks with the largest sum, inside a photo of (height, width)."""
+    rows, columns = values.shape
     blocks = max(side // _BLOCK, 1)
     tall, wide = min(blocks, rows), min(blocks, columns)
-    sums = np.pad(change, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
+    sums = np.pad(values, ((1, 0), (1, 0))).cumsum(0, np.float64).cumsum(1)
     windows = sums[tall:, wide:] - sums[:-tall, wide:] - sums[tall:, :-wide] + sums[:-tall, :-wide]
     best = np.unravel_index(int(windows.argmax()), windows.shape)
-    top, left = int(best[0]) * _BLOCK, int(best[1]) * _BLOCK
-    return max(min(top, height - side), 0), max(min(left, width - side), 0)
+    top, left = (int(place) * _BLOCK for place in best)
+    return max(min(top, size[0] - side), 0), max(min(left, size[1] - side), 0)
 
 
 def _scaled(pixels: Pixels, size: tuple[int, int]) -> Pixels:
@@ -126,5 +169,6 @@ def _upright(pixels: NDArray[np.uint8], frame: Frame) -> Image.Image:
 def _webp(image: Image.Image, icc: bytes | None, quality: int) -> bytes:
     out = BytesIO()
     fits = icc is not None and len(icc) <= _LARGEST_PROFILE and icc[16:20] == b"RGB "
-    image.save(out, "WEBP", quality=quality, method=2, icc_profile=icc if fits else b"")
+    profile = icc if fits else b""
+    image.save(out, "WEBP", quality=quality, lossless=quality == 100, method=2, icc_profile=profile)
     return out.getvalue()

@@ -5,18 +5,28 @@ from __future__ import annotations
 import os
 import re
 from base64 import b64encode
-from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from html import escape
 from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
 
 from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status, Tally
 from nsp_cli.cli.console import plain
-from nsp_cli.cli.report.page import PAGE, TITLE
 from nsp_cli.cli.report.previews import Pair
 from nsp_cli.system.atomic import publish
 from nsp_cli.system.version import __version__
+
+TITLE = "nsp: before and after"
+"""The title of a report's page, by which a later run recognizes it."""
+
+_FOLDER = Path(__file__).parent
+_PAGES = Environment(loader=FileSystemLoader(_FOLDER), autoescape=True, trim_blocks=True, keep_trailing_newline=True)
+_CARD = re.compile(r'<article id="([0-9a-f]+)".*?</article>', re.DOTALL)
+_LOOK = ("strength", "luma", "chroma")
 
 
 class Report:
@@ -28,25 +38,47 @@ class Report:
         self._recipe = recipe
 
     def add(self, outcome: Outcome) -> None:
-        """Add the card of a photo that was written."""
+        """Add a photo that was written; one that was skipped keeps its card of an earlier run."""
         if outcome.status is Status.WRITTEN:
-            self.cards.append(_card(outcome))
+            self.cards.append(_card(outcome, self._recipe))
         elif outcome.status is Status.SKIPPED and outcome.target is not None:
             self.skipped.append(outcome.target)
 
     def write(self, target: Path, tally: Tally, seconds: float) -> None:
-        """Write the page to `target`. Raises `OutputError`."""
+        """Write the page, with the cards of photos that an earlier report has and this run skipped.
+
+        Raises
+        ------
+        OutputError
+            The page cannot be written.
+        """
         earlier = _earlier_cards(target)
-        kept = [earlier[name] for name in map(_mark, self.skipped) if name in earlier]
-        page = PAGE.format(
-            summary=_text(tally.sentence()),
-            numbers=_rows(_numbers(tally, seconds)),
-            settings=_rows(_settings(self._recipe)),
-            failures=_failures(tally.problems()),
-            cards="\n".join([*kept, *self.cards]) or "<p>No photo was written.</p>",
-            made=_text(f"nsp {__version__}, {datetime.now():%Y-%m-%d %H:%M}"),
+        kept = [earlier[mark] for mark in map(_mark, self.skipped) if mark in earlier]
+        page = _PAGES.get_template("page.html.j2").render(
+            title=TITLE,
+            heading="Before and after",
+            left="before",
+            right="after",
+            summary=plain(tally.sentence()),
+            numbers=_numbers(tally, seconds),
+            settings=_settings(self._recipe),
+            look=_most(self._recipe, {}),
+            command=_command(self._recipe),
+            failures=[plain(problem) for problem in tally.problems()],
+            cards=[Markup(card) for card in (*kept, *self.cards)],
+            made=f"nsp {__version__}, {datetime.now():%Y-%m-%d %H:%M}",
+            script=Markup((_FOLDER / "page.js").read_text(encoding="utf-8")),
         )
         publish(page.encode("utf-8"), target, overwrite=True)
+
+
+def is_report(page: Path) -> bool:
+    """Return whether a file is a page that `Report` wrote, which a later run may replace."""
+    try:
+        with page.open("rb") as file:
+            return f"<title>{TITLE}</title>".encode() in file.read(1000)
+    except OSError:
+        return False
 
 
 def _earlier_cards(page: Path) -> dict[str, str]:
@@ -57,31 +89,12 @@ def _earlier_cards(page: Path) -> dict[str, str]:
         text = page.read_text(encoding="utf-8")
     except (OSError, ValueError):
         return {}
-    return {
-        match[1]: match[0] for match in re.finditer(r'<article><h2 id="([0-9a-f]+)">.*?</article>', text, re.DOTALL)
-    }
+    return {match[1]: match[0] for match in _CARD.finditer(text)}
 
 
 def _mark(result: Path) -> str:
     """Return what a result is recognised by in the report of a later run."""
     return sha256(os.fsencode(result.absolute())).hexdigest()[:16]
-
-
-def is_report(page: Path) -> bool:
-    """Return whether a file is a page that `Report` wrote, which a later run may replace."""
-    try:
-        with page.open("rb") as file:
-            return TITLE.encode() in file.read(1000)
-    except OSError:
-        return False
-
-
-def _text(value: object) -> str:
-    return escape(plain(str(value)))
-
-
-def _rows(pairs: Iterable[tuple[str, object]]) -> str:
-    return "\n".join(f"<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>" for name, value in pairs)
 
 
 def _numbers(tally: Tally, seconds: float) -> list[tuple[str, object]]:
@@ -97,43 +110,61 @@ def _numbers(tally: Tally, seconds: float) -> list[tuple[str, object]]:
 
 
 def _settings(recipe: Recipe) -> list[tuple[str, object]]:
-    said = [(name.replace("_", " "), value) for name, value in recipe.settings.items() if value is not None]
-    return [("model", recipe.model), ("sha256", recipe.sha256), *said]
+    given = [(name.replace("_", " "), value) for name, value in recipe.settings.items() if value is not None]
+    return [("model", recipe.model), ("sha256", recipe.sha256), *given]
 
 
-def _failures(failures: list[str]) -> str:
-    if not failures:
-        return ""
-    items = "\n".join(f"<li>{_text(failure)}</li>" for failure in failures)
-    return f'<section class="failures"><h2>Failed</h2><ul>\n{items}\n</ul></section>'
+def _most(recipe: Recipe, notes: dict[str, object]) -> dict[str, int | float]:
+    """Return the look that results have, and the sliders' ends: what the page shows lies between it and the input."""
+    values: dict[str, Any] = {name: recipe.settings.get(name, 100.0) for name in _LOOK} | notes
+    return {name: 100 if values[name] == "auto" else round(float(values[name]), 1) for name in _LOOK}
 
 
-def _card(outcome: Outcome) -> str:
+def _command(recipe: Recipe) -> str:
+    """Return the command line that gives the look that the page shows at first."""
+    command = "denoise" if recipe.settings.get("task", "denoise") == "denoise" else "sr"
+    look = [
+        f"--{name} {recipe.settings[name]:g}" if recipe.settings[name] != "auto" else "--strength auto"
+        for name in _LOOK
+        if recipe.settings.get(name, 100.0) != 100.0
+    ]
+    return " ".join([f"nsp {command} IN -o OUT -m {recipe.model}", *look])
+
+
+@dataclass(frozen=True)
+class _View:
+    """One picture of a card, before and after, as base64."""
+
+    title: str
+    caption: str
+    is_crop: bool
+    width: int
+    height: int
+    before: str
+    after: str
+
+
+def _card(outcome: Outcome, recipe: Recipe) -> str:
     facts = [f"{outcome.megapixels or 0:.2f} MP", f"{outcome.seconds:.1f} s"]
     facts += [f"{name} {value}" for name, value in outcome.notes.items()]
-    notes = "".join(f'<p class="note">{_text(sentence)}</p>' for sentence in outcome.warnings)
-    pictures = "<p>Its pictures could not be made.</p>"
+    views: list[_View] = []
     if outcome.previews is not None:
-        name = outcome.source.name
-        pictures = _slider(outcome.previews.whole, f"the whole of {name}", "whole photo") + _slider(
-            outcome.previews.crop, f"a part of {name}", "100 %, where it changed most"
-        )
-    return (
-        f'<article><h2 id="{_mark(outcome.target or outcome.source)}">{_text(outcome.source.name)}</h2>'
-        f'<p class="facts">{_text(outcome.source)} → {_text(outcome.target)} · {_text(" · ".join(facts))}</p>'
-        f'{notes}<div class="pictures">{pictures}</div></article>'
+        name = plain(outcome.source.name)
+        views = [_view(outcome.previews.whole, f"the whole of {name}", "whole photo", is_crop=False)]
+        views += [
+            _view(crop.pair, f"a part of {name}", f"100 %, {crop.reason}", is_crop=True)
+            for crop in outcome.previews.crops
+        ]
+    return _PAGES.get_template("card.html.j2").render(
+        name=plain(outcome.source.name),
+        mark=_mark(outcome.target or outcome.source),
+        look=_most(recipe, {name: value for name, value in outcome.notes.items() if name in _LOOK}),
+        facts=plain(f"{outcome.source} → {outcome.target} · {' · '.join(facts)}"),
+        notes=[plain(sentence) for sentence in outcome.warnings],
+        views=views,
     )
 
 
-def _slider(pair: Pair, what: str, caption: str) -> str:
-    width, height = pair.size
-    before, after = (
-        f'<img class="{kind}" width="{width}" height="{height}" loading="lazy" alt="{_text(f"{what}, {kind}")}" '
-        f'src="data:image/webp;base64,{b64encode(data).decode("ascii")}">'
-        for kind, data in (("before", pair.before), ("after", pair.after))
-    )
-    return (
-        f'<figure style="--width:{width}px"><div class="compare">{after}{before}'
-        f'<input type="range" min="0" max="100" value="50" aria-label="{_text(f"before and after: {what}")}"></div>'
-        f"<figcaption>{_text(caption)}</figcaption></figure>"
-    )
+def _view(pair: Pair, title: str, caption: str, *, is_crop: bool) -> _View:
+    before, after = (b64encode(data).decode("ascii") for data in (pair.before, pair.after))
+    return _View(title, caption, is_crop, *pair.size, before, after)

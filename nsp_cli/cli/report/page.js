@@ -1,0 +1,149 @@
+// Result of `nsp denoise` for other strengths, in 8-bit sRGB: before + luma · Y + chroma · (change − Y), where change is
+// after − before, Y is its luma (Rec. 601), and luma and chroma are fractions of the look that `after` was made with.
+function blend(before, after, luma, chroma) {
+  const result = new Uint8ClampedArray(before.length); // rounds to the nearest
+  for (let i = 0; i < before.length; i += 4) {
+    const change = [after[i] - before[i], after[i + 1] - before[i + 1], after[i + 2] - before[i + 2]];
+    const y = 0.299 * change[0] + 0.587 * change[1] + 0.114 * change[2];
+    for (let c = 0; c < 3; c++) result[i + c] = before[i + c] + luma * y + chroma * (change[c] - y);
+    result[i + 3] = 255;
+  }
+  return result;
+}
+
+function pixels(image) {
+  const canvas = document.createElement("canvas");
+  canvas.width = image.naturalWidth;
+  canvas.height = image.naturalHeight;
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(image, 0, 0);
+  return context.getImageData(0, 0, canvas.width, canvas.height);
+}
+
+function loaded(image) {
+  image.loading = "eager";
+  return image.complete ? undefined : new Promise((done) => image.addEventListener("load", done, { once: true }));
+}
+
+// A crop whose look follows the form's sliders. It reads its pictures when it comes into view for the first time.
+class Crop {
+  constructor(box) {
+    this.box = box;
+    this.most = box.closest("article").dataset;
+  }
+
+  get visible() {
+    const place = this.box.getBoundingClientRect();
+    return place.bottom > -200 && place.top < innerHeight + 200;
+  }
+
+  async show(wanted) {
+    this.wanted = wanted;
+    if (!this.visible) return; // the observer calls again when it comes into view
+    if (!this.canvas) {
+      const images = ["before", "after"].map((kind) => this.box.querySelector("img." + kind));
+      await Promise.all(images.map(loaded));
+      if (this.canvas) return;
+      [this.before, this.after] = images.map(pixels);
+      this.canvas = document.createElement("canvas");
+      this.canvas.width = this.before.width;
+      this.canvas.height = this.before.height;
+      images[1].after(this.canvas);
+    }
+    const part = (name) => {
+      const most = Number(this.most[name]);
+      return most > 0 ? Math.min(this.wanted[name], most) / most : 0;
+    };
+    const strength = part("strength");
+    const result = blend(this.before.data, this.after.data, strength * part("luma"), strength * part("chroma"));
+    this.canvas.getContext("2d").putImageData(new ImageData(result, this.canvas.width, this.canvas.height), 0, 0);
+  }
+}
+
+function followSliders(form) {
+  const ranges = [...form.querySelectorAll("input")];
+  const code = form.querySelector("code");
+  const command = code.textContent;
+  const wanted = () => Object.fromEntries(ranges.map((range) => [range.name, Number(range.value)]));
+  const crops = [...document.querySelectorAll(".compare.crop")].map((box) => new Crop(box));
+  const changed = () => ranges.some((range) => range.value !== range.max);
+  const show = () => {
+    const values = wanted();
+    for (const range of ranges) range.nextElementSibling.value = range.value;
+    const flags = ranges.filter((range) => Number(range.value) !== 100).map((range) => `--${range.name} ${range.value}`);
+    code.textContent = changed() ? [command.replace(/ --(strength|luma|chroma) \S+/g, ""), ...flags].join(" ") : command;
+    for (const crop of crops) crop.show(values);
+  };
+  const watcher = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      const crop = crops.find((one) => one.box === entry.target);
+      if (entry.isIntersecting && (crop.canvas || changed())) crop.show(wanted());
+    }
+  }, { rootMargin: "200px" });
+  for (const crop of crops) watcher.observe(crop.box);
+  form.addEventListener("input", show);
+  form.querySelector("button").addEventListener("click", async (event) => {
+    await navigator.clipboard.writeText(code.textContent);
+    event.target.textContent = "Copied";
+  });
+  const set = (values) => {
+    for (const range of ranges) range.value = values[range.name] ?? range.value;
+    show();
+  };
+  const given = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+  if (Object.keys(given).length) set(given);
+  return set;
+}
+
+function followDivider(box) {
+  const range = box.querySelector("input");
+  const tags = ["left", "right"].map((side, index) => {
+    const tag = document.createElement("span");
+    tag.className = "tag " + side;
+    tag.textContent = document.body.dataset[index ? "right" : "left"] ?? (index ? "after" : "before");
+    tag.setAttribute("aria-hidden", "true");
+    return box.appendChild(tag);
+  });
+  const show = () => {
+    box.style.setProperty("--at", range.value + "%");
+    tags[0].hidden = range.value < 25;
+    tags[1].hidden = range.value > 75;
+    range.setAttribute("aria-valuetext", range.value + " % before");
+  };
+  range.addEventListener("input", show);
+  show();
+}
+
+function followKeys(set) {
+  const boxes = [...document.querySelectorAll(".compare")];
+  const cards = [...document.querySelectorAll("article")];
+  const step = (by) => {
+    const strength = document.querySelector(".look [name=strength]");
+    if (set) set({ strength: Number(strength.value) + by });
+  };
+  const go = (by) => {
+    const now = cards.findIndex((card) => card.getBoundingClientRect().bottom > 120);
+    cards[Math.max(0, Math.min(cards.length - 1, now + by))]?.scrollIntoView({ behavior: "smooth" });
+  };
+  const keys = {
+    "+": () => step(5),
+    "-": () => step(-5),
+    r: () => set?.(Object.fromEntries([...document.querySelectorAll(".look input")].map((one) => [one.name, one.max]))),
+    j: () => go(1),
+    k: () => go(-1),
+    b: () => boxes.forEach((box) => box.style.setProperty("--at", "100%")),
+  };
+  addEventListener("keydown", (event) => {
+    if (!event.ctrlKey && !event.metaKey && !event.altKey) keys[event.key]?.();
+  });
+  addEventListener("keyup", (event) => {
+    if (event.key === "b") for (const box of boxes) box.style.setProperty("--at", box.querySelector("input").value + "%");
+  });
+}
+
+if (typeof document !== "undefined") {
+  document.documentElement.classList.add("live");
+  document.querySelectorAll(".compare").forEach(followDivider);
+  const form = document.querySelector(".look");
+  followKeys(form ? followSliders(form) : undefined);
+}
