@@ -34,6 +34,7 @@ __all__ = [
     "denoise",
     "denoise_frame",
     "export",
+    "export_darktable",
     "load_backend",
     "load_model",
     "open_backend",
@@ -164,6 +165,7 @@ def export(
     task: Task = Task.DENOISE,
     *,
     settings: Mapping[str, Any] = NO_SETTINGS,
+    noise_input: bool = False,
     overwrite: bool = False,
     int8_photos: Path | None = None,
 ) -> float:
@@ -183,6 +185,26 @@ def export(
         from nsp_cli.engine.calibrating import quantize_by_photos
 
         rounded, change = quantize_by_photos(network, int8_photos)
-        export_int8(rounded, spec, task, target, overwrite=overwrite)
+        export_int8(rounded, spec, task, target, noise_input=noise_input, overwrite=overwrite)
         return change
-    return write_onnx(pipeline, spec, target, overwrite=overwrite)
+    return write_onnx(pipeline, spec, target, noise_input=noise_input, overwrite=overwrite)
+
+
+@checked
+def export_darktable(
+    model: str | Path | None,
+    target: Path,
+    task: Task = Task.DENOISE,
+    *,
+    settings: Mapping[str, Any] = NO_SETTINGS,
+    overwrite: bool = False,
+) -> dict[Path, float]:
+    """Write packages for darktable, see `darktable.export`; return the largest difference of each file from torch."""
+    from nsp_cli.engine import darktable
+
+    task = Task(task)
+    network, spec = load_model(model, task)
+    path = registry.resolve(model, task)
+    pipeline = build_pipeline(network, spec, task, settings, path.name)
+    info = next((info for info in registry.at_hand() if info.path == path), registry.ModelInfo(path.stem, path))
+    return dict(darktable.export(pipeline, info, Path(target), overwrite=overwrite))

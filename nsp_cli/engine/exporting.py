@@ -29,6 +29,8 @@ from nsp_cli.system.atomic import check_place, hidden_path, publish
 from nsp_cli.system.files import exists, is_folder
 
 OPSET = 18
+IR_VERSION = 9
+"""The newest that onnxruntime 1.17 reads, which chaiNNer brings along."""
 TOLERANCE = 1e-4
 INT8_TOLERANCE = 0.02
 """Root mean square of the difference on noise between black and white. Sums that differ in their last bit may be
@@ -38,14 +40,21 @@ _CHECK_SIZES = ((64, 96), (37, 53), (1, 5))
 
 
 def export(
-    pipeline: Pipeline, spec: ModelSpec, target: Path, *, weights: Path | None = None, overwrite: bool = False
+    pipeline: Pipeline,
+    spec: ModelSpec,
+    target: Path,
+    *,
+    weights: Path | None = None,
+    noise_input: bool = False,
+    overwrite: bool = False,
 ) -> float:
     """Write `pipeline` as ONNX and return the largest difference from torch that the check found.
 
     The file has an input "photo", (1, C, height, width) float32 in [0, 1], an output "result", (1, C, scale·height,
-    scale·width), and the recipe in its metadata. Where the network is told the noise level there is a second input,
-    "noise_level", (1,) float32, see `PipelineSpec.noise_level`, that may be left out: then, and below 0, the graph
-    measures it. The file is kept only if onnxruntime and torch agree within `TOLERANCE` on photos of several sizes.
+    scale·width), and the recipe in its metadata. The graph of a noise-conditional network measures the noise level on
+    its input. With `noise_input` it has a second input, "noise_level", (1,) float32, see `PipelineSpec.noise_level`,
+    that may be left out: then, and below 0, the graph measures it. The file is kept only if onnxruntime and torch agree
+    within `TOLERANCE` on photos of several sizes.
 
     With `weights`, the safetensors file of the network in the same folder, the graph refers to the tensors in that file
     and holds none of its own: the two ship together, see `registry.ModelInfo.graphs`. It is then the network alone: it
@@ -57,7 +66,10 @@ def export(
     """
     target = Path(target)
     _check_target(target, overwrite)
-    model = _graph(pipeline, spec) if weights is None else _with_weights_of(weights, _network_graph(pipeline, spec))
+    if weights is None:
+        model = _graph(pipeline, spec, noise_input)
+    else:
+        model = _with_weights_of(weights, _network_graph(pipeline, spec))
     worst = _checked(model, pipeline, target)
     if not worst <= TOLERANCE:
         raise ModelError(
@@ -68,7 +80,14 @@ def export(
 
 
 def export_int8(
-    network: nn.Module, spec: ModelSpec, task: Task, target: Path, *, whole: bool = True, overwrite: bool = False
+    network: nn.Module,
+    spec: ModelSpec,
+    task: Task,
+    target: Path,
+    *,
+    whole: bool = True,
+    noise_input: bool = False,
+    overwrite: bool = False,
 ) -> float:
     """Write a network that `quantizing.quantize` changed as an ONNX file in QDQ form, as `export` does.
 
@@ -85,6 +104,8 @@ def export_int8(
     whole
         Whether the file is the whole pipeline for photos of any size, or the network alone, see `export`. It holds its
         weights in either case.
+    noise_input
+        Whether a whole pipeline has the noise level as a second input, see `export`.
     overwrite
         Whether to replace a file that exists.
 
@@ -107,7 +128,7 @@ def export_int8(
     plain.load_state_dict({name: state[name] for name in plain.state_dict()})
     rounded, exact = (build_pipeline(one.eval(), spec, task, {}, target.name) for one in (network, plain))
     exact.spec = replace(exact.spec, int8=True)
-    graph = _graph(exact, spec) if whole else _network_graph(exact, spec)
+    graph = _graph(exact, spec, noise_input) if whole else _network_graph(exact, spec)
     levels = {name: (conv.source.grid, conv.target and conv.target.grid) for name, conv in quantized(network).items()}
     model = to_qdq(graph, levels)
     error = _checked(model, rounded, target, largest=False)
@@ -136,12 +157,13 @@ def _checked(model: bytes, pipeline: Pipeline, target: Path, *, largest: bool = 
         temporary.unlink(missing_ok=True)
 
 
-def _graph(pipeline: Pipeline, spec: ModelSpec) -> bytes:
-    """Export the whole pipeline: photos of any size, and the noise level as an optional input."""
+def _graph(pipeline: Pipeline, spec: ModelSpec, noise_input: bool) -> bytes:
+    """Export the whole pipeline: photos of any size, and with `noise_input` the noise level as an optional input."""
     assert isinstance(pipeline, nn.Module)
-    tells = pipeline.spec.noise_level
+    tells = pipeline.spec.noise_level and noise_input
     inputs = {"photo": torch.rand(1, spec.channels, 64, 96)} | ({NOISE_LEVEL: torch.full((1,), 0.1)} if tells else {})
-    proto = _traced(_Told(pipeline) if tells else pipeline, inputs, pipeline.spec, spec)
+    described = replace(pipeline.spec, noise_level=tells)
+    proto = _traced(_Told(pipeline) if tells else pipeline, inputs, described, spec)
     if tells:  # a value of its own makes an input optional
         import onnx
 
@@ -165,16 +187,39 @@ def _traced(
 
     The sides of the first input are any multiples of `multiple` pixels.
     """
-    try:
-        import onnx
+    height, width = (torch.export.Dim(name) for name in ("height", "width"))
+    sizes = {2: multiple * height, 3: multiple * width} if multiple > 1 else {2: height, 3: width}
+    proto = traced(module, inputs, (sizes, None)[: len(inputs)])
+    import onnx
 
-        import_module("onnxscript")  # torch's exporter needs it, and says so less clearly
+    onnx.helper.set_model_props(proto, {PIPELINE_KEY: pipeline.to_json(), SPEC_KEY: spec.to_json()})
+    return proto
+
+
+def traced(module: nn.Module, inputs: dict[str, Tensor], dynamic: tuple[Any, ...] | None = None) -> Any:
+    """Return a module as an `onnx.ModelProto`.
+
+    Parameters
+    ----------
+    module
+        Takes the inputs in their order.
+    inputs
+        An example of each input by its name.
+    dynamic
+        What varies in the shape of each input, as for `torch.onnx.export`; None for fixed shapes.
+
+    Raises
+    ------
+    UnavailableError
+        onnx is not installed.
+    """
+    try:
+        for library in ("onnx", "onnxscript"):
+            import_module(library)  # torch's exporter needs it, and says so less clearly
     except ImportError as error:
         raise UnavailableError(
             "Export needs onnx and onnxscript; install them with: pip install 'nsp-cli[export]'."
         ) from error
-    height, width = (torch.export.Dim(name) for name in ("height", "width"))
-    sizes = {2: multiple * height, 3: multiple * width} if multiple > 1 else {2: height, 3: width}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it names the torchvision operators that are not there
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
@@ -184,7 +229,7 @@ def _traced(
             input_names=list(inputs),
             output_names=["result"],
             opset_version=OPSET,
-            dynamic_shapes=(sizes, None)[: len(inputs)],
+            dynamic_shapes=dynamic,
             dynamo=True,
             external_data=False,
             verbose=False,
@@ -194,7 +239,7 @@ def _traced(
     for node in (*proto.graph.node, *(n for function in proto.functions for n in function.node)):
         node.ClearField("metadata_props")  # stack traces, with the paths of the machine that exported
         node.ClearField("doc_string")
-    onnx.helper.set_model_props(proto, {PIPELINE_KEY: pipeline.to_json(), SPEC_KEY: spec.to_json()})
+    proto.ir_version = min(proto.ir_version, IR_VERSION)
     return proto
 
 
@@ -250,14 +295,15 @@ class _OnPadded(nn.Module):
 
 def _disagreement(pipeline: Pipeline, backend: OnnxBackend, largest: bool) -> float:
     rng = np.random.default_rng(0)
-    differences = [0.0]
+    differences, channels = [0.0], pipeline.spec.channels
     photos = [rng.random((1, pipeline.spec.planes, *size), np.float32) for size in _CHECK_SIZES]
     for photo in (*photos, np.full_like(photos[0], 0.5)):  # the last one has no noise
-        photo[:, pipeline.spec.channels :] = 0.05  # the noise level, the same everywhere
-        without = photo[:, : pipeline.spec.channels]
-        for given in (photo, without) if pipeline.spec.noise_level and backend.spec.side_multiple == 1 else (photo,):
+        photo[:, channels:] = 0.05  # the noise level, the same everywhere
+        given = [photo] if backend.spec.noise_level else []
+        given += [photo[:, :channels]] if backend.spec.side_multiple == 1 or not given else []
+        for planes in given:
             with torch.no_grad():
-                expected = pipeline(torch.from_numpy(given)).numpy()
-            difference = np.abs(backend.run(given) - expected)
+                expected = pipeline(torch.from_numpy(planes)).numpy()
+            difference = np.abs(backend.run(planes) - expected)
             differences.append(float(difference.max() if largest else np.sqrt(np.square(difference).mean())))
     return float(np.max(differences))  # NaN if one is
