@@ -6,9 +6,13 @@ from pathlib import Path
 import pytest
 import typer
 
+from nsp_cli.cli.app import app
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md"), *ROOT.glob("weights/*.md")])
-OTHERS = {"--help", "--nproc-per-node"}  # every command's, and torchrun's
+FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+OTHERS = {"--help"}
+TORCHRUN = {"--nproc-per-node"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -18,15 +22,34 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert missing == []
 
 
+def flags_of_commands() -> dict[str, set[str]]:
+    """The flags of each command of `nsp`, by its name."""
+    commands = typer.main.get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
+    return {
+        name: {flag for option in command.params for flag in (*option.opts, *option.secondary_opts)} | OTHERS
+        for name, command in commands.items()
+    }
+
+
+def commands_in(text: str) -> list[tuple[str, set[str]]]:
+    """The `nsp` commands of a page, each with its long flags: up to the end of the line, the code or a comment."""
+    typed = re.findall(r"(?<![\w/-])(?:nsp|nsp_cli) ([a-z]+) ([^`\n#]*)", text)
+    return [(name, set(FLAG.findall(rest))) for name, rest in typed]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_commands_have_the_flags_that_are_typed(page: Path) -> None:
+    known = flags_of_commands()
+    typed = [(name, flags) for name, flags in commands_in(page.read_text(encoding="utf-8")) if name in known]
+    assert [(name, flags - known[name]) for name, flags in typed if flags - known[name]] == []
+    assert typed or page.name in {"CONTRIBUTING.md", "experiments.md", "README.md"}
+
+
 @pytest.mark.parametrize("name", ["README.md", "docs/photographers.md", "docs/batches.md", "docs/formats.md"])
 def test_flags_exist(name: str) -> None:
-    from nsp_cli.cli.app import app
-
-    commands = typer.main.get_command(app).commands.values()  # pyright: ignore[reportAttributeAccessIssue]
-    known = {flag for command in commands for option in command.params for flag in option.opts} | OTHERS
-    said = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", (ROOT / name).read_text(encoding="utf-8")))
+    said = set(FLAG.findall((ROOT / name).read_text(encoding="utf-8")))
     assert said
-    assert said <= known
+    assert said <= set().union(*flags_of_commands().values()) | TORCHRUN
 
 
 def test_pictures_are_small() -> None:

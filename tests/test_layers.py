@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -14,8 +16,10 @@ def test_imports_run_one_way() -> None:
 
 
 def test_the_repository_holds_no_path_of_a_machine() -> None:
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
+    if not (ROOT / ".git").exists():
+        pytest.skip("an archive of the sources has no list of the repository's files")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    tracked = [ROOT / name for name in listed.split("\0") if name]
+    assert Path(__file__) in tracked
     marks = [b"/wo" + b"rk/", b"/ro" + b"ot/"]
-    for name in tracked:
-        data = (ROOT / name).read_bytes()
-        assert not any(mark in data for mark in marks), name
+    assert [path for path in tracked if any(mark in path.read_bytes() for mark in marks)] == []
