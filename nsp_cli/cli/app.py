@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from nsp_cli.cli.commands.compare import compare
 from nsp_cli.cli.commands.denoise import denoise, sr
 from nsp_cli.cli.commands.doctor import doctor
 from nsp_cli.cli.commands.eval import evaluate
@@ -30,6 +31,7 @@ app.command()(export)
 app.command("import")(import_checkpoint)
 app.command("eval")(evaluate)
 app.command()(inspect)
+app.command()(compare)
 app.command("models")(list_models)
 app.command()(doctor)
 

@@ -76,6 +76,21 @@ def plan(
     return works, len(works) > 1 or any(files.is_folder(s) or _is_pattern(s) for s in sources)
 
 
+def list_photos(paths: Sequence[Path]) -> list[Path]:
+    """List photos and the photos of folders, for commands that write nothing beside them. Raises `NoInputError`."""
+    found: list[Path] = []
+    for path in paths:
+        if files.is_folder(path):
+            found += sorted(p for p in path.iterdir() if files.is_file(p) and is_photo(p))
+        elif files.exists(path):
+            found.append(path)
+        else:
+            raise NoInputError(f"There is no photo and no folder {path}.")
+    if not found:
+        raise NoInputError(f"{paths[0]} holds no photo.")
+    return found
+
+
 def _split(paths: Sequence[str], output: Path | None) -> tuple[list[str], Path | None, bool]:
     """Split what was typed into inputs and output; also return whether the output is a folder. Raises `UsageError`."""
     if output is not None:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nsp_cli.cli import options
+from nsp_cli.cli.batch.plan import list_photos
 from nsp_cli.cli.console import complain, err, out
-from nsp_cli.errors import InputError, NoInputError, OutputError, UsageError
+from nsp_cli.errors import InputError, OutputError, UsageError
 from nsp_cli.model.spec import Precision
 from nsp_cli.system.atomic import check_place
-from nsp_cli.system.files import exists, is_file, is_folder
+from nsp_cli.system.files import exists
 
 if TYPE_CHECKING:
     from nsp_cli.engine.backends.base import Backend
@@ -36,7 +37,7 @@ def inspect(
     """Measure the noise of photos: level and reach in luma and chroma, and the strength that auto would choose."""
     from nsp_cli.api import load_backend
 
-    found = _photos(photos)
+    found = list_photos(photos)
     if residual is not None and len(found) != 1:
         raise UsageError(f"--residual is one picture for one photo, got {len(found)} photos.")
     if residual is not None and exists(residual):
@@ -59,22 +60,6 @@ def inspect(
         _print_table(rows, about)
     if failed:
         raise typer.Exit(1)
-
-
-def _photos(paths: list[Path]) -> list[Path]:
-    from nsp_cli.image import is_photo
-
-    found: list[Path] = []
-    for path in paths:
-        if is_folder(path):
-            found += sorted(p for p in path.iterdir() if is_file(p) and is_photo(p))
-        elif exists(path):
-            found.append(path)
-        else:
-            raise NoInputError(f"There is no photo and no folder {path}.")
-    if not found:
-        raise NoInputError(f"{paths[0]} holds no photo.")
-    return found
 
 
 def _model(model: str | None) -> dict[str, Any]:

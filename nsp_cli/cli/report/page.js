@@ -100,7 +100,7 @@ function followDivider(box) {
   const tags = ["left", "right"].map((side, index) => {
     const tag = document.createElement("span");
     tag.className = "tag " + side;
-    tag.textContent = document.body.dataset[index ? "right" : "left"] ?? (index ? "after" : "before");
+    tag.textContent = document.body.dataset[side];
     tag.setAttribute("aria-hidden", "true");
     return box.appendChild(tag);
   });
@@ -108,21 +108,52 @@ function followDivider(box) {
     box.style.setProperty("--at", range.value + "%");
     tags[0].hidden = range.value < 25;
     tags[1].hidden = range.value > 75;
-    range.setAttribute("aria-valuetext", range.value + " % before");
+    range.setAttribute("aria-valuetext", range.value + " % " + document.body.dataset.left);
   };
   range.addEventListener("input", show);
   show();
 }
 
-function followKeys(set) {
+// The votes of a blind comparison: data-models has the two names, data-order which of them is left and which right.
+function followVotes(cards, outcome) {
+  const models = JSON.parse(document.body.dataset.models);
+  const votes = new Map();
+  const buttons = (card) => [...card.querySelectorAll(".votes button")];
+  const reveal = () => {
+    const wins = [0, 0];
+    for (const [card, vote] of votes) if (vote < 2) wins[card.dataset.order[vote]]++;
+    const none = votes.size - wins[0] - wins[1];
+    outcome.textContent = `${models[0]} ${wins[0]}, ${models[1]} ${wins[1]}, no difference ${none}`;
+    for (const card of cards) {
+      const names = [...card.dataset.order].map((index) => models[index]);
+      card.querySelectorAll(".tag").forEach((tag, index) => (tag.textContent = names[index % 2]));
+      for (const button of buttons(card)) button.disabled = true;
+    }
+  };
+  const count = () => (outcome.textContent = `${votes.size} of ${cards.length} photos judged`);
+  const vote = (card, value) => {
+    if (votes.size === cards.length) return;
+    votes.set(card, value);
+    for (const button of buttons(card)) button.setAttribute("aria-pressed", Number(button.value) === value);
+    if (votes.size === cards.length) reveal();
+    else count();
+  };
+  for (const card of cards)
+    for (const button of buttons(card)) button.addEventListener("click", () => vote(card, Number(button.value)));
+  count();
+  return vote;
+}
+
+function followKeys(set, vote) {
   const boxes = [...document.querySelectorAll(".compare")];
   const cards = [...document.querySelectorAll("article")];
   const step = (by) => {
     const strength = document.querySelector(".look [name=strength]");
     if (set) set({ strength: Number(strength.value) + by });
   };
+  const current = () => cards.findIndex((card) => card.getBoundingClientRect().bottom > 120);
   const go = (by) => {
-    const now = cards.findIndex((card) => card.getBoundingClientRect().bottom > 120);
+    const now = current();
     cards[Math.max(0, Math.min(cards.length - 1, now + by))]?.scrollIntoView({ behavior: "smooth" });
   };
   const keys = {
@@ -131,6 +162,9 @@ function followKeys(set) {
     r: () => set?.(Object.fromEntries([...document.querySelectorAll(".look input")].map((one) => [one.name, one.max]))),
     j: () => go(1),
     k: () => go(-1),
+    1: () => vote?.(cards[current()], 0),
+    2: () => vote?.(cards[current()], 2),
+    3: () => vote?.(cards[current()], 1),
     b: () => boxes.forEach((box) => box.style.setProperty("--at", "100%")),
   };
   addEventListener("keydown", (event) => {
@@ -145,5 +179,7 @@ if (typeof document !== "undefined") {
   document.documentElement.classList.add("live");
   document.querySelectorAll(".compare").forEach(followDivider);
   const form = document.querySelector(".look");
-  followKeys(form ? followSliders(form) : undefined);
+  const votable = [...document.querySelectorAll("article[data-order]")];
+  const vote = votable.length ? followVotes(votable, document.querySelector(".outcome")) : undefined;
+  followKeys(form ? followSliders(form) : undefined, vote);
 }

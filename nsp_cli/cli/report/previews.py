@@ -80,16 +80,25 @@ def take_previews(before: Frame, after: Frame, size: Size) -> Previews:
     shrink = min(1.0, size.whole / max(height, width))
     small = max(round(width * shrink), 1), max(round(height * shrink), 1)
     whole = [_scaled(frame.pixels, small) for frame in (before, after)]
-    scale = height // before.size[0]
+    crops = take_crops(before, (before, after), size)
+    return Previews(_pair(whole, after, min(size.quality, 85)), crops)
+
+
+def take_crops(photo: Frame, pictures: tuple[Frame, Frame], size: Size) -> tuple[Crop, ...]:
+    """Cut the parts by which results of `photo` are judged from two pictures of it, the second no smaller."""
+    scale = pictures[1].size[0] // photo.size[0]
     side = size.crop // scale
-    places = places_to_judge(before.pixels, after.pixels[::scale, ::scale], side, size.crops)
+    places = places_to_judge(photo.pixels, pictures[1].pixels[::scale, ::scale], side, size.crops)
     crops: list[Crop] = []
     for reason, (top, left) in places.items():
-        part = before.pixels[top : top + side, left : left + side]
-        late = after.pixels[scale * top : scale * (top + side), scale * left : scale * (left + side)]
-        pictures = [_scaled(part, (late.shape[1], late.shape[0])), late]
-        crops.append(Crop(_pair(pictures, after, size.quality), reason))
-    return Previews(_pair(whole, after, min(size.quality, 85)), tuple(crops))
+        parts: list[Pixels] = []
+        for picture in pictures:
+            times = picture.size[0] // photo.size[0]
+            rows, columns = (slice(times * at, times * (at + side)) for at in (top, left))
+            parts.append(picture.pixels[rows, columns])
+        parts[0] = _scaled(parts[0], (parts[1].shape[1], parts[1].shape[0]))
+        crops.append(Crop(_pair(parts, pictures[1], size.quality), reason))
+    return tuple(crops)
 
 
 def places_to_judge(before: Pixels, after: Pixels, side: int, most: int = 3) -> dict[str, tuple[int, int]]:

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
-from base64 import b64encode
-from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader
-from markupsafe import Markup
-
 from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status, Tally
 from nsp_cli.cli.console import plain
-from nsp_cli.cli.report.previews import Pair
-from nsp_cli.system.atomic import publish
+from nsp_cli.cli.report.pages import View, card, has_title, mark, write_page
 from nsp_cli.system.version import __version__
 
 TITLE = "nsp: before and after"
 """The title of a report's page, by which a later run recognizes it."""
 
-_FOLDER = Path(__file__).parent
-_PAGES = Environment(loader=FileSystemLoader(_FOLDER), autoescape=True, trim_blocks=True, keep_trailing_newline=True)
 _CARD = re.compile(r'<article id="([0-9a-f]+)".*?</article>', re.DOTALL)
 _LOOK = ("strength", "luma", "chroma")
 
@@ -53,8 +43,10 @@ class Report:
             The page cannot be written.
         """
         earlier = _earlier_cards(target)
-        kept = [earlier[mark] for mark in map(_mark, self.skipped) if mark in earlier]
-        page = _PAGES.get_template("page.html.j2").render(
+        kept = [earlier[name] for name in map(mark, self.skipped) if name in earlier]
+        write_page(
+            target,
+            [*kept, *self.cards],
             title=TITLE,
             heading="Before and after",
             left="before",
@@ -65,20 +57,13 @@ class Report:
             look=_most(self._recipe, {}),
             command=_command(self._recipe),
             failures=[plain(problem) for problem in tally.problems()],
-            cards=[Markup(card) for card in (*kept, *self.cards)],
             made=f"nsp {__version__}, {datetime.now():%Y-%m-%d %H:%M}",
-            script=Markup((_FOLDER / "page.js").read_text(encoding="utf-8")),
         )
-        publish(page.encode("utf-8"), target, overwrite=True)
 
 
 def is_report(page: Path) -> bool:
-    """Return whether a file is a page that `Report` wrote, which a later run may replace."""
-    try:
-        with page.open("rb") as file:
-            return f"<title>{TITLE}</title>".encode() in file.read(1000)
-    except OSError:
-        return False
+    """Test whether a file is a page that `Report` wrote, which a later run may replace."""
+    return has_title(page, TITLE)
 
 
 def _earlier_cards(page: Path) -> dict[str, str]:
@@ -90,11 +75,6 @@ def _earlier_cards(page: Path) -> dict[str, str]:
     except (OSError, ValueError):
         return {}
     return {match[1]: match[0] for match in _CARD.finditer(text)}
-
-
-def _mark(result: Path) -> str:
-    """Return what a result is recognised by in the report of a later run."""
-    return sha256(os.fsencode(result.absolute())).hexdigest()[:16]
 
 
 def _numbers(tally: Tally, seconds: float) -> list[tuple[str, object]]:
@@ -131,40 +111,21 @@ def _command(recipe: Recipe) -> str:
     return " ".join([f"nsp {command} IN -o OUT -m {recipe.model}", *look])
 
 
-@dataclass(frozen=True)
-class _View:
-    """One picture of a card, before and after, as base64."""
-
-    title: str
-    caption: str
-    is_crop: bool
-    width: int
-    height: int
-    before: str
-    after: str
-
-
 def _card(outcome: Outcome, recipe: Recipe) -> str:
     facts = [f"{outcome.megapixels or 0:.2f} MP", f"{outcome.seconds:.1f} s"]
     facts += [f"{name} {value}" for name, value in outcome.notes.items()]
-    views: list[_View] = []
+    views: list[View] = []
     if outcome.previews is not None:
         name = plain(outcome.source.name)
-        views = [_view(outcome.previews.whole, f"the whole of {name}", "whole photo", is_crop=False)]
-        views += [
-            _view(crop.pair, f"a part of {name}", f"100 %, {crop.reason}", is_crop=True)
-            for crop in outcome.previews.crops
-        ]
-    return _PAGES.get_template("card.html.j2").render(
+        views = [View.of(outcome.previews.whole, f"the whole of {name}", "whole photo", is_crop=False)]
+        views += [View.of_crop(crop, name) for crop in outcome.previews.crops]
+    return card(
         name=plain(outcome.source.name),
-        mark=_mark(outcome.target or outcome.source),
+        mark=mark(outcome.target or outcome.source),
         look=_most(recipe, {name: value for name, value in outcome.notes.items() if name in _LOOK}),
         facts=plain(f"{outcome.source} → {outcome.target} · {' · '.join(facts)}"),
         notes=[plain(sentence) for sentence in outcome.warnings],
         views=views,
+        left="before",
+        right="after",
     )
-
-
-def _view(pair: Pair, title: str, caption: str, *, is_crop: bool) -> _View:
-    before, after = (b64encode(data).decode("ascii") for data in (pair.before, pair.after))
-    return _View(title, caption, is_crop, *pair.size, before, after)
