@@ -192,6 +192,29 @@ def test_a_browser_shows_it(page: Path, tmp_path: Path) -> None:
     assert dom.count('class="tag left"') == 4
 
 
+_KEYS = """
+const range = document.querySelector(".compare input");
+range.value = 10;
+range.dispatchEvent(new Event("input"));
+const press = (type, key) => dispatchEvent(new KeyboardEvent(type, { key }));
+press("keydown", "-");
+press("keydown", "b");
+document.body.dataset.held = range.parentElement.style.getPropertyValue("--at");
+press("keyup", "b");
+"""
+
+
+@browser
+def test_the_label_under_the_divider_hides_and_keys_work(page: Path, tmp_path: Path) -> None:
+    page.write_text(page.read_text("utf-8").replace("</body>", f"<script>{_KEYS}</script></body>"), "utf-8")
+    dom = open_in_browser(page.as_uri(), tmp_path)
+    tags = re.findall(r'class="tag (left|right)"[^>]*?( hidden="")?>', dom)
+    assert tags[:4] == [("left", ' hidden=""'), ("right", ""), ("left", ""), ("right", "")]
+    assert 'data-held="100%"' in dom
+    assert 'style="--at: 10%;"' in dom
+    assert "--strength 75 --chroma 50</code>" in dom
+
+
 def open_in_browser(address: str, folder: Path) -> str:
     """Return the page's DOM after its scripts have run."""
     flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
