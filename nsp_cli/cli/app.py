@@ -15,6 +15,7 @@ from nsp_cli.cli.commands.import_checkpoint import import_checkpoint
 from nsp_cli.cli.commands.inspect import inspect
 from nsp_cli.cli.commands.models import list_models
 from nsp_cli.cli.commands.train import train
+from nsp_cli.cli.commands.watch import watch
 from nsp_cli.system.version import __version__
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 app.command()(denoise)
 app.command()(sr)
+app.command()(watch)
 app.command()(train)
 app.command()(export)
 app.command("import")(import_checkpoint)

@@ -94,9 +94,7 @@ class Reporter:
 @contextmanager
 def progress(items: int, unit: str, *, quiet: bool = False) -> Generator[Reporter]:
     """Show the way through `items` pieces of work."""
-    if quiet:
-        yield Reporter(lambda _: None, lambda _: None, lambda: None)
-    elif err.is_terminal:
+    if not quiet and err.is_terminal:
         with _bar(unit) as bar:
             task = bar.add_task(unit, total=items, status="")
             finished = 0
@@ -113,7 +111,12 @@ def progress(items: int, unit: str, *, quiet: bool = False) -> Generator[Reporte
                 lambda words: bar.update(task, status=words),
             )
     else:
-        yield Reporter(lambda _: None, lambda text: err.print(plain(text)), lambda: None)
+        yield line_reporter(quiet=quiet)
+
+
+def line_reporter(*, quiet: bool) -> Reporter:
+    """Return a reporter without a bar, and without lines where `quiet`."""
+    return Reporter(lambda _: None, (lambda _: None) if quiet else (lambda text: err.print(plain(text))), lambda: None)
 
 
 def _bar(unit: str) -> Progress:

@@ -56,8 +56,7 @@ def plan(
     NoInputError
         There is nothing to read.
     """
-    if format is not None and f".{format}" not in WRITABLE:
-        raise UsageError(f"--format must be one of {', '.join(sorted({*WRITABLE.values()}))}, got '{format}'.")
+    _check_format(format)
     if "" in paths:
         raise UsageError("A path is empty; a variable of the shell may have no value.")
     sources, out, is_folder = _split(paths, output)
@@ -72,8 +71,32 @@ def plan(
         if len(kept) < len(works):
             warn(f"{len(works) - len(kept)} results of an earlier run (_nsp) are left out.")
         works = kept
-    works = _without_clashes(_without_inputs([_without_devices(work) for work in works]))
+    works = _checked(works)
     return works, len(works) > 1 or any(files.is_folder(s) or _is_pattern(s) for s in sources)
+
+
+def plan_folder(folder: Path, out: Path, *, format: str | None, batch: BatchOptions) -> list[Work]:
+    """Pair the photos of a folder, which may have none yet, with their outputs.
+
+    Raises
+    ------
+    UsageError
+        `out` is the folder itself or a file, or the format is not known.
+    """
+    _check_format(format)
+    try:
+        return _checked(_folder(folder, out, format, batch))
+    except NoInputError:
+        return []
+
+
+def _checked(works: list[Work]) -> list[Work]:
+    return _without_clashes(_without_inputs([_without_devices(work) for work in works]))
+
+
+def _check_format(format: str | None) -> None:
+    if format is not None and f".{format}" not in WRITABLE:
+        raise UsageError(f"--format must be one of {', '.join(sorted({*WRITABLE.values()}))}, got '{format}'.")
 
 
 def list_photos(paths: Sequence[Path]) -> list[Path]:

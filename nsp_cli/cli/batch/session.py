@@ -104,19 +104,19 @@ def run_batch(works: Sequence[Work], change: Change, options: DenoiseOptions, ba
     with process_group() as process, stop_on_interrupt("photo", ignore_second=not process.is_alone) as stop:
         share = process.shard(works)
         size = None if batch.report is None else Size.for_photos(len(works))
-        watch = _Watch(describe(options), batch, Tally(len(share)))
+        log = BatchLog(describe(options), batch, Tally(len(share)))
         try:
             with progress(len(share), "photos", quiet=batch.quiet) as reporter:
-                watch.reporter = reporter
-                finished = run(share, change, options, batch, reporter, stop, watch.settled, previews=size)
-                watch.tally.stopped = not finished and watch.tally.settled < len(share)
+                log.reporter = reporter
+                finished = run(share, change, options, batch, reporter, stop, log.settled, previews=size)
+                log.tally.stopped = not finished and log.tally.settled < len(share)
         except KeyboardInterrupt:
-            watch.say(watch.tally)
+            log.summarise(log.tally)
             end_at_once()
-        return _finish(watch, process, batch)
+        return _finish(log, process, batch)
 
 
-class _Watch:
+class BatchLog:
     """Prints, counts and reports the outcome of every photo."""
 
     def __init__(self, recipe: Recipe, batch: BatchOptions, tally: Tally) -> None:
@@ -126,6 +126,7 @@ class _Watch:
         self._recipe, self._batch = recipe, batch
 
     def settled(self, outcome: Outcome) -> None:
+        """Take the outcome of one photo: print it, count it, and put it on the report."""
         self.tally.add(outcome)
         if outcome.status is Status.WRITTEN:
             took = f"{outcome.seconds:.1f} s, {(outcome.megapixels or 0) / max(outcome.seconds, 1e-9):.2f} MP/s"
@@ -149,7 +150,8 @@ class _Watch:
             complain(str(error))
             self.lost = True
 
-    def say(self, tally: Tally) -> None:
+    def summarise(self, tally: Tally) -> None:
+        """Print the failures and the counts at the end."""
         for failure in tally.problems():
             complain(failure)
         if not self._batch.quiet and (tally.photos > 1 or tally.stopped):
@@ -158,18 +160,18 @@ class _Watch:
                 err.print("Their results exist; --if-exists overwrite or rename processes them again.")
 
 
-def _finish(watch: _Watch, process: ProcessInfo, batch: BatchOptions) -> int:
-    tally = watch.tally
-    report = watch.report
+def _finish(log: BatchLog, process: ProcessInfo, batch: BatchOptions) -> int:
+    tally = log.tally
+    report = log.report
     if not tally.stopped:  # else another process may have ended already
         tally = sum(process.gather(tally), Tally(0))
         if report is not None:
             report.cards = [card for cards in process.gather(report.cards) for card in cards]
             report.skipped = [path for paths in process.gather(report.skipped) for path in paths]
     if process.is_main_process or tally.stopped:
-        watch.say(tally)
+        log.summarise(tally)
         if report is not None and batch.report is not None and process.is_main_process:
-            report.write(batch.report, tally, time.monotonic() - watch.started)
+            report.write(batch.report, tally, time.monotonic() - log.started)
             if not batch.quiet:
                 err.print(f"Report: {batch.report}")
-    return STOPPED if tally.stopped else int(tally.failed > 0 or watch.lost)
+    return STOPPED if tally.stopped else int(tally.failed > 0 or log.lost)

@@ -171,14 +171,15 @@ def _run(
     if batch.dry_run:
         code = session.show_plan(works, opened(), settings, batch)
     elif piped:
-        code = session.run_pipe(_change(opened, settings), settings, batch)
+        code = session.run_pipe(change_with(opened, settings), settings, batch)
     else:
-        code = session.run_batch(works, _change(opened, settings), settings, batch)
+        code = session.run_batch(works, change_with(opened, settings), settings, batch)
     if code:
         raise typer.Exit(code)
 
 
-def _change(opened: Callable[[], Backend], settings: DenoiseOptions) -> Change:
+def change_with(opened: Callable[[], Backend], settings: DenoiseOptions) -> Change:
+    """Return what a batch does with each photo: `api.denoise_frame`, with what was chosen for the photo reported."""
     from nsp_cli.api import denoise_frame
 
     def change(frame: Frame, reporter: Reporter) -> Frame:

@@ -1,0 +1,149 @@
+"""`nsp watch`: photos are processed as they appear in a folder, by the rules of a batch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
+
+from nsp_cli.cli.batch.options import BatchOptions
+from nsp_cli.cli.batch.outcome import Outcome, Status, Tally, describe
+from nsp_cli.cli.batch.photo import Change
+from nsp_cli.cli.batch.plan import Work
+from nsp_cli.cli.batch.runner import run
+from nsp_cli.cli.batch.session import BatchLog
+from nsp_cli.cli.console import complain, err, line_reporter, rate
+from nsp_cli.cli.interrupt import end_at_once, stop_on_interrupt
+from nsp_cli.cli.report.previews import Size
+from nsp_cli.engine.options import DenoiseOptions
+
+_RESCAN = 10.0  # seconds; network drives send no events for what another computer writes
+_POLL = 0.5
+_MANY = 100  # photos: the report's pictures are as small as those of a batch of so many
+
+Signature = tuple[int, int]
+"""Size and time of the last change of a file."""
+
+
+@dataclass
+class Arrivals:
+    """Tells apart the files of a folder that are new or changed, and whole: unchanged for `settle` seconds."""
+
+    settle: float
+    _seen: dict[Path, tuple[Signature, float]] = field(default_factory=dict[Path, tuple[Signature, float]])
+    _taken: dict[Path, Signature] = field(default_factory=dict[Path, Signature])
+
+    def take(self, works: Sequence[Work], now: float) -> list[Work]:
+        """Return the works whose photos are whole, each once for each change; `now` is in seconds."""
+        ready: list[Work] = []
+        seen: dict[Path, tuple[Signature, float]] = {}
+        for work in works:
+            signature = _signature(work.source)
+            if signature is None or self._taken.get(work.source) == signature:
+                continue
+            known, since = self._seen.get(work.source, (None, now))
+            if known == signature and now - since >= self.settle:
+                self._taken[work.source] = signature
+                ready.append(work)
+            else:
+                seen[work.source] = (signature, since if known == signature else now)
+        self._seen = seen
+        return ready
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there are files that may still be growing."""
+        return bool(self._seen)
+
+
+def run_watch(
+    folder: Path,
+    find_works: Callable[[], list[Work]],
+    change: Change,
+    options: DenoiseOptions,
+    batch: BatchOptions,
+    *,
+    settle: float,
+) -> int:
+    """Process the photos of `folder` and those that come, until Ctrl-C; return the exit code.
+
+    Parameters
+    ----------
+    find_works : returns all photos of the folder with their outputs, at any time
+    settle : seconds for which a file must not have changed
+    """
+    arrivals = Arrivals(settle)
+    log = BatchLog(describe(options), batch, Tally(0))
+    log.reporter = line_reporter(quiet=batch.quiet)
+    size = None if batch.report is None else Size.for_photos(_MANY)
+
+    def settled(outcome: Outcome) -> None:
+        log.settled(outcome)
+        if outcome.status is Status.FAILED:
+            complain(outcome.error or f"{outcome.source}: {outcome.unread} is not read")
+
+    with stop_on_interrupt("photo") as stop, _changes(folder, batch) as changed:
+        if not batch.quiet:
+            err.print(f"Watching {folder}; Ctrl-C ends.")
+        try:
+            while not stop():
+                works = arrivals.take(find_works(), time.monotonic())
+                log.tally.photos += len(works)
+                if works:
+                    run(works, change, options, batch, log.reporter, stop, settled, previews=size)
+                _wait(changed, stop, _POLL if works or arrivals.is_waiting else _RESCAN)
+        except KeyboardInterrupt:
+            end_at_once()
+    return _end(log, batch)
+
+
+@contextmanager
+def _changes(folder: Path, batch: BatchOptions) -> Generator[Event]:
+    """Yield an event that is set when something changes in a folder."""
+    changed = Event()
+
+    class _Handler(FileSystemEventHandler):
+        def on_any_event(self, event: FileSystemEvent) -> None:
+            if event.event_type not in ("opened", "closed_no_write"):
+                changed.set()
+
+    observer = Observer()
+    observer.schedule(_Handler(), str(folder), recursive=batch.recursive)
+    observer.start()
+    try:
+        yield changed
+    finally:
+        observer.stop()
+        observer.join()
+
+
+def _wait(changed: Event, stop: Callable[[], bool], seconds: float) -> None:
+    """Wait for a change, a signal, or the end of `seconds`."""
+    end = time.monotonic() + seconds
+    while not stop() and time.monotonic() < end:
+        if changed.wait(min(_POLL, seconds)):
+            changed.clear()
+            return
+
+
+def _signature(path: Path) -> Signature | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
+def _end(log: BatchLog, batch: BatchOptions) -> int:
+    tally = log.tally
+    if not batch.quiet:
+        err.print(f"{tally.sentence()} ({rate(tally.megapixels, log.started)})")
+    if log.report is not None and batch.report is not None:
+        log.report.write(batch.report, tally, time.monotonic() - log.started)
+    return int(tally.failed > 0 or log.lost)

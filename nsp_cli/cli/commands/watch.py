@@ -1,0 +1,58 @@
+"""`nsp watch`."""
+
+from __future__ import annotations
+
+from math import inf
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nsp_cli.cli import options
+from nsp_cli.cli.commands.denoise import PhotoFlags, change_with
+from nsp_cli.cli.flags import takes
+from nsp_cli.engine.options import IfExists
+from nsp_cli.errors import NoInputError, UsageError
+from nsp_cli.model.spec import Task
+from nsp_cli.system.files import is_folder
+
+
+@takes(PhotoFlags)
+def watch(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where photos appear.", show_default=False)],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write to.", show_default=False)],
+    settle: Annotated[
+        float,
+        options.option(
+            "--settle", panel=options.BATCH, metavar="SECONDS", help="Take a file when it has not changed for so long."
+        ),
+    ] = 2.0,
+    *,
+    flags: PhotoFlags,
+) -> None:
+    """Denoise photos as they appear in a folder (tethering, imports), until Ctrl-C."""
+    from nsp_cli.api import open_backend
+    from nsp_cli.cli.batch import session
+    from nsp_cli.cli.batch.plan import Work, plan_folder
+    from nsp_cli.cli.batch.watching import run_watch
+
+    if flags.output is not None or flags.dry_run:
+        raise UsageError("nsp watch FOLDER OUT has no --output and no --dry-run.")
+    if not 0 < settle < inf:
+        raise UsageError(f"--settle must be above 0 seconds, got {settle:g}.")
+    if not is_folder(folder):
+        raise UsageError(f"There is no folder {folder}.")
+    batch = flags.batch()
+    session.check(batch, piped=False, replace_any=flags.if_exists is IfExists.OVERWRITE)
+    settings = flags.options(Task.DENOISE, None, many=True)
+
+    def find_works() -> list[Work]:
+        if not is_folder(folder):
+            raise NoInputError(f"The folder {folder} is gone.")
+        return plan_folder(folder, out, format=flags.format, batch=batch)
+
+    find_works()  # wrong folders and formats are noticed before the model is loaded
+    backend = open_backend(settings, inf)
+    code = run_watch(folder, find_works, change_with(lambda: backend, settings), settings, batch, settle=settle)
+    if code:
+        raise typer.Exit(code)
