@@ -98,6 +98,9 @@ Exists = Annotated[
 NoMetadata = Annotated[
     bool, switch("--no-metadata", panel=IN_OUT, help="Write no metadata but colour profile and orientation.")
 ]
+NoStamp = Annotated[
+    bool, switch("--no-stamp", panel=IN_OUT, help="Do not add version, model and settings to the history in XMP.")
+]
 Preserve = Annotated[
     bool,
     switch("--preserve", panel=IN_OUT, help="Keep the photos' mode, extended attributes and times on outputs."),

@@ -106,6 +106,8 @@ class OutputOptions:
         Whether a photo that is replaced is kept as FILE.orig.
     preserve : bool
         Whether the output gets the mode, the extended attributes and the times of its photo.
+    stamp : bool
+        Whether version, model and settings are added to the history in the output's XMP.
 
     Raises
     ------
@@ -120,6 +122,7 @@ class OutputOptions:
     in_place: bool = False
     backup: bool = True
     preserve: bool = False
+    stamp: bool = True
 
     def __post_init__(self) -> None:
         if not 1 <= self.quality <= 100:

@@ -39,6 +39,7 @@ class PhotoFlags:
     quality: options.Quality = 95
     if_exists: options.Exists = None
     no_metadata: options.NoMetadata = False
+    no_stamp: options.NoStamp = False
     preserve: options.Preserve = False
     strength: options.Strength = "100"
     luma: options.Luma = 100
@@ -91,6 +92,7 @@ class PhotoFlags:
                 not self.no_metadata,
                 self.if_exists or (IfExists.SKIP if many else IfExists.FAIL),
                 preserve=self.preserve,
+                stamp=not (self.no_stamp or self.no_metadata),
             ),
         )
 
@@ -181,13 +183,16 @@ def _run(
 def change_with(opened: Callable[[], Backend], settings: DenoiseOptions) -> Change:
     """Return what a batch does with each photo: `api.denoise_frame`, with what was chosen for the photo reported."""
     from nsp_cli.api import denoise_frame
+    from nsp_cli.cli.batch.stamp import add_stamp
 
     def change(frame: Frame, reporter: Reporter) -> Frame:
         result, blend = denoise_frame(frame, opened(), settings, reporter.within)
+        measured: dict[str, object] = {}
         if blend.measured is not None:
-            reporter.note("strength", round(blend.strength, 1))
+            measured = {"strength": round(blend.strength, 1), "noise": round(blend.measured.luma, 2)}
+            reporter.note("strength", measured["strength"])
             reporter.note("noise", asdict(blend.measured))
             reporter.line(blend.sentence())
-        return result
+        return add_stamp(result, settings, measured) if settings.output.stamp else result
 
     return change

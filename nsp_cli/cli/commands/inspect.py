@@ -82,6 +82,7 @@ def _model(model: str | None) -> dict[str, Any]:
 
 
 def _row(path: Path, residual: Path | None, backend: Backend, tile: int) -> dict[str, Any]:
+    from nsp_cli.cli.batch.stamp import read_stamps
     from nsp_cli.engine.auto_strength import resolve_blend
     from nsp_cli.engine.options import BlendOptions
     from nsp_cli.image import read
@@ -97,6 +98,7 @@ def _row(path: Path, residual: Path | None, backend: Backend, tile: int) -> dict
         **{key: round(value, 2) for key, value in dataclasses.asdict(noise).items()},
         "may_be_texture": noise.may_be_texture,
         "strength": round(blend.strength, 1),
+        "stamps": [dataclasses.asdict(stamp) for stamp in read_stamps(path)],
     }
     if residual is not None:
         row |= {"residual": str(residual), "factor": _write_residual(frame, residual, backend, tile)}
@@ -117,6 +119,7 @@ def _write_residual(frame: Frame, target: Path, backend: Backend, tile: int) -> 
 def _print_table(rows: list[dict[str, Any]], about: dict[str, Any]) -> None:
     from rich.table import Table
 
+    from nsp_cli.cli.batch.stamp import Stamp
     from nsp_cli.noise.estimate import REACH_LEVEL
 
     names = ("photo", "luma noise", "chroma noise", "luma reach", "chroma reach", "auto strength")
@@ -143,3 +146,5 @@ def _print_table(rows: list[dict[str, Any]], about: dict[str, Any]) -> None:
     for row in rows:
         if "factor" in row:
             err.print(f"{row['residual']}: denoised minus input, {row['factor']} times, around middle grey")
+        for values in row["stamps"]:
+            err.print(f"{row['photo']} was made by {Stamp(**values).sentence()}.")
