@@ -12,22 +12,37 @@ from nsp_cli.methods.apbsn import APBSN
 from nsp_cli.methods.apr import APR
 from nsp_cli.methods.base import Method, Pipeline
 from nsp_cli.methods.nsp import NSP, STRATEGIES
+from nsp_cli.methods.presets import PHOTOGRAPHER, Preset
 from nsp_cli.methods.rd import RD
 from nsp_cli.methods.sdap import SDAP
 from nsp_cli.methods.simulated import Simulated
 from nsp_cli.system.arguments import check_arguments
 
-__all__ = ["METHODS", "STRATEGIES", "Method", "Pipeline", "build_method", "settings_of"]
+__all__ = [
+    "METHODS",
+    "PHOTOGRAPHER",
+    "REGISTERED",
+    "STRATEGIES",
+    "Method",
+    "Pipeline",
+    "Preset",
+    "build_method",
+    "settings_of",
+]
 
-METHODS: dict[str, Callable[..., Method]] = {
-    "nsp": NSP,
-    "apr": APR,
-    "rd": RD,
-    "simulated": Simulated,
-    "apbsn": APBSN,
-    "sdap": SDAP,
-    "amsnet": AMSNet,
-}
+REGISTERED = (
+    NSP,
+    APR,
+    RD,
+    Simulated,
+    APBSN,
+    SDAP,
+    AMSNet,
+)
+"""The methods of `--method`. A new method is a file with a class, which has a `name`, a `summary` and `presets`, and a
+line here."""
+
+METHODS: dict[str, Callable[..., Method]] = {method.name: method for method in REGISTERED}
 
 
 def settings_of(name: str) -> dict[str, Any]:

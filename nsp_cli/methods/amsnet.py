@@ -17,7 +17,9 @@ not on whole pictures, which it has never seen.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor, nn
@@ -25,6 +27,7 @@ from torch import Generator, Tensor, nn
 from nsp_cli.errors import UsageError
 from nsp_cli.methods.base import Inputs, Passes, SelfSupervised, Stride, Weight
 from nsp_cli.methods.pd_pipeline import DecomposedPipeline, draw_subs, same_size
+from nsp_cli.methods.presets import NSP_SCHEDULE, PHOTOGRAPHER, Preset
 from nsp_cli.model.spec import Task
 from nsp_cli.ops.masks import PERIOD, draw_patterns, repeat_pattern
 from nsp_cli.ops.padding import pad_to_multiple
@@ -41,6 +44,27 @@ class AMSNet(SelfSupervised):
     smoothness : weight of the total variation in the loss
     refine : passes of R3 at test time, 0 for none; each takes as long as the network without it
     """
+
+    name: ClassVar[str] = "amsnet"
+    summary: ClassVar[str] = "learn masked pixels from the others with any network (AMSNet, ECCV 2024)"
+    presets: ClassVar[Mapping[str, Preset]] = {
+        PHOTOGRAPHER: Preset(
+            "a fast plain network, four of 25 sub-images a step: 30 photos, no GPU, half an hour",
+            {"method_args": {"inputs": 4}, "network": "resunet", "minutes": 30.0, "patch": 160},
+        ),
+        "paper": Preset(
+            "AMSNet with its U-Net of 7.94 M parameters, AdamW 1e-4 without decay, flips, patch and batch as released; "
+            "steps are NSP's; for a GPU",
+            {
+                **NSP_SCHEDULE,
+                "method_args": {"stride": 5, "test_stride": 2, "inputs": 0},
+                "network": "n2nunet",
+                "batch": 4,
+                "optimizer": "adamw",
+                "orientations": "flips",
+            },
+        ),
+    }
 
     stride: Stride = 5
     test_stride: Stride = 2

@@ -19,14 +19,16 @@ here (`ops.refine`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import UsageError
 from nsp_cli.methods.base import Border, Inputs, Passes, SelfSupervised, Stride
 from nsp_cli.methods.pd_pipeline import DecomposedPipeline, Layout, draw_subs, run_on_subs, same_size
+from nsp_cli.methods.presets import PHOTOGRAPHER, PUBLISHED, Preset
 from nsp_cli.model.spec import Task
 from nsp_cli.ops.padding import cut_to_multiple
 from nsp_cli.ops.pd import pd_split
@@ -50,6 +52,48 @@ class APBSN(SelfSupervised):
     refine_masks : whether R3 puts back pixels ("photo") or, as released, values of each channel by itself ("channel")
     extend : what extends a photo whose sides are no multiples of `test_stride`: "reflect", or as released "zeros"
     """
+
+    name: ClassVar[str] = "apbsn"
+    summary: ClassVar[str] = "learn each sub-image from itself with a blind-spot network (AP-BSN, CVPR 2022)"
+    presets: ClassVar[Mapping[str, Preset]] = {
+        PHOTOGRAPHER: Preset(
+            "a small AP-BSN with a blind residual, two of 25 sub-images a step: 30 photos, no GPU, half an hour",
+            {
+                "method_args": {"inputs": 2},
+                "network": "dbsn",
+                "network_args": {"width": 64, "depth": 5, "residual": True, "variant": "apbsn"},
+                "minutes": 30.0,
+                "patch": 160,
+            },
+        ),
+        "paper": Preset(
+            "AP-BSN as released: 3.66 M, PD 5 to 2, R3, 61,000 steps of batch 8, lr / 10 every 8 epochs; for a GPU",
+            {
+                **PUBLISHED,
+                "method_args": {
+                    "stride": 5,
+                    "test_stride": 2,
+                    "inputs": 0,
+                    "layout": "mosaic",
+                    "train_layout": "mosaic",
+                    "pd_pad": 2,
+                    "refine": 8,
+                    "refine_pad": 2,
+                    "refine_masks": "channel",
+                    "extend": "zeros",
+                },
+                "network": "dbsn",
+                "network_args": {"width": 128, "depth": 9, "residual": False, "variant": "apbsn"},
+                "steps": 61_000,
+                "batch": 8,
+                "patch": 120,
+                "lr": 1e-4,
+                "schedule": "step",
+                "lr_step": 24_400,
+                "save_every": 400,
+            },
+        ),
+    }
 
     stride: Stride = 5
     test_stride: Stride = 2

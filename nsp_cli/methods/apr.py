@@ -16,21 +16,20 @@ Test time
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import ModelError, UsageError
 from nsp_cli.methods.base import Border, PlainPipeline, SelfSupervised, Weight
+from nsp_cli.methods.presets import APR_RD, PHOTOGRAPHER, Preset
 from nsp_cli.model.spec import Task
 from nsp_cli.networks import as_network
 from nsp_cli.ops.padding import cut_to_multiple
 from nsp_cli.system.arguments import Between
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 WIDEST = 5
 """The largest k that photos are denoised with, as in the paper."""
@@ -47,6 +46,25 @@ class APR(SelfSupervised):
     balance : λ, the weight of the loss's second term
     margin : pixels by which reflection extends the photo on all four sides at test time; 16 as released
     """
+
+    name: ClassVar[str] = "apr"
+    summary: ClassVar[str] = "learn one neighbour of each pixel from another (APR on AT-BSN, CVPR 2024 and AAAI 2025)"
+    presets: ClassVar[Mapping[str, Preset]] = {
+        PHOTOGRAPHER: Preset(
+            "AT-BSN at a third of its width: 30 photos, no GPU, half an hour",
+            {"network": "atbsn", "network_args": {"width": 16}, "minutes": 30.0, "batch": 4, "patch": 96},
+        ),
+        "paper": Preset(
+            "APR as published: AT-BSN of 1.27 M parameters, 400,000 steps, k = 1 at test time; for a GPU",
+            {
+                **APR_RD,
+                "method_args": {"blind": 1, "margin": 16},
+                "network": "atbsn",
+                "steps": 400_000,
+                "patch": 256,
+            },
+        ),
+    }
 
     shift: Annotated[int, Between(1, 16)] = 5
     blind: int = 2

@@ -16,13 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import ModelError, UsageError
 from nsp_cli.methods.base import Inputs, SelfSupervised, Stride
+from nsp_cli.methods.presets import NSP_SCHEDULE, PHOTOGRAPHER, Preset
 from nsp_cli.model.spec import SMALLEST, PipelineSpec, Task
 from nsp_cli.networks import Network, as_network, grid_of, tile_of
 from nsp_cli.networks.layers import Scale
@@ -49,6 +50,41 @@ class NSP(SelfSupervised):
     canonical_strides : the values of h to draw from (canonical pairs)
     phase : at test time, the one sub-image of the t² to predict from (numbered as in `ops.pd`); None: the mean of all
     """
+
+    name: ClassVar[str] = "nsp"
+    summary: ClassVar[str] = "learn the next finer scale from random pixels of 5x5 cells (NSP, CVPR 2026)"
+    presets: ClassVar[Mapping[str, Preset]] = {
+        PHOTOGRAPHER: Preset(
+            "a small network with a blind residual on canonical pairs: 30 photos, no GPU, half an hour",
+            {
+                "method_args": {"strategy": CANONICAL, "inputs": 1, "canonical_strides": (3, 4)},
+                "network": "dbsn",
+                "network_args": {"width": 64, "depth": 5, "residual": True},
+                "minutes": 30.0,
+                "patch": 240,
+            },
+        ),
+        "paper": Preset(
+            "NSP as published: DBSN of 3.75 M parameters, 750 epochs of 400 steps; for a GPU",
+            {
+                **NSP_SCHEDULE,
+                "method_args": {"strategy": "consecutive", "stride": 5, "targets": 1, "inputs": 0},
+                "network_args": {"width": 128, "depth": 9, "residual": False},
+            },
+        ),
+        "paper-tbsn": Preset(
+            "NSP with TBSN of 12.8 M parameters as released, but on values of 0 to 1 and not 0 to 255; for a large GPU",
+            {
+                **NSP_SCHEDULE,
+                "method_args": {"strategy": "consecutive", "stride": 5, "targets": 1, "inputs": 1},
+                "network": "tbsn",
+                "network_args": {"statistics": "photo"},
+                "batch": 4,
+                "patch": 640,
+                "lr": 3e-4,
+            },
+        ),
+    }
 
     scale: Scale = 2
     stride: Stride = 5

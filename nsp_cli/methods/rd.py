@@ -13,13 +13,16 @@ Test time
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import UsageError
 from nsp_cli.methods.base import PlainPipeline, SelfSupervised
+from nsp_cli.methods.presets import APR_RD, PHOTOGRAPHER, Preset
 from nsp_cli.model.spec import Task
 from nsp_cli.networks import as_network
 from nsp_cli.ops.padding import cut_to_multiple
@@ -28,6 +31,19 @@ from nsp_cli.ops.padding import cut_to_multiple
 @dataclass(frozen=True)
 class RD(SelfSupervised):
     """The settings of the method; `recharge` false leaves the teachers' outputs as they are."""
+
+    name: ClassVar[str] = "rd"
+    summary: ClassVar[str] = "learn from what --teacher models make of the photos (RD, AAAI 2025)"
+    presets: ClassVar[Mapping[str, Preset]] = {
+        PHOTOGRAPHER: Preset(
+            "the published student of 1.0 M parameters: 30 photos, no GPU, half an hour",
+            {"network": "unet", "minutes": 30.0, "batch": 4, "patch": 128},
+        ),
+        "paper": Preset(
+            "RD as published: a U-Net of 1.0 M parameters, 200,000 steps; for a GPU",
+            {**APR_RD, "network": "unet", "steps": 200_000, "patch": 128},
+        ),
+    }
 
     recharge: bool = True
 

@@ -13,7 +13,9 @@ Test time
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor, nn
@@ -21,6 +23,7 @@ from torch import Generator, Tensor, nn
 from nsp_cli.errors import UsageError
 from nsp_cli.methods.base import Inputs, SelfSupervised, Stride
 from nsp_cli.methods.pd_pipeline import DecomposedPipeline, same_size
+from nsp_cli.methods.presets import NSP_SCHEDULE, PHOTOGRAPHER, Preset
 from nsp_cli.model.spec import Task
 from nsp_cli.ops.cells import gather_cells, shuffle
 from nsp_cli.ops.padding import cut_to_multiple
@@ -36,6 +39,29 @@ class SDAP(SelfSupervised):
     inputs : how many of the s² sub-images a step uses as inputs, 0 for all
     second_pass : run the network once more at test time, on the result
     """
+
+    name: ClassVar[str] = "sdap"
+    summary: ClassVar[str] = "learn each random sub-image from another (SDAP, ICCV 2023)"
+    presets: ClassVar[Mapping[str, Preset]] = {
+        PHOTOGRAPHER: Preset(
+            "a small SDAP with a blind residual, two of 25 pairs a step: 30 photos, no GPU, half an hour",
+            {
+                "method_args": {"inputs": 2},
+                "network": "dbsn",
+                "network_args": {"width": 64, "depth": 5, "residual": True},
+                "minutes": 30.0,
+                "patch": 160,
+            },
+        ),
+        "paper": Preset(
+            "SDAP as released: AP-BSN's network (3.66 M), batch 16, patch 160, lr 1e-4; steps are NSP's; for a GPU",
+            {
+                **NSP_SCHEDULE,
+                "method_args": {"stride": 5, "test_stride": 2, "inputs": 0},
+                "network_args": {"width": 128, "depth": 9, "residual": False, "variant": "apbsn"},
+            },
+        ),
+    }
 
     stride: Stride = 5
     test_stride: Stride = 2

@@ -29,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -41,6 +41,7 @@ from torch import Generator, Tensor, nn
 from nsp_cli.errors import UsageError
 from nsp_cli.image.luma import luma as luma_of
 from nsp_cli.methods.base import ONE_VIEW, TURNS, Crop, Fraction, PlainPipeline, Turned
+from nsp_cli.methods.presets import PHOTOGRAPHER, Preset
 from nsp_cli.model.spec import Task
 from nsp_cli.networks import as_network, wants_noise_level
 from nsp_cli.networks.layers import Scale
@@ -86,6 +87,23 @@ class Simulated:
     painted : share of the examples that are painted scenes
     turns : at test time, the mean over so many of the photo's eight turns and flips; each takes the time of one
     """
+
+    name: ClassVar[str] = "simulated"
+    summary: ClassVar[str] = "learn from clean photos with simulated camera noise"
+    presets: ClassVar[Mapping[str, Preset]] = {
+        PHOTOGRAPHER: Preset(
+            "clean photos, no GPU, an hour and a half; the weights `fast` had nearly fourteen of one core",
+            {
+                "network": "resunet",
+                "network_args": {"noise_level": True},
+                "minutes": 90.0,
+                "patch": 256,
+                "optimizer": "muon",
+                "lr": 2e-3,
+                "ema": 0.999,
+            },
+        ),
+    }
 
     scale: Scale = 1
     cameras: tuple[Camera | Mapping[str, Any], ...] = ()

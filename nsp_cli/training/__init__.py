@@ -2,7 +2,7 @@
 
 from nsp_cli.training.adapting import adapt, references_in
 from nsp_cli.training.config import TrainSettings
-from nsp_cli.training.presets import PHOTOGRAPHER, PRESETS, Preset, find_preset, wants_clean
+from nsp_cli.training.presets import PHOTOGRAPHER, PRESETS, Preset, describe_methods, find_preset, wants_clean
 from nsp_cli.training.state import has_run, saved_settings
 from nsp_cli.training.trainer import Job, Progress, train
 
@@ -14,6 +14,7 @@ __all__ = [
     "Progress",
     "TrainSettings",
     "adapt",
+    "describe_methods",
     "find_preset",
     "has_run",
     "references_in",

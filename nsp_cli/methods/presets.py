@@ -1,0 +1,53 @@
+"""What the presets of several methods share; each method's own presets are in its file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+PHOTOGRAPHER = "photographer"
+"""Every method has a preset of this name: what fits thirty photos, a CPU and half an hour."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named starting point for training.
+
+    Attributes
+    ----------
+    summary
+        One line for people.
+    settings
+        Fields of `training.config.TrainSettings` except `method`; what is missing has its default there.
+    """
+
+    summary: str
+    settings: Mapping[str, Any]
+
+
+PUBLISHED: Mapping[str, Any] = {
+    "optimizer": "adam",
+    "weight_decay": 0.0,
+    "warmup": 0,
+    "ema": 0.0,
+    "clip": 0.0,
+    "precision": "fp32",
+    "validation_every": 0,
+}
+"""What all papers share: Adam, float32, and every photo is trained on."""
+
+APR_RD: Mapping[str, Any] = {**PUBLISHED, "batch": 8, "lr": 3e-4, "schedule": "cosine"}
+"""What APR and RD have in common as published (AAAI 2025)."""
+
+NSP_SCHEDULE: Mapping[str, Any] = {
+    **PUBLISHED,
+    "network": "dbsn",
+    "steps": 750 * 400,
+    "batch": 16,
+    "patch": 160,
+    "lr": 1e-4,
+    "schedule": "constant",
+    "save_every": 400,
+}
+"""The schedule of the NSP paper, also for methods whose own number of steps is not published."""
