@@ -115,7 +115,10 @@ def test_the_weights_that_ship_are_the_start_unless_the_network_changes() -> Non
 @pytest.mark.parametrize(
     ("choices", "said"),
     [
-        (Choices("apr", own={"strategy": "random"}), "the method apr has shift, blind, balance, margin, and"),
+        (
+            Choices("apr", own={"strategy": "random"}),
+            "the method apr has shift, blind, balance, margin, and the network atbsn",
+        ),
         (Choices("rd", own={"channels": 1}), "There is no setting 'channels'"),
         (Choices("apr", own={"shift": "wide"}), "'shift' takes a value like 5, got \"wide\""),
         (Choices("apr", own={"shift": True}), "'shift' takes a value like 5, got true"),
@@ -153,6 +156,13 @@ def test_values_are_json_or_else_text() -> None:
 def test_help_names_every_method_and_network() -> None:
     text = " ".join(run("train", "--help")[1].replace("│", " ").split())
     assert all(name in text for name in (*METHODS, *NETWORKS))
+
+
+def test_the_methods_are_listed_with_their_presets() -> None:
+    code, said = run("train", "--method", "list")
+    assert code == 0
+    assert all(f"{name}: " in said for name in METHODS)
+    assert said.count("--preset ") == sum(map(len, PRESETS.values()))
 
 
 def test_the_blind_spot_is_chosen_at_run_time(

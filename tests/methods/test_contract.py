@@ -18,13 +18,13 @@ from nsp_cli.engine.backends.torch_backend import TorchBackend
 from nsp_cli.engine.exporting import TOLERANCE, export
 from nsp_cli.engine.process import process
 from nsp_cli.image import Frame
-from nsp_cli.methods import METHODS, Method, Pipeline, build_method
+from nsp_cli.methods import METHODS, REGISTERED, Method, Pipeline, build_method
 from nsp_cli.model.checkpoint import load_model, load_tensors, save_model
 from nsp_cli.model.spec import ModelSpec, Task
 from nsp_cli.networks import NETWORKS, build_network
 from nsp_cli.simulation.camera import Camera, simulate
 from nsp_cli.simulation.scene import sample_picture
-from nsp_cli.training import PHOTOGRAPHER, PRESETS, Job, TrainSettings, train
+from nsp_cli.training import PHOTOGRAPHER, PRESETS, Job, TrainSettings, describe_methods, train
 
 
 @dataclass(frozen=True)
@@ -221,6 +221,16 @@ def test_every_method_and_every_network_is_under_contract() -> None:
     for presets in PRESETS.values():
         assert PHOTOGRAPHER in presets
     assert set(PRESETS) == set(METHODS)
+
+
+def test_a_method_holds_its_name_help_line_and_presets() -> None:
+    assert [method.name for method in REGISTERED] == list(METHODS)
+    for method in REGISTERED:
+        assert method.summary[0].islower()
+        assert not method.summary.endswith(".")
+        assert all(PRESETS[method.name][name].summary == preset.summary for name, preset in method.presets.items())
+        for name, preset in method.presets.items():
+            assert f"--preset {name}: {preset.summary}" in describe_methods()
 
 
 @every

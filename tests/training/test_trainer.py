@@ -210,6 +210,7 @@ def test_nsp_on_tbsn_is_the_released_recipe() -> None:
     assert (paper.network, paper.patch, paper.batch, paper.lr) == ("tbsn", 640, 4, 3e-4)
     assert (paper.optimizer, paper.schedule, paper.ema, paper.clip) == ("adam", "constant", 0.0, 0.0)
     assert paper.method_args == {"strategy": "consecutive", "stride": 5, "targets": 1, "inputs": 1}
+    assert paper.network_args == {"statistics": "photo"}
 
 
 def test_the_other_papers_presets_are_their_recipes() -> None:

@@ -53,6 +53,10 @@ def _train(context: typer.Context, photos: list[Path], flags: TrainFlags, stop: 
     from nsp_cli.evaluation.metrics import find_pairs
 
     leads = process_info().is_main_process
+    if flags.method == "list":
+        if leads:
+            typer.echo(training.describe_methods())
+        return
     folder = flags.output.with_suffix(".run")
     noisy = found = find_photos(photos)
     quiet = flags.quiet or not leads
