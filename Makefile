@@ -8,16 +8,19 @@ PACKAGE := $(VENV)/.package-installed
 DEVELOPMENT := $(VENV)/.development-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format clean
+.PHONY: help demo test test-slow check lint format clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(PACKAGE) ## Denoise and enlarge a simulated noisy photo, and lay the results side by side in demo/sheet.png and demo/report.html
 	$(BIN)/python examples/demo.py demo
 
-test: $(DEVELOPMENT) ## Run the tests, on up to four processors
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
+test: $(DEVELOPMENT) ## Run all tests but the slow ones, on up to four processors
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 -m "not slow"
+
+test-slow: $(DEVELOPMENT) ## Run the slow tests, most of which are exports of large graphs
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 -m slow
 
 check: lint ## Check formatting, style and types
 	$(BIN)/pyright --pythonpath $(BIN)/python

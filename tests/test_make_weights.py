@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from nsp_cli.simulation.scene import sample_picture
@@ -17,6 +18,7 @@ def make(photos: Path, out: Path, *more: str) -> subprocess.CompletedProcess[str
     return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
 
 
+@pytest.mark.slow
 def test_one_command_makes_weights_and_measures_them(tmp_path: Path) -> None:
     photos, out = tmp_path / "photos", tmp_path / "out"
     picture = Image.fromarray(np.uint8(255 * sample_picture(400, 400, np.random.default_rng(0))))

@@ -165,6 +165,7 @@ def test_the_methods_are_listed_with_their_presets() -> None:
     assert said.count("--preset ") == sum(map(len, PRESETS.values()))
 
 
+@pytest.mark.slow
 def test_the_blind_spot_is_chosen_at_run_time(
     shifting: Path, weights: Weights, noisy_photos: Path, tmp_path: Path
 ) -> None:

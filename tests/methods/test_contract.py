@@ -197,6 +197,19 @@ CASES = [
 
 every = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
+SLOW_GRAPHS = {"tbsn", "atbsn", "n2nunet", "nafnet"}  # networks whose export takes longest
+
+
+def is_slow_to_export(case: Case) -> bool:
+    return case.network in SLOW_GRAPHS or case.method == "apbsn" or case.method_args.get("turns", 1) > 1
+
+
+every_export = pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=[pytest.mark.slow] * is_slow_to_export(case)) for case in CASES],
+    ids=lambda case: case.name,
+)
+
 
 def photo(height: int, width: int, seed: int = 0) -> Tensor:
     return torch.rand(1, 3, height, width, generator=Generator().manual_seed(seed))
@@ -310,7 +323,7 @@ def test_bf16_is_close_to_float32(case: Case) -> None:
     assert np.abs(exact - rough).mean() < 0.02 * max(float(np.abs(exact).mean()), 0.1)
 
 
-@every
+@every_export
 def test_onnx_equals_torch(case: Case, tmp_path: Path) -> None:
     """`export` checks several sizes itself and raises where they differ."""
     method, network = case.build()
