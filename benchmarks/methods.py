@@ -39,7 +39,7 @@ from nsp_cli.image import Frame, read
 from nsp_cli.methods import METHODS, Method, build_method
 from nsp_cli.methods.base import Crop, PlainPipeline, SelfSupervised
 from nsp_cli.model.spec import Task
-from nsp_cli.training import PHOTOGRAPHER, Job, TrainSettings, find_preset, has_run, train
+from nsp_cli.training import PHOTOGRAPHER, Job, TrainConfig, find_preset, has_run, train
 
 BOUND = "supervised"
 _STEPS_A_PHOTO = 8
@@ -65,9 +65,9 @@ class Supervised(SelfSupervised):
     noise: str = "white"
 
     smallest_patch = 32
-    wants_clean = True
+    needs_clean_photos = True
 
-    def shoot(self, crop: Crop, rng: np.random.Generator) -> Crop:
+    def make_example(self, crop: Crop, rng: np.random.Generator) -> Crop:
         """(P, P, 3) → (P, P, 6): noisy, then clean."""
         return np.concatenate(NOISES[self.noise](crop, rng), 2)
 
@@ -80,11 +80,11 @@ class Supervised(SelfSupervised):
         return PlainPipeline(network, task, channels)
 
 
-def settings_of(name: str, arena: Arena, minutes: float, seed: int) -> TrainSettings:
+def settings_of(name: str, arena: Arena, minutes: float, seed: int) -> TrainConfig:
     """A method's preset with the time and the seed of all; the bound has that of a method with clean photos."""
     if name != BOUND:
         return replace(find_preset(name, PHOTOGRAPHER).with_budget(None, minutes), seed=seed, save_every=100)
-    model = next(name for name in METHODS if name != BOUND and build_method(name, {}).wants_clean)
+    model = next(name for name in METHODS if name != BOUND and build_method(name, {}).needs_clean_photos)
     like = settings_of(model, arena, minutes, seed)
     network = {**like.network_args, "noise_level": False}
     return replace(like, method=BOUND, method_args={"noise": arena.name}, network_args=network, patch=like.patch // 2)
@@ -92,29 +92,29 @@ def settings_of(name: str, arena: Arena, minutes: float, seed: int) -> TrainSett
 
 def teacher_of(name: str, done: Sequence[str]) -> str:
     """Of the methods that are done, the last one that learns by itself, those with several views first."""
-    able = [other for other in done if not (_method(other).wants_clean or _wants_teachers(_method(other)))]
+    able = [other for other in done if not (_method(other).needs_clean_photos or _wants_teachers(_method(other)))]
     if not able:
         raise SystemExit(f"{name} learns from another method; name one more with --only.")
-    return max(able, key=lambda other: (len(getattr(_method(other), "views", ())) > 1, able.index(other)))
+    return max(able, key=lambda other: (len(getattr(_method(other), "inference_variants", ())) > 1, able.index(other)))
 
 
 def _method(name: str) -> Method:
-    return build_method(name, find_preset(name, PHOTOGRAPHER).settings.method_args)
+    return build_method(name, find_preset(name, PHOTOGRAPHER).method_args)
 
 
 def _wants_teachers(method: Method) -> bool:
-    return bool(getattr(method, "wants_teachers", False))
+    return bool(getattr(method, "needs_teachers", False))
 
 
-def learn(settings: TrainSettings, arena: Arena, target: Path, device: str) -> None:
+def learn(settings: TrainConfig, arena: Arena, target: Path, device: str) -> None:
     """Train into `target`, or go on with a run that was stopped."""
     folder = target.with_suffix(".run")
     method = build_method(settings.method, settings.method_args)
-    photos = arena.clean if method.wants_clean else arena.noisy
+    photos = arena.clean if method.needs_clean_photos else arena.noisy
     train(settings, Job(photos, target, folder, device=device, resume=has_run(folder)))
 
 
-def ask_teachers(settings: TrainSettings, arena: Arena, target: Path, device: str) -> None:
+def ask_teachers(settings: TrainConfig, arena: Arena, target: Path, device: str) -> None:
     """Fill the cache of what teachers say: a run of the smallest steps, whose weights nobody needs."""
     small = replace(settings, minutes=None, steps=_STEPS_A_PHOTO * len(arena.noisy), batch=1)
     asking = target.with_name("asking.safetensors")

@@ -23,7 +23,7 @@ from nsp_cli.engine.backends.device import Precision, autocast, choose_device, c
 from nsp_cli.methods import build_method
 from nsp_cli.networks import build_network
 from nsp_cli.simulation.scene import sample_picture
-from nsp_cli.training import PRESETS, TrainSettings
+from nsp_cli.training import PRESETS, TrainConfig
 from nsp_cli.training.optimizers import OPTIMIZERS
 
 _STEPS = 4
@@ -42,7 +42,7 @@ class _Contiguous(nn.Module):
 
 
 def make_steps(
-    settings: TrainSettings, photos: Tensor, precision: Precision, *, channels_last: bool, compiled: bool
+    settings: TrainConfig, photos: Tensor, precision: Precision, *, channels_last: bool, compiled: bool
 ) -> Callable[[], None]:
     """A call that takes `_STEPS` training steps."""
     torch.manual_seed(0)
@@ -69,14 +69,14 @@ def make_steps(
     return steps
 
 
-def make_examples(settings: TrainSettings) -> Callable[[], Tensor]:
+def make_examples(settings: TrainConfig) -> Callable[[], Tensor]:
     """A call that makes the examples of `_STEPS` steps, and returns the last batch."""
     method = build_method(settings.method, settings.method_args)
     crop = sample_picture(settings.patch, settings.patch, np.random.default_rng(0)).astype(np.float32)
 
     def examples() -> Tensor:
         batches = [
-            np.stack([method.shoot(crop, np.random.default_rng((step, i))) for i in range(settings.batch)])
+            np.stack([method.make_example(crop, np.random.default_rng((step, i))) for i in range(settings.batch)])
             for step in range(_STEPS)
         ]
         return torch.from_numpy(batches[-1]).permute(0, 3, 1, 2).contiguous()
@@ -93,7 +93,7 @@ def main() -> None:
     flags.add_argument("--patch", type=int, default=0, help="their side in pixels (the preset's)")
     args = flags.parse_args()
     use_threads(args.threads)
-    settings, device = PRESETS[args.method][args.preset].settings, choose_device(args.device)
+    settings, device = PRESETS[args.method][args.preset], choose_device(args.device)
     batch, patch = args.batch or settings.batch, args.patch or settings.patch
     settings = replace(settings, batch=batch, patch=patch)
     examples = make_examples(settings)

@@ -16,7 +16,7 @@ from nsp_cli.networks.dbsn import blind_average
 def seen(network: nn.Module, side: int = 21, **arguments: Any) -> Tensor:
     """How strongly the output at the middle pixel depends on each input pixel, (side, side), by gradient."""
     middle = side // 2
-    multiple = int(getattr(network, "multiple", 1))
+    multiple = int(getattr(network, "size_multiple", 1))
     whole = -(-3 * side // multiple) * multiple
     start = (whole - side) // 2
     photo = torch.rand(1, 3, whole, whole, generator=Generator().manual_seed(0)).requires_grad_()

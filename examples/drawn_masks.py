@@ -11,7 +11,7 @@ from nsp_cli.methods.apr import choose_neighbours
 from nsp_cli.methods.rd import recharged
 from nsp_cli.ops.cells import shuffle
 from nsp_cli.ops.masks import draw_patterns
-from nsp_cli.ops.refine import PASSES, SHARE
+from nsp_cli.ops.refine import PASSES, REPLACE_FRACTION
 
 
 def sdap() -> str:
@@ -63,7 +63,7 @@ def amsnet() -> str:
 
 def r3() -> str:
     """Which pixels R3 puts back in each of its passes: `ops.masks`, with the share and the passes of `ops.refine`."""
-    patterns = draw_patterns(PASSES, SHARE)
+    patterns = draw_patterns(PASSES, REPLACE_FRACTION)
     parts: list[str] = []
     for i, pattern in enumerate(patterns[:, 0]):
         x, y = 20 + 150 * (i % 4), 34 + 165 * (i // 4)

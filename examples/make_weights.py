@@ -34,7 +34,7 @@ STEPS = {
     "fast-sr": "PHOTOS/clean --method simulated --scale 2 --patch 384 --batch 16 --lr 1e-3 --minutes 10",
     "nsp": "PHOTOS/train --method nsp --from scratch --minutes 60",
 }
-"""What `nsp train` is given. Of the study only its nearly clean copies of the noisy photos are wanted."""
+"""Arguments of `nsp train`. The run "study" only makes denoised references of the noisy photos."""
 
 MEASURED = (FAST, RESEARCH, "nsp")
 

@@ -66,7 +66,7 @@ class Run:
             steps=self.steps,
             seed=arguments.seed,
             cache_bytes=2 * 10**9,
-            shoot=self.method.shoot,
+            make_example=self.method.make_example,
         )
         self.state = arguments.out / f"{weights.stem}-int8.state"
         self.step = 0

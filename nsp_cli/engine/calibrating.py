@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from nsp_cli.engine.quantizing import calibrating, quantize
 from nsp_cli.errors import NoInputError
 from nsp_cli.image import is_photo, read_srgb, to_unit
-from nsp_cli.networks import as_network, wants_noise_level
+from nsp_cli.networks import as_network, is_noise_conditional
 from nsp_cli.noise.estimate import luma_level
 
 _PHOTOS = 24
@@ -60,13 +60,13 @@ def _middle(path: Path, network: nn.Module) -> Tensor:
     """Cut the middle out of a photo, with the planes and the multiples of sides that the network needs."""
     described = as_network(network)
     pixels = read_srgb(path)
-    sides = [min(side, _SIDE) // described.multiple * described.multiple for side in pixels.shape[:2]]
+    sides = [min(side, _SIDE) // described.size_multiple * described.size_multiple for side in pixels.shape[:2]]
     if not all(sides):
         raise NoInputError(f"{path} is too small to calibrate with.")
     top, left = ((whole - side) // 2 for whole, side in zip(pixels.shape[:2], sides, strict=True))
     crop = to_unit(pixels[top : top + sides[0], left : left + sides[1]])
     tile = torch.from_numpy(np.broadcast_to(crop, (*crop.shape[:2], 3)).transpose(2, 0, 1).copy())[None]
-    if not wants_noise_level(described):
+    if not is_noise_conditional(described):
         return tile
     level = luma_level(pixels) / 255
     return torch.cat([tile, torch.full_like(tile[:, :1], level)], 1)

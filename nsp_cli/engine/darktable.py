@@ -23,8 +23,8 @@ from nsp_cli.engine.exporting import TOLERANCE, traced
 from nsp_cli.errors import ModelError, TargetExistsError
 from nsp_cli.methods import Pipeline
 from nsp_cli.model.registry import ModelInfo
-from nsp_cli.ops.noise_level import told
-from nsp_cli.system.atomic import publish
+from nsp_cli.ops.noise_level import append_noise_level
+from nsp_cli.system.atomic import write_atomically
 from nsp_cli.system.files import exists
 from nsp_cli.system.version import __version__
 
@@ -81,7 +81,7 @@ def export(
             raise ModelError(
                 f"onnxruntime and torch differ by {worst:.1e}, more than {TOLERANCE:.0e}; {path} is not written."
             )
-        publish(
+        write_atomically(
             _package(path.stem, graph, _config(path.stem, info, pipeline.spec.scale, level)), path, overwrite=overwrite
         )
         yield path, worst
@@ -98,7 +98,7 @@ class FixedLevel(nn.Module):
 
     def forward(self, photo: Tensor) -> Tensor:
         """Denoise or enlarge a photo, (1, C, H, W)."""
-        return self.pipeline(told(photo, self.level))
+        return self.pipeline(append_noise_level(photo, self.level))
 
 
 def _disagreement(module: nn.Module, graph: bytes, example: Tensor) -> float:

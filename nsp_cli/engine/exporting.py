@@ -24,8 +24,8 @@ from nsp_cli.methods.base import PlainPipeline
 from nsp_cli.model.checkpoint import SPEC_KEY, load_tensors
 from nsp_cli.model.spec import ModelSpec, PipelineSpec, Task
 from nsp_cli.networks import build_network
-from nsp_cli.ops.noise_level import measured, told
-from nsp_cli.system.atomic import check_place, hidden_path, publish
+from nsp_cli.ops.noise_level import append_noise_level, measured
+from nsp_cli.system.atomic import check_place, hidden_path, write_atomically
 from nsp_cli.system.files import exists, is_folder
 
 OPSET = 18
@@ -75,7 +75,7 @@ def export(
         raise ModelError(
             f"onnxruntime and torch differ by {worst:.1e}, more than {TOLERANCE:.0e}; nothing was written."
         )
-    publish(model, target, overwrite=overwrite)
+    write_atomically(model, target, overwrite=overwrite)
     return worst
 
 
@@ -134,12 +134,12 @@ def export_int8(
     error = _checked(model, rounded, target, largest=False)
     if not error <= INT8_TOLERANCE:
         raise ModelError(f"onnxruntime and torch differ by {error:.1e} (RMS) in int8; nothing was written.")
-    publish(model, target, overwrite=overwrite)
+    write_atomically(model, target, overwrite=overwrite)
     return error
 
 
 def _check_target(target: Path, overwrite: bool) -> None:
-    """Raise `OutputError` before the seconds that a graph takes; `publish` checks again."""
+    """Raise `OutputError` before the seconds that a graph takes; `write_atomically` checks again."""
     if not is_folder(target.parent):
         raise OutputError(f"{target}: expected a folder {target.parent} that exists")
     if exists(target) and not overwrite:
@@ -151,7 +151,7 @@ def _checked(model: bytes, pipeline: Pipeline, target: Path, *, largest: bool = 
     """Return the difference of a graph in onnxruntime from a pipeline in torch: the largest one, or its RMS."""
     temporary = hidden_path(target.parent)
     try:
-        publish(model, temporary, overwrite=True)
+        write_atomically(model, temporary, overwrite=True)
         return _disagreement(pipeline, OnnxBackend(temporary, "cpu"), largest)
     finally:
         temporary.unlink(missing_ok=True)
@@ -163,7 +163,7 @@ def _graph(pipeline: Pipeline, spec: ModelSpec, noise_input: bool) -> bytes:
     tells = pipeline.spec.noise_level and noise_input
     inputs = {"photo": torch.rand(1, spec.channels, 64, 96)} | ({NOISE_LEVEL: torch.full((1,), 0.1)} if tells else {})
     described = replace(pipeline.spec, noise_level=tells)
-    proto = _traced(_Told(pipeline) if tells else pipeline, inputs, described, spec)
+    proto = _traced(_WithNoiseLevel(pipeline) if tells else pipeline, inputs, described, spec)
     if tells:  # a value of its own makes an input optional
         import onnx
 
@@ -271,7 +271,7 @@ def _with_weights_of(weights: Path, model: bytes) -> bytes:
     return proto.SerializeToString()
 
 
-class _Told(nn.Module):
+class _WithNoiseLevel(nn.Module):
     """A pipeline as a graph with two inputs, see `export`."""
 
     def __init__(self, pipeline: nn.Module) -> None:
@@ -279,7 +279,7 @@ class _Told(nn.Module):
         self.pipeline = pipeline
 
     def forward(self, photo: Tensor, noise_level: Tensor) -> Tensor:
-        return self.pipeline(told(photo, torch.where(noise_level >= 0, noise_level, measured(photo))))
+        return self.pipeline(append_noise_level(photo, torch.where(noise_level >= 0, noise_level, measured(photo))))
 
 
 class _OnPadded(nn.Module):

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from nsp_cli.errors import OutputError, TargetExistsError, UnavailableError, UsageError
 from nsp_cli.image.frame import Pixels, to_unit
-from nsp_cli.system.atomic import publish
+from nsp_cli.system.atomic import write_atomically
 from nsp_cli.system.files import exists, is_file, is_folder
 
 
@@ -67,7 +67,7 @@ class SiddCsv:
 
     def close(self) -> Path:
         """Write the CSV file and return its path. Raises `OutputError`."""
-        publish(self._text.getbuffer(), self.target, overwrite=False)
+        write_atomically(self._text.getbuffer(), self.target, overwrite=False)
         return self.target
 
 
@@ -119,7 +119,7 @@ class DndBundle:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{path.parent}: expected to make this folder, found: {error.strerror}.") from error
-        publish(buffer.getbuffer(), path, overwrite=False)
+        write_atomically(buffer.getbuffer(), path, overwrite=False)
 
 
 def _scipy_io() -> Any:

@@ -12,7 +12,7 @@ from nsp_cli.image.formats import BY_NAME, DNG, WRITABLE, Format
 from nsp_cli.image.frame import Frame, Metadata, from_unit, to_unit
 from nsp_cli.image.metadata.exif import exif_dpi, orientation_only, retouch_exif
 from nsp_cli.image.metadata.xmp import retouch_xmp
-from nsp_cli.system.atomic import publish
+from nsp_cli.system.atomic import write_atomically
 from nsp_cli.system.files import exists
 
 _LABELS = {"icc": "the colour profile", "exif": "EXIF", "xmp": "XMP", "dpi": "the print resolution", "iptc": "IPTC"}
@@ -56,7 +56,7 @@ def write(
         data, warnings = encode(frame, name, quality=quality, keep_metadata=keep_metadata)
     except OutputError as error:
         raise OutputError(f"{target}: {error}") from error
-    publish(data, target, overwrite=overwrite, like=like)
+    write_atomically(data, target, overwrite=overwrite, like=like)
     return warnings
 
 

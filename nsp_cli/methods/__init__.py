@@ -1,4 +1,4 @@
-"""The methods: each owns its pairs, its loss and its way at test time. The rest of the code knows only `Method`."""
+"""The training methods: one file each, with pairs, loss and inference pipeline; see `Method`."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import UsageError
 from nsp_cli.methods.base import Inputs, Passes, SelfSupervised, Stride, Weight
-from nsp_cli.methods.pd_pipeline import DecomposedPipeline, draw_subs, same_size
+from nsp_cli.methods.pd_pipeline import PDPipeline, draw_subs, same_size
 from nsp_cli.methods.presets import NSP_SCHEDULE, PHOTOGRAPHER, Preset
 from nsp_cli.model.spec import Task
 from nsp_cli.ops.masks import PERIOD, draw_patterns, repeat_pattern
@@ -87,20 +87,18 @@ class AMSNet(SelfSupervised):
         h, w = subs.shape[-2:]
         masked = torch.rand(len(subs), 1, h, w, generator=generator, device=subs.device) < 0.5
         # What is masked stays unseen in the padding too, since that is made of the masked picture.
-        seen = pad_to_multiple(subs.masked_fill(masked, 0), same_size(network).multiple)
+        seen = pad_to_multiple(subs.masked_fill(masked, 0), same_size(network).size_multiple)
         output = network(seen)[..., :h, :w]
         errors = ((output - subs).abs() * masked).sum() / (masked.sum() * subs.shape[1]).clamp(min=1)
         return errors + self.smoothness * total_variation(output) if self.smoothness else errors
 
-    def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> DecomposedPipeline:
+    def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> PDPipeline:
         """Build the inference pipeline, a single module for the torch backend and for export."""
-        return DecomposedPipeline(
-            FilledIn(network), self.test_stride, task, channels, passes=self.refine, period=PERIOD
-        )
+        return PDPipeline(FilledIn(network), self.test_stride, task, channels, passes=self.refine, period=PERIOD)
 
 
 class FilledIn(nn.Module):
-    """Each pixel from the branch whose input lacks it: (N, C, h, w) → the same, sides multiples of `multiple`.
+    """Each pixel from the branch whose input lacks it: (N, C, h, w) → the same, sides multiples of `size_multiple`.
 
     Parameters
     ----------
@@ -113,8 +111,12 @@ class FilledIn(nn.Module):
         super().__init__()
         described = same_size(network)
         self.network = network
-        self.scale, self.radius, self.multiple = described.scale, described.radius, described.multiple
-        self.working_floats = 2 * described.working_floats
+        self.scale, self.receptive_field_radius, self.size_multiple = (
+            described.scale,
+            described.receptive_field_radius,
+            described.size_multiple,
+        )
+        self.activation_floats_per_pixel = 2 * described.activation_floats_per_pixel
         self.register_buffer("pattern", draw_patterns(1, 0.5), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:

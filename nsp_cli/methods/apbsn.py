@@ -27,7 +27,7 @@ from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import UsageError
 from nsp_cli.methods.base import Border, Inputs, Passes, SelfSupervised, Stride
-from nsp_cli.methods.pd_pipeline import DecomposedPipeline, Layout, draw_subs, run_on_subs, same_size
+from nsp_cli.methods.pd_pipeline import Layout, PDPipeline, draw_subs, run_on_subs, same_size
 from nsp_cli.methods.presets import PHOTOGRAPHER, PUBLISHED, Preset
 from nsp_cli.model.spec import Task
 from nsp_cli.ops.padding import cut_to_multiple
@@ -134,9 +134,9 @@ class APBSN(SelfSupervised):
             subs = draw_subs(batch, self.stride, self.inputs, generator).unsqueeze(0)
         return (run_on_subs(network, subs, self.stride, layout, self.pd_pad) - subs).abs().mean()
 
-    def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> DecomposedPipeline:
+    def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> PDPipeline:
         """Build the inference pipeline, a single module for the torch backend and for export."""
-        return DecomposedPipeline(
+        return PDPipeline(
             network,
             self.test_stride,
             task,

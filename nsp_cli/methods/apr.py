@@ -87,13 +87,13 @@ class APR(SelfSupervised):
         return {"blind": self.shift, "scale": 1}
 
     @property
-    def views(self) -> tuple[Mapping[str, Any], ...]:
+    def inference_variants(self) -> tuple[Mapping[str, Any], ...]:
         """The same weights with every k: the targets of recharged distillation."""
         return tuple({"blind": k} for k in range(WIDEST + 1))
 
     def loss(self, network: nn.Module, batch: Tensor, generator: Generator) -> Tensor:
         """(B, C, P, P) in [0, 1] → scalar."""
-        noisy = cut_to_multiple(batch, as_network(network).multiple)
+        noisy = cut_to_multiple(batch, as_network(network).size_multiple)
         first, second = choose_neighbours(noisy, generator)
         target = replaced(noisy, second)
         error = network(replaced(noisy, first).contiguous(memory_format=torch.channels_last)) - target
@@ -118,8 +118,11 @@ class _WithHole(nn.Module):
         super().__init__()
         self.network, self.blind = network, settings.blind
         described = as_network(network)
-        self.multiple, self.working_floats = described.multiple, described.working_floats
-        self.radius = described.radius - settings.shift + settings.blind
+        self.size_multiple, self.activation_floats_per_pixel = (
+            described.size_multiple,
+            described.activation_floats_per_pixel,
+        )
+        self.receptive_field_radius = described.receptive_field_radius - settings.shift + settings.blind
 
     def forward(self, x: Tensor) -> Tensor:
         return self.network(x, blind=self.blind)

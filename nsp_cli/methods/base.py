@@ -1,4 +1,4 @@
-"""What the trainer, the engine and the exporter ask of a method, and what most methods answer."""
+"""The method protocol and base classes that methods share."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import Generator, Tensor, nn
 from nsp_cli.errors import ModelError
 from nsp_cli.model.registry import shipped
 from nsp_cli.model.spec import SMALLEST, PipelineSpec, Task
-from nsp_cli.networks import as_network, grid_of, tile_of, wants_noise_level
-from nsp_cli.ops.noise_level import measured, told
+from nsp_cli.networks import as_network, grid_of, is_noise_conditional, tile_of
+from nsp_cli.ops.noise_level import append_noise_level, measured
 from nsp_cli.ops.padding import pad_to_multiple, reflect_sides
 from nsp_cli.system.arguments import Between
 
@@ -27,18 +27,19 @@ Passes = Annotated[int, Between(0, 64)]
 Border = Annotated[int, Between(0, 64)]
 Weight = Annotated[float, Between(0, 1000)]
 Fraction = Annotated[float, Between(0, 1)]
-"""Bounds of methods' settings: pixels, sub-images, runs of the network, pixels, factor of a loss, probability."""
+"""Types of methods' settings with their bounds: pixels, sub-images, runs of the network, pixels, weight of a loss,
+probability."""
 
-TURNS = 8
-"""Ways to turn and flip a photo."""
+ORIENTATIONS = 8
+"""Number of orientations of a photo: four rotations, each with and without a flip."""
 
 
-ONE_VIEW: Sequence[Mapping[str, Any]] = ({},)
-"""Of a method whose weights give one answer."""
+ONE_VARIANT: Sequence[Mapping[str, Any]] = ({},)
+"""The inference variants of a method that has only one: the settings as they are."""
 
 
 class Pipeline(Protocol):
-    """A module that takes photos (N, C, H, W) in [0, 1] of any size, and says how they may be cut into tiles."""
+    """A module that maps photos (N, C, H, W) in [0, 1] of any size; `spec` describes how they may be cut into tiles."""
 
     spec: PipelineSpec
 
@@ -48,17 +49,18 @@ class Pipeline(Protocol):
 
 
 class Method(Protocol):
-    """A method owns its pairs, its loss and its way at test time.
+    """A training method: its pairs, its loss and its inference pipeline.
 
     Attributes
     ----------
     smallest_patch : side of the smallest training patch in pixels
     network_args : the arguments that the method prescribes to its network, such as NSP's scale
-    wants_clean : whether it learns from clean photos, to which it adds noise of its own
-    wants_teachers : whether it learns from what other models make of the photos: a crop has their outputs after its own
-        channels, (P, P, 3·(1 + K)) for K of them
-    tells_noise_level : whether it can teach a network that wants to know it, see `networks.wants_noise_level`
-    views : settings with which the same weights give other answers, equally good ones, for a student to learn from
+    needs_clean_photos : whether it trains on clean photos, to which it adds simulated noise
+    needs_teachers : whether it trains on the outputs of other models: a crop has them after its own channels,
+        (P, P, 3·(1 + K)) for K outputs
+    supports_noise_level : whether it can train a noise-conditional network, see `networks.is_noise_conditional`
+    inference_variants : settings with which the same weights give other, equally good results, which a student can
+        be trained on
     """
 
     @property
@@ -72,27 +74,27 @@ class Method(Protocol):
         ...
 
     @property
-    def wants_clean(self) -> bool:
+    def needs_clean_photos(self) -> bool:
         """Whether the method trains on clean photos."""
         ...
 
     @property
-    def wants_teachers(self) -> bool:
+    def needs_teachers(self) -> bool:
         """Whether the method trains on the outputs of teachers."""
         ...
 
     @property
-    def tells_noise_level(self) -> bool:
+    def supports_noise_level(self) -> bool:
         """Whether the method can train a noise-conditional network."""
         ...
 
     @property
-    def views(self) -> Sequence[Mapping[str, Any]]:
+    def inference_variants(self) -> Sequence[Mapping[str, Any]]:
         """Settings of the inference variants."""
         ...
 
-    def shoot(self, crop: Crop, rng: np.random.Generator) -> Crop:
-        """Make an example of a photo's crop (P, P, 3): what the network sees first, then other planes of the loss's."""
+    def make_example(self, crop: Crop, rng: np.random.Generator) -> Crop:
+        """Make a training example (P, P, planes) of a photo's crop (P, P, 3): the network's input comes first."""
         ...
 
     def loss(self, network: nn.Module, batch: Tensor, generator: Generator) -> Tensor:
@@ -105,37 +107,38 @@ class Method(Protocol):
 
 
 class SelfSupervised:
-    """The part of `Method` that is the same for methods which learn from noisy photos alone."""
+    """Base class of methods that train on noisy photos alone."""
 
-    wants_clean = False
-    wants_teachers = False
-    tells_noise_level = False
+    needs_clean_photos = False
+    needs_teachers = False
+    supports_noise_level = False
 
     @property
-    def views(self) -> Sequence[Mapping[str, Any]]:
+    def inference_variants(self) -> Sequence[Mapping[str, Any]]:
         """One inference variant, without settings."""
-        return ONE_VIEW
+        return ONE_VARIANT
 
     @property
     def network_args(self) -> Mapping[str, Any]:
         """No arguments are prescribed."""
         return {}
 
-    def shoot(self, crop: Crop, rng: np.random.Generator) -> Crop:  # noqa: ARG002
+    def make_example(self, crop: Crop, rng: np.random.Generator) -> Crop:  # noqa: ARG002
         """Return the crop itself."""
         return crop
 
 
 class PlainPipeline(nn.Module):
-    """The whole photo, one pass: (N, C, H, W) in [0, 1] → (N, C, H, W), or (N, C, t·H, t·W) by `Task.DIRECT`; any H, W.
+    """Run the network once on the whole photo.
 
-    For a network that is told the noise level (N, C + 1, H, W), see `PipelineSpec.noise_level`; without that plane the
-    level is measured on what is given. One that enlarges denoises by the mean of the t² pixels that each pixel became.
-    `margin` is how many pixels reflection adds on all four sides first.
+    (N, C, H, W) in [0, 1] → (N, C, H, W), or (N, C, t·H, t·W) for `Task.DIRECT`, with any H and W. A noise-conditional
+    network takes (N, C + 1, H, W), see `PipelineSpec.noise_level`; without that plane the level is measured on the
+    input. A network that enlarges denoises by the mean of the t² output pixels of each input pixel. `margin` is the
+    number of pixels that are added by reflection on all four sides first.
 
     Raises
     ------
-    ModelError : the task enlarges, and the network was not taught to; or it needs the sub-images of a method of pairs
+    ModelError : the task enlarges and the network has scale 1, or the task needs the sub-images of a PD method
     """
 
     def __init__(self, network: nn.Module, task: Task, channels: int, margin: int = 0) -> None:
@@ -146,16 +149,16 @@ class PlainPipeline(nn.Module):
             refuse_to_enlarge(task)
         self.network = network
         self.shrink = described.scale if task is Task.DENOISE else 1
-        self.padding = described.multiple
+        self.padding = described.size_multiple
         multiple = grid_of(described)
         self.spec = PipelineSpec(
             task=str(task),
             scale=described.scale // self.shrink,
             multiple=multiple,
-            halo=-(-max(described.radius, SMALLEST) // multiple) * multiple,
-            working_bytes=4 * described.working_floats,
+            halo=-(-max(described.receptive_field_radius, SMALLEST) // multiple) * multiple,
+            working_bytes=4 * described.activation_floats_per_pixel,
             channels=channels,
-            noise_level=wants_noise_level(described),
+            noise_level=is_noise_conditional(described),
             tile=-(-tile_of(described) // multiple) * multiple,
         )
 
@@ -163,7 +166,7 @@ class PlainPipeline(nn.Module):
         """Denoise or enlarge photos (N, planes, H, W) in [0, 1]."""
         h, w = photo.shape[-2:]
         if self.spec.noise_level and photo.shape[1] == self.spec.channels:
-            photo = told(photo, measured(photo))
+            photo = append_noise_level(photo, measured(photo))
         out = self.on_padded(pad_to_multiple(reflect_sides(photo, self.margin), self.padding, SMALLEST))
         border = self.spec.scale * self.margin
         return out[..., border:, border:][..., : self.spec.scale * h, : self.spec.scale * w]
@@ -174,16 +177,19 @@ class PlainPipeline(nn.Module):
         return F.avg_pool2d(out, self.shrink) if self.shrink > 1 else out
 
 
-class Turned(nn.Module):
-    """The mean of what a network says of a photo (N, C, h, w) turned and flipped in `turns` of the eight ways."""
+class SelfEnsemble(nn.Module):
+    """Average a network's results for a photo (N, C, h, w) over `turns` of its eight orientations."""
 
     def __init__(self, network: nn.Module, turns: int) -> None:
         super().__init__()
         self.network, self.turns = network, turns
         described = as_network(network)
-        self.scale, self.multiple = described.scale, described.multiple
-        self.radius, self.working_floats = described.radius, described.working_floats
-        self.noise_level = wants_noise_level(described)
+        self.scale, self.size_multiple = described.scale, described.size_multiple
+        self.receptive_field_radius, self.activation_floats_per_pixel = (
+            described.receptive_field_radius,
+            described.activation_floats_per_pixel,
+        )
+        self.noise_level = is_noise_conditional(described)
 
     def forward(self, x: Tensor) -> Tensor:
         """Average the outputs over the orientations, (N, C, H, W)."""
@@ -194,7 +200,7 @@ class Turned(nn.Module):
 
 
 def _turn(x: Tensor, turn: int) -> Tensor:
-    """Way 1 to 7: the bits say flip left and right, flip top and bottom, swap both sides."""
+    """Orient a photo by the bits of `way`, 1 to 7: flip left and right, flip top and bottom, transpose."""
     dims = [dim for dim, bit in ((-1, 1), (-2, 2)) if turn & bit]
     x = x.flip(dims) if dims else x
     return x.transpose(-2, -1) if turn & 4 else x

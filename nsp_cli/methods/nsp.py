@@ -109,7 +109,7 @@ class NSP(SelfSupervised):
         return {"scale": self.scale}
 
     @property
-    def views(self) -> tuple[Mapping[str, Any], ...]:
+    def inference_variants(self) -> tuple[Mapping[str, Any], ...]:
         """Each of the t² predictions by itself."""
         return tuple({"phase": phase} for phase in range(self.scale**2))
 
@@ -157,7 +157,7 @@ class NSP(SelfSupervised):
     def loss(self, network: nn.Module, batch: Tensor, generator: Generator) -> Tensor:
         """Compute the mean L1 loss of a batch of noisy photos (B, C, P, P) in [0, 1]."""
         inputs, targets = self.pairs(batch, generator)
-        multiple = as_network(network).multiple
+        multiple = as_network(network).size_multiple
         inputs, targets = cut_to_multiple(inputs, multiple), cut_to_multiple(targets, multiple * self.scale)
         shape = inputs.shape[:2]
         inputs = inputs.flatten(0, 1).contiguous(memory_format=torch.channels_last)
@@ -186,7 +186,7 @@ class NSPPipeline(nn.Module):
         described = as_network(network)
         if described.scale != settings.scale:
             raise ModelError(f"NSP with t = {settings.scale} needs a network of that scale, got {described.scale}.")
-        self.padding = self.stride * described.multiple
+        self.padding = self.stride * described.size_multiple
         self.smallest = SMALLEST * self.stride
         self.spec = self._describe(described, channels)
 
@@ -194,9 +194,9 @@ class NSPPipeline(nn.Module):
         t = self.stride
         split = 1 if self.task is Task.DIRECT else t
         multiple = t * grid_of(network)
-        reach = network.radius * split
+        reach = network.receptive_field_radius * split
         if self.task is Task.SHUFFLE_DENOISE:  # the second pass reaches as far, in pixels of half the size
-            reach += network.radius
+            reach += network.receptive_field_radius
         halo = max(reach + t, self.smallest)
         passes = {Task.DIRECT: t * t, Task.SHUFFLE_DENOISE: t * t}.get(self.task, 1)
         return PipelineSpec(
@@ -204,7 +204,7 @@ class NSPPipeline(nn.Module):
             scale=1 if self.task is Task.DENOISE else t,
             multiple=multiple,
             halo=-(-halo // multiple) * multiple,
-            working_bytes=4 * network.working_floats * passes,
+            working_bytes=4 * network.activation_floats_per_pixel * passes,
             channels=channels,
             tile=-(-tile_of(network) * split // multiple) * multiple,
         )

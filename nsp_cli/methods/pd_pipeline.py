@@ -22,7 +22,7 @@ from nsp_cli.ops.padding import (
     zero_pad_to_multiple,
 )
 from nsp_cli.ops.pd import from_mosaic, pd_merge, pd_split, to_mosaic
-from nsp_cli.ops.refine import SHARE, refine
+from nsp_cli.ops.refine import REPLACE_FRACTION, refine
 
 
 class Layout(StrEnum):
@@ -35,7 +35,7 @@ class Layout(StrEnum):
     far side, so that a strip along the photo's border, as wide as the network reaches, is another one in a tile."""
 
 
-class DecomposedPipeline(nn.Module):
+class PDPipeline(nn.Module):
     """PD, network, merge, and passes without PD: (N, C, H, W) in [0, 1] → the same, any H and W.
 
     Parameters
@@ -44,7 +44,7 @@ class DecomposedPipeline(nn.Module):
     stride : of the PD
     layout : see `Layout`
     passes : runs of the network without PD on the result, see `ops.refine`; 0 for none
-    share : of the photo's pixels that each of them puts back: 0.16 is R3, 0 a second pass over the result alone
+    replace_fraction : fraction of noisy pixels that each pass puts back: 0.16 in R3; 0 is a second pass over the result
     masks_by_channel : whether each channel has its own random pixels there
     pd_pad : zeros around each sub-image, in pixels
     refine_pad : pixels by which each pass extends the photo by reflection on all four sides
@@ -67,7 +67,7 @@ class DecomposedPipeline(nn.Module):
         *,
         layout: Layout = Layout.BATCH,
         passes: int = 0,
-        share: float = SHARE,
+        replace_fraction: float = REPLACE_FRACTION,
         masks_by_channel: bool = False,
         pd_pad: int = 0,
         refine_pad: int = 0,
@@ -82,20 +82,24 @@ class DecomposedPipeline(nn.Module):
         self.passes = passes
         self.pd_pad, self.refine_pad = pd_pad, refine_pad
         self.extend = zero_pad_to_multiple if zeros else pad_to_multiple
-        patterns = draw_patterns(passes, share, channels=channels if masks_by_channel else 1) if passes else None
+        patterns = (
+            draw_patterns(passes, replace_fraction, channels=channels if masks_by_channel else 1) if passes else None
+        )
         self.register_buffer("replaced", patterns, persistent=False)
         described = same_size(network)
-        if 2 * pd_pad % described.multiple or 2 * refine_pad % described.multiple:
-            raise ModelError(f"pd_pad and refine_pad must be 0 for a network of multiples of {described.multiple}.")
-        self.padding = stride * described.multiple
+        if 2 * pd_pad % described.size_multiple or 2 * refine_pad % described.size_multiple:
+            raise ModelError(
+                f"pd_pad and refine_pad must be 0 for a network of multiples of {described.size_multiple}."
+            )
+        self.padding = stride * described.size_multiple
         multiple = lcm(stride * grid_of(described), stride * period, PERIOD if passes else 1)
-        halo = max(described.radius * (stride + bool(passes)), SMALLEST * stride)
+        halo = max(described.receptive_field_radius * (stride + bool(passes)), SMALLEST * stride)
         self.spec = PipelineSpec(
             task=str(task),
             scale=1,
             multiple=multiple,
             halo=-(-halo // multiple) * multiple,
-            working_bytes=4 * described.working_floats,
+            working_bytes=4 * described.activation_floats_per_pixel,
             channels=channels,
             tile=-(-tile_of(described) * stride // multiple) * multiple,
         )

@@ -19,7 +19,7 @@ class Preset:
     summary
         One line for people.
     settings
-        Fields of `training.config.TrainSettings` except `method`; what is missing has its default there.
+        Fields of `training.config.TrainConfig` except `method`; what is missing has its default there.
     """
 
     summary: str

@@ -48,7 +48,7 @@ class RD(SelfSupervised):
     recharge: bool = True
 
     smallest_patch = 32
-    wants_teachers = True
+    needs_teachers = True
 
     def loss(self, network: nn.Module, batch: Tensor, generator: Generator) -> Tensor:
         """(B, C·(1 + K), P, P) in [0, 1], the noisy photo first, → scalar; C is 3.
@@ -59,7 +59,7 @@ class RD(SelfSupervised):
         """
         if as_network(network).scale != 1:
             raise UsageError("A student keeps the photo's size, and this network enlarges it; add --set scale=1.")
-        batch = cut_to_multiple(batch, as_network(network).multiple)
+        batch = cut_to_multiple(batch, as_network(network).size_multiple)
         planes = batch.unflatten(1, (-1, 3))  # (B, 1 + K, 3, P, P)
         noisy, targets = planes[:, 0], planes[:, 1:]
         if self.recharge:

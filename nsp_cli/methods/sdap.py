@@ -22,7 +22,7 @@ from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import UsageError
 from nsp_cli.methods.base import Inputs, SelfSupervised, Stride
-from nsp_cli.methods.pd_pipeline import DecomposedPipeline, same_size
+from nsp_cli.methods.pd_pipeline import PDPipeline, same_size
 from nsp_cli.methods.presets import NSP_SCHEDULE, PHOTOGRAPHER, Preset
 from nsp_cli.model.spec import Task
 from nsp_cli.ops.cells import gather_cells, shuffle
@@ -101,6 +101,6 @@ class SDAP(SelfSupervised):
         inputs, targets = (subs.flatten(0, 1) for subs in self.pairs(batch, generator))
         return (network(inputs.contiguous(memory_format=torch.channels_last)) - targets).abs().mean()
 
-    def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> DecomposedPipeline:
+    def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> PDPipeline:
         """Build the inference pipeline, a single module for the torch backend and for export."""
-        return DecomposedPipeline(network, self.test_stride, task, channels, passes=int(self.second_pass), share=0.0)
+        return PDPipeline(network, self.test_stride, task, channels, passes=int(self.second_pass), replace_fraction=0.0)

@@ -40,10 +40,10 @@ from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import UsageError
 from nsp_cli.image.luma import luma as luma_of
-from nsp_cli.methods.base import ONE_VIEW, TURNS, Crop, Fraction, PlainPipeline, Turned
+from nsp_cli.methods.base import ONE_VARIANT, ORIENTATIONS, Crop, Fraction, PlainPipeline, SelfEnsemble
 from nsp_cli.methods.presets import PHOTOGRAPHER, Preset
 from nsp_cli.model.spec import Task
-from nsp_cli.networks import as_network, wants_noise_level
+from nsp_cli.networks import as_network, is_noise_conditional
 from nsp_cli.networks.layers import Scale
 from nsp_cli.ops.padding import cut_to_multiple
 from nsp_cli.simulation.camera import Camera, decode_srgb, encode_srgb, plain_camera, random_camera, simulate
@@ -114,8 +114,8 @@ class Simulated:
     turns: int = 1
 
     def __post_init__(self) -> None:
-        if not 1 <= self.turns <= TURNS:
-            raise UsageError(f"The setting turns must be from 1 to {TURNS}, got {self.turns}.")
+        if not 1 <= self.turns <= ORIENTATIONS:
+            raise UsageError(f"The setting turns must be from 1 to {ORIENTATIONS}, got {self.turns}.")
         for name in ("own", "plain", "nights", "painted"):
             if not 0 <= (share := getattr(self, name)) <= 1:
                 raise UsageError(f"The setting {name} must be from 0 to 1, got {share}.")
@@ -126,10 +126,10 @@ class Simulated:
             except ValueError as error:
                 raise UsageError(f"The setting cameras holds no camera that can be simulated: {error}.") from error
 
-    wants_clean = True
-    wants_teachers = False
-    tells_noise_level = True
-    views = ONE_VIEW
+    needs_clean_photos = True
+    needs_teachers = False
+    supports_noise_level = True
+    inference_variants = ONE_VARIANT
 
     @property
     def smallest_patch(self) -> int:
@@ -141,7 +141,7 @@ class Simulated:
         """Arguments that the method prescribes to its network."""
         return {"scale": self.scale} if self.scale > 1 else {}
 
-    def shoot(self, crop: Crop, rng: np.random.Generator) -> Crop:
+    def make_example(self, crop: Crop, rng: np.random.Generator) -> Crop:
         """(P, P, 3) → (p, p, 3 + 3·t² + 1) with p = P / 2 / t.
 
         Noisy, then the clean t×t cells of each of its pixels, then the noise level, the same everywhere.
@@ -176,9 +176,9 @@ class Simulated:
     def loss(self, network: nn.Module, batch: Tensor, generator: Generator) -> Tensor:  # noqa: ARG002
         """(B, 3 + 3·t² + 1, p, p) in [0, 1] → scalar."""
         described = as_network(network)
-        batch = cut_to_multiple(batch, described.multiple)
+        batch = cut_to_multiple(batch, described.size_multiple)
         noisy, target = batch[:, :3], F.pixel_shuffle(batch[:, 3:-1], self.scale)
-        seen = torch.cat([noisy, batch[:, -1:]], 1) if wants_noise_level(described) else noisy
+        seen = torch.cat([noisy, batch[:, -1:]], 1) if is_noise_conditional(described) else noisy
         output = network(seen.contiguous(memory_format=torch.channels_last))
         base = F.interpolate(noisy, scale_factor=self.scale) if self.scale > 1 else noisy
         noise = (base - target).abs().mean((1, 2, 3)) + _FLOOR
@@ -187,7 +187,7 @@ class Simulated:
 
     def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> PlainPipeline:
         """Build the inference pipeline, a single module for the torch backend and for export."""
-        return PlainPipeline(network if self.turns == 1 else Turned(network, self.turns), task, channels)
+        return PlainPipeline(network if self.turns == 1 else SelfEnsemble(network, self.turns), task, channels)
 
 
 def _camera_from(camera: Camera | Mapping[str, Any]) -> Camera:
@@ -241,7 +241,7 @@ def _recoloured(clean: Crop, rng: np.random.Generator) -> Crop:
 
 
 def _shot(clean: Crop, camera: Camera, rng: np.random.Generator, *, noise_alone: bool) -> tuple[Crop, Crop, float]:
-    """(noisy, clean, noise level), see `networks.wants_noise_level`."""
+    """(noisy, clean, noise level), see `networks.is_noise_conditional`."""
     noisy, target = simulate(clean, camera, rng)
     if noise_alone:
         noisy, target = np.asarray(np.clip(clean + (noisy - target), 0, 1), np.float32), clean

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from nsp_cli.errors import ModelError
 from nsp_cli.model.spec import ModelSpec
 from nsp_cli.networks import build_network
-from nsp_cli.system.atomic import publish
+from nsp_cli.system.atomic import write_atomically
 
 SPEC_KEY = "nsp.model"
 
@@ -23,7 +23,7 @@ SPEC_KEY = "nsp.model"
 def save_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], path: Path) -> None:
     """Write a safetensors file whole or not at all, over what was there. Raises `OutputError`."""
     data = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, dict(metadata))
-    publish(data, path, overwrite=True)
+    write_atomically(data, path, overwrite=True)
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -1,8 +1,8 @@
 """The networks: `torch.nn.Module`s that map (N, C, h, w) to (N, C, t·h, t·w), all in one table.
 
-Every network says of itself what tiling needs: `scale` (t), `radius` (of its receptive field, in its own input pixels),
-`multiple` (its own downsampling) and `working_floats` (activations alive at once for one input pixel). Three things
-only some have to say: `grid`, see `grid_of`, `tile`, see `tile_of`, and `noise_level`, see `wants_noise_level`.
+Every network has the attributes that tiling needs: `scale` (t), `receptive_field_radius` (in its input pixels),
+`size_multiple` (its downsampling) and `activation_floats_per_pixel` (activations alive at once for one input pixel).
+Three are optional: `grid`, see `grid_of`, `tile`, see `tile_of`, and `noise_level`, see `is_noise_conditional`.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ __all__ = [
     "build_network",
     "grid_of",
     "has_input_skip",
+    "is_noise_conditional",
     "tile_of",
-    "wants_noise_level",
 ]
 
 
@@ -38,9 +38,9 @@ class Network(Protocol):
     """What a method and the engine ask of a network."""
 
     scale: int
-    radius: int
-    multiple: int
-    working_floats: int
+    receptive_field_radius: int
+    size_multiple: int
+    activation_floats_per_pixel: int
 
     def __call__(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) float to (N, C, scale·H, scale·W)."""
@@ -80,8 +80,8 @@ def _check(name: str) -> None:
 
 
 def grid_of(network: Network) -> int:
-    """Of what its tiles' origins must be multiples: `multiple`, but for a network that pads what it is given itself."""
-    return getattr(network, "grid", network.multiple)
+    """Return the divisor of tile origins: `size_multiple`, or `grid` of a network that pads its input itself."""
+    return getattr(network, "grid", network.size_multiple)
 
 
 def tile_of(network: Network) -> int:
@@ -89,8 +89,8 @@ def tile_of(network: Network) -> int:
     return getattr(network, "tile", 0)
 
 
-def wants_noise_level(network: Network) -> bool:
-    """Whether it is told how noisy the photo is, as FFDNet and DRUNet are: (N, C + 1, h, w) in.
+def is_noise_conditional(network: Network) -> bool:
+    """Return whether the noise level is an input, as in FFDNet and DRUNet: the network takes (N, C + 1, h, w).
 
     The last channel is the standard deviation of the photo's luma noise (white = 1), the same at every pixel.
     """

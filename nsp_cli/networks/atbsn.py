@@ -86,12 +86,12 @@ class ATBSN(nn.Module):
     ) -> None:
         super().__init__()
         self.scale, self.blind = scale, blind
-        self.multiple = 2**levels
+        self.size_multiple = 2**levels
         # Upwards, the farthest. On the way down a level takes three of its rows (convolution two, shift one), on the
         # way up five (each convolution two, and one since a row grows from the row above), intro and bottom two.
         self.reach = 2 + 3 * (2**levels - 1) + 2 * 2**levels + 5 * (2**levels - 1)
-        self.radius = self.reach + blind
-        self.working_floats = 27 * width
+        self.receptive_field_radius = self.reach + blind
+        self.activation_floats_per_pixel = 27 * width
         self.unet = _UpwardUNet(channels, width, levels)
         self.fuse = nn.Sequential(
             nn.Conv2d(8 * width, 8 * width, 1),

@@ -82,7 +82,7 @@ class DBSN(nn.Module):
     ModelError : no such variant, or AP-BSN's with t above 1
     """
 
-    multiple = 1
+    size_multiple = 1
     """The network's own downsampling."""
 
     def __init__(
@@ -99,8 +99,8 @@ class DBSN(nn.Module):
             raise ModelError(f"DBSN is of variant nsp, or apbsn with scale 1; got {variant} with scale {scale}.")
         self.scale = scale
         self.residual = self.input_skip = residual
-        self.radius = max(1 + 2 * depth, 2 + 3 * depth)
-        self.working_floats = 9 * width
+        self.receptive_field_radius = max(1 + 2 * depth, 2 + 3 * depth)
+        self.activation_floats_per_pixel = 9 * width
         activation = nn.GELU if variant == Variant.NSP else nn.ReLU
         self.head = nn.Sequential(nn.Conv2d(channels, width, 1), activation())
         self.branches = nn.ModuleList([_branch(width, depth, kernel, activation) for kernel in (3, 5)])

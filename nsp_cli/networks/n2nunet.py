@@ -43,10 +43,10 @@ class N2NUNet(nn.Module):
         slope: Annotated[float, Between(0, 1)] = 0.2,
     ) -> None:
         super().__init__()
-        self.multiple = 2**levels
+        self.size_multiple = 2**levels
         # As `networks.unet.UNet`: a transposed convolution reads one pixel for each that it writes.
-        self.radius = 2 + sum(4 * 2**level for level in range(levels)) + 2**levels
-        self.working_floats = 2 * (2 * width + channels) + 2 * top_width
+        self.receptive_field_radius = 2 + sum(4 * 2**level for level in range(levels)) + 2**levels
+        self.activation_floats_per_pixel = 2 * (2 * width + channels) + 2 * top_width
 
         def conv(inputs: int, outputs: int, kernel_size: int = 3) -> nn.Sequential:
             layer = nn.Conv2d(inputs, outputs, kernel_size, padding=kernel_size // 2)

@@ -78,9 +78,9 @@ class NAFNet(nn.Module):
 
     def __init__(self, channels: Channels = 3, widths: Widths = (32, 64, 128), depths: Depths = (2, 2, 6)) -> None:
         super().__init__()
-        self.multiple = 2 ** (len(widths) - 1)
-        self.working_floats = 8 * widths[0]
-        self.radius = _radius(tuple(depths))
+        self.size_multiple = 2 ** (len(widths) - 1)
+        self.activation_floats_per_pixel = 8 * widths[0]
+        self.receptive_field_radius = _radius(tuple(depths))
         inner = list(zip(widths, depths, strict=True))[:-1]
         self.head = nn.Conv2d(channels, widths[0], 3, padding=1)
         self.down = nn.ModuleList(_blocks(w, n) for w, n in inner)

@@ -66,10 +66,10 @@ class TBSN(nn.Module):
     ModelError : `dim` is odd, or `tail` is "plain" and `scale` is not 1
     """
 
-    multiple = 1
+    size_multiple = 1
     grid = _PHASES * 4 * _WINDOW
     """Phases, two levels, windows."""
-    radius = 24
+    receptive_field_radius = 24
     """Of what matters most: attention reaches, window by window, over hundreds of pixels, and statistics over all."""
     tile = 192
     """Enough to take statistics over: the paper's training gives the network 128 pixels (patches of 640 by PD 5)."""
@@ -90,7 +90,7 @@ class TBSN(nn.Module):
         if tail == "plain" and scale != 1:
             raise ModelError(f"The setting tail=plain needs scale 1, got {scale}.")
         self.scale = scale
-        self.working_floats = 24 * dim
+        self.activation_floats_per_pixel = 24 * dim
         self.head = CentralMaskedConv2d(channels, dim, 3, bias=False)
         joined = _PHASES**2 if statistics == "photo" else 1
         self.down = nn.ModuleList([_blocks(dim, blocks[0], 1, 2, joined), _blocks(2 * dim, blocks[1], 2, 2, joined)])

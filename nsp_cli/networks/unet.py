@@ -64,10 +64,10 @@ class UNet(nn.Module):
         if skips not in ("pooled", "features"):
             raise ModelError(f"The setting skips must be pooled or features, got '{skips}'.")
         self.skips, self.output_slope = skips, output_slope
-        self.multiple = 2**levels
+        self.size_multiple = 2**levels
         # Two pixels at full size, and at each level half as large two on the way down and up to six on the way up.
-        self.radius = 2 + sum(4 * 2**level for level in range(levels)) + 2**levels
-        self.working_floats = 6 * width
+        self.receptive_field_radius = 2 + sum(4 * 2**level for level in range(levels)) + 2**levels
+        self.activation_floats_per_pixel = 6 * width
         self.intro = _conv(channels, width) if intro else None
         first = width if intro else channels
         self.down = nn.ModuleList(_conv(first if level == 0 else width, width) for level in range(levels))
@@ -121,7 +121,7 @@ class ResUNet(nn.Module):
     widths, depths : feature channels and residual blocks of each level, the one of half the photo's size first; all but
         the last have as many blocks again on the way up
     scale : t; the network adds to the photo itself, or to its bicubic enlargement
-    noise_level : whether it is also told how noisy the photo is: one more channel in, see `networks.wants_noise_level`
+    noise_level : whether the noise level is an input: one more channel, see `networks.is_noise_conditional`
     """
 
     input_skip = True
@@ -137,11 +137,11 @@ class ResUNet(nn.Module):
         super().__init__()
         self.channels, self.scale, self.noise_level = channels, scale, noise_level
         levels = len(widths)
-        self.multiple = 2**levels
-        self.working_floats = 3 * widths[0]
+        self.size_multiple = 2**levels
+        self.activation_floats_per_pixel = 3 * widths[0]
         # A block reaches two cells of its level, and a level has its blocks twice; crossing a level costs a cell more.
         reach = [2 ** (i + 1) * (4 * n + 2) for i, n in enumerate(depths)]
-        self.radius = 4 + sum(reach[:-1]) + 2**levels * (2 * depths[-1] + 1)
+        self.receptive_field_radius = 4 + sum(reach[:-1]) + 2**levels * (2 * depths[-1] + 1)
         inner = list(zip(widths, depths, strict=True))[:-1]
         self.head = nn.Conv2d(4 * (channels + noise_level), widths[0], 3, padding=1)
         self.down = nn.ModuleList(nn.Sequential(*map(_Block, [w] * n)) for w, n in inner)

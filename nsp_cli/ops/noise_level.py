@@ -1,8 +1,8 @@
-"""How noisy a photo is, as a few tensor operations: for a graph or a pipeline that nobody tells.
+"""Estimate the noise level by a few tensor operations, for graphs and pipelines that are run without it.
 
-Coarser than `nsp_cli.noise`, which the engine asks about the whole photo: it knows no groups of brightness and sees the
-tile alone. Each 16×16 cell has two pairs of 8×8 blocks, without the plane that fits best; how flat one pair is decides
-how much the other pair's variance counts.
+This is coarser than `nsp_cli.noise`, with which the engine measures the whole photo: blocks are not grouped by
+brightness, and only the tile is measured. Each 16×16 cell has two pairs of 8×8 blocks, without the plane that fits
+best; the flatter one pair is, the more the variance of the other pair counts.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from nsp_cli.ops.padding import pad_to_multiple
 
 _BLOCK = 8
 _POWER = 2.0
-"""Blocks that vary ten times as much as others count a hundredth of them. With 2 it is nearest to `nsp_cli.noise`."""
+"""Exponent of a block's variance in its weight; 2 agrees best with `nsp_cli.noise`."""
 
 _FAINT = (0.2 / 255) ** 2
-"""No block that a camera made is flatter than rounding to 8 bits leaves it."""
+"""Variance that is added to each block's: rounding to 8 bits leaves about so much in the flattest."""
 
 _EVEN = (0.01 / 255) ** 2
-"""Variance of a frame or a filled area, which no camera made."""
+"""Variance below which a block is a frame or a filled area and not measured."""
 
 _BLACK, _WHITE, _CLIPPED = 0.5 / 255, 254.5 / 255, 0.02
-"""Noise is cut off there; a block may have so large a share of such pixels."""
+"""Values below and above which noise is clipped, and the fraction of such pixels that a block may have."""
 
 _LEAST = 1e-14
-"""Weight of even and of clipped blocks, beside the others': they speak where there are no others."""
+"""Weight of even and of clipped blocks: they decide only where there are no others."""
 
 
-def told(photos: Tensor, level: Tensor) -> Tensor:
-    """(N, C, h, w) and (N,) → (N, C + 1, h, w), see `PipelineSpec.noise_level`."""
+def append_noise_level(photos: Tensor, level: Tensor) -> Tensor:
+    """Append the noise level (N,) to photos (N, C, h, w) as a plane: (N, C + 1, h, w)."""
     plane = level.to(photos.dtype).view(-1, 1, 1, 1).expand(len(photos), 1, *photos.shape[2:])
     return torch.cat([photos, plane], 1)
 
@@ -44,16 +44,16 @@ def measured(photos: Tensor) -> Tensor:
         weights = photos.new_tensor(WEIGHTS) if photos.shape[1] == 3 else photos.new_ones(1)
         variance = _variance((photos * weights.view(1, -1, 1, 1)).sum(1, keepdim=True))
         clipped = ((photos < _BLACK) | (photos > _WHITE)).any(1, keepdim=True).float()
-        speaks = (F.avg_pool2d(clipped, _BLOCK) <= _CLIPPED) & (variance > _EVEN)
+        is_usable = (F.avg_pool2d(clipped, _BLOCK) <= _CLIPPED) & (variance > _EVEN)
         cells = [variance[..., y::2, x::2] for y in (0, 1) for x in (0, 1)]
-        # Of a cell, whose four blocks must all speak. The least is not added: torch's ONNX exporter leaves out a sum
+        # The weight of a cell is that of its worst block. `_LEAST` is not added: torch's ONNX exporter leaves out a sum
         # with so small a number, and the weights of a photo without noise are then 0.
-        weight = (-F.max_pool2d(-speaks.float(), 2)).clamp_min(_LEAST)
+        weight = (-F.max_pool2d(-is_usable.float(), 2)).clamp_min(_LEAST)
         total, count = photos.new_zeros(len(photos)), photos.new_zeros(len(photos))
-        for judges, heard in (((0, 3), (1, 2)), ((1, 2), (0, 3))):
+        for judges, measured_on in (((0, 3), (1, 2)), ((1, 2), (0, 3))):
             flat = (cells[judges[0]] + cells[judges[1]]) / 2 + _FAINT
             counts = weight * (_FAINT / flat) ** _POWER
-            total = total + (counts * (cells[heard[0]] + cells[heard[1]]) / 2).sum((1, 2, 3))
+            total = total + (counts * (cells[measured_on[0]] + cells[measured_on[1]]) / 2).sum((1, 2, 3))
             count = count + counts.sum((1, 2, 3))
         return (total / count).sqrt()
 

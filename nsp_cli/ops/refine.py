@@ -1,4 +1,4 @@
-"""R3, random replacing refinement: run the network again on its own result, a little noise put back.
+"""R3, random replacing refinement: run the network on its result, with some noisy pixels put back.
 
 PD is what breaks the correlation of a camera's noise, and also what aliases fine detail. The result has little noise
 left, so the network can be run on it without PD; noisy pixels that are put back at random keep it from smoothing the
@@ -18,11 +18,11 @@ from torch import Tensor
 
 from nsp_cli.ops.masks import repeat_pattern
 
-SHARE = 0.16
-"""Of the result's pixels are replaced by the photo's in each pass."""
+REPLACE_FRACTION = 0.16
+"""Fraction of the result's pixels that each pass replaces by the photo's, as published."""
 
 PASSES = 8
-"""As published."""
+"""Number of passes, as published."""
 
 
 def refine(denoise: Callable[[Tensor], Tensor], noisy: Tensor, result: Tensor, replaced: Tensor) -> Tensor:

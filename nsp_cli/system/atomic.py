@@ -29,7 +29,7 @@ _searched: set[Path] = set()
 _gate = threading.Lock()
 
 
-def publish(data: bytes | memoryview, target: Path, *, overwrite: bool, like: Path | None = None) -> None:
+def write_atomically(data: bytes | memoryview, target: Path, *, overwrite: bool, like: Path | None = None) -> None:
     """Write to a hidden file beside the target, then give it the target's name in one step.
 
     A file that is replaced leaves its mode, its owner and its extended attributes to the new one, where the system lets

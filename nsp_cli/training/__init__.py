@@ -1,8 +1,8 @@
 """One trainer and one data set of noisy photos, for every method."""
 
 from nsp_cli.training.adapting import adapt, references_in
-from nsp_cli.training.config import TrainSettings
-from nsp_cli.training.presets import PHOTOGRAPHER, PRESETS, Preset, describe_methods, find_preset, wants_clean
+from nsp_cli.training.config import TrainConfig
+from nsp_cli.training.presets import PHOTOGRAPHER, PRESETS, describe_methods, find_preset, needs_clean_photos
 from nsp_cli.training.state import has_run, saved_settings
 from nsp_cli.training.trainer import Job, Progress, train
 
@@ -10,15 +10,14 @@ __all__ = [
     "PHOTOGRAPHER",
     "PRESETS",
     "Job",
-    "Preset",
     "Progress",
-    "TrainSettings",
+    "TrainConfig",
     "adapt",
     "describe_methods",
     "find_preset",
     "has_run",
+    "needs_clean_photos",
     "references_in",
     "saved_settings",
     "train",
-    "wants_clean",
 ]

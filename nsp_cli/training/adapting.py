@@ -30,14 +30,14 @@ from nsp_cli.errors import InputError, NoInputError
 from nsp_cli.image import Frame, from_unit, read_srgb, to_unit, write
 from nsp_cli.simulation.camera import Camera, Picture
 from nsp_cli.training.camera_fit import FlatPatches, fit_cameras, flattest, most_informative
-from nsp_cli.training.config import TrainSettings
+from nsp_cli.training.config import TrainConfig
 from nsp_cli.training.data import large_enough
 
 _PHOTOS = 48
 _WINDOW = 1024
 
 _SHARES, _KEEP = {"own": 0.85, "plain": 0.0, "nights": 0.6, "painted": 0.0}, 0.7
-"""Settings of `methods.simulated`, and the weight of the initial weights in the interpolation (`TrainSettings.keep`).
+"""Settings of `methods.simulated`, and the weight of the initial weights in the interpolation (`TrainConfig.keep`).
 
 Many examples of the own cameras with a strong interpolation gain more there, and lose less elsewhere, than half as many
 examples do. Heavy noise is forgotten first. Synthetic scenes with one camera's noise make that worse, and neutral
@@ -57,14 +57,14 @@ class NoiseAnalysis:
 
 
 def adapt(
-    settings: TrainSettings,
+    settings: TrainConfig,
     photos: Sequence[Path],
     start: Path,
     folder: Path,
     *,
     device: str = "auto",
     report: Callable[[float], None] = lambda _: None,
-) -> tuple[TrainSettings, list[Path]]:
+) -> tuple[TrainConfig, list[Path]]:
     """Analyze noisy photos with the weights `start`, whose method trains on clean photos.
 
     Returns the settings of a run that starts from `start`, and its clean photos, which are in `folder`. The time of the

@@ -14,7 +14,7 @@ import numpy as np
 
 from nsp_cli.errors import OutputError
 from nsp_cli.image.frame import Pixels
-from nsp_cli.system.atomic import publish
+from nsp_cli.system.atomic import write_atomically
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class OutputCache:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._make_room(len(data))
-            publish(data, path, overwrite=True)
+            write_atomically(data, path, overwrite=True)
         except (OSError, OutputError) as error:  # training goes on without, only slower
             warnings.warn(f"What teachers make of photos cannot be kept: {error}", stacklevel=2)
             return pixels

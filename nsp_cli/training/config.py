@@ -1,10 +1,10 @@
-"""What a training run is told, and nothing that it finds out."""
+"""The configuration of a training run."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Annotated, Any
 
 from nsp_cli.errors import ModelError, UsageError
@@ -18,8 +18,8 @@ _Count = Annotated[int, Between(0, 10**9)]
 
 
 @dataclass(frozen=True)
-class TrainSettings:
-    """Settings of `training.train`.
+class TrainConfig:
+    """Configuration of `training.train`.
 
     Attributes
     ----------
@@ -32,14 +32,15 @@ class TrainSettings:
     validation_every : every n-th photo is for validation and not trained on; 0 trains on all
     orientations : "all" eight flips and rotations of a crop, or "flips" (four)
     ema : decay of the weights' moving average, 0 for none; clip : largest gradient norm, 0 for none
-    keep : share of the weights that the run starts from in what it writes; None for none, or for 0.7 when adapting
+    keep : weight interpolation (WiSE-FT), the fraction of the initial weights in the written ones; None is 0, or 0.7
+        when adapting
     precision : see `backends.device.Precision`
     compile : torch.compile the network; None where it helps, which is on CUDA (`benchmarks/training_step.py`)
     seed : decides crops, pairs and initial weights
     save_every : steps between two states on the disk, with validation loss and preview
     cache_megabytes : decoded photos that are kept
-    teachers, teacher_views : the models to learn from, names or paths; targets of each, see `teachers.find_teacher`
-    teacher_cache_megabytes : what teachers made of photos, kept on the disk for this and later runs
+    teachers, teacher_views : models to distil, names or paths; inference variants of each, see `teachers.find_teacher`
+    teacher_cache_megabytes : limit of the teachers' outputs that are kept on the disk for this and later runs
     """
 
     method: str = "nsp"
@@ -99,12 +100,16 @@ class TrainSettings:
                 f"Training needs validation_every of 0 or more and orientations of {', '.join(ORIENTATIONS)}."
             )
 
+    def with_budget(self, steps: int | None, minutes: float | None) -> TrainConfig:
+        """Return the configuration with the budget replaced, if one is given."""
+        return self if steps is None and minutes is None else replace(self, steps=steps, minutes=minutes)
+
     def to_json(self) -> str:
         """Serialize the settings as JSON with sorted keys."""
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
-    def from_json(cls, text: str) -> TrainSettings:
+    def from_json(cls, text: str) -> TrainConfig:
         """Parse settings written by `to_json`. Raises `ModelError`."""
         try:
             values = json.loads(text)

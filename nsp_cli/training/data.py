@@ -66,8 +66,8 @@ class PhotoCache:
         return layers
 
 
-Shoot = Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]]
-"""What a method makes of a crop, see `methods.Method.shoot`."""
+MakeExample = Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]]
+"""What a method makes of a crop, see `methods.Method.make_example`."""
 
 
 class NoisyPhotos(Dataset[Tensor]):
@@ -89,14 +89,14 @@ class NoisyPhotos(Dataset[Tensor]):
         steps: int,
         seed: int,
         cache_bytes: int,
-        shoot: Shoot = lambda crop, _: crop,
+        make_example: MakeExample = lambda crop, _: crop,
         open: Open = open_alone,
         rotate: bool = True,
     ) -> None:
         if not paths:
             raise NoInputError("There is no photo to train on.")
         self.paths, self.patch, self.batch, self.steps, self.seed = list(paths), patch, batch, steps, seed
-        self.shoot, self.rotate = shoot, rotate
+        self.make_example, self.rotate = make_example, rotate
         self._cache = PhotoCache(cache_bytes, open)
         self._unusable: set[Path] = set()
 
@@ -108,7 +108,7 @@ class NoisyPhotos(Dataset[Tensor]):
         crops = [self._crop(self._photo(step // _REUSE + int(rng.integers(_POOL))), rng) for _ in range(self.batch)]
         return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).contiguous()
 
-    def share(self, rank: int, world: int) -> NoisyPhotos:
+    def shard(self, rank: int, world: int) -> NoisyPhotos:
         """Return the shard of every batch for one of several processes: other crops of the same photos.
 
         Parts differ by one photo where the batch cannot be divided, and each has one at least. Processes count alike in
@@ -121,7 +121,7 @@ class NoisyPhotos(Dataset[Tensor]):
             steps=self.steps,
             seed=self.seed * world + rank,
             cache_bytes=self._cache.limit,
-            shoot=self.shoot,
+            make_example=self.make_example,
             open=self._cache.open,
             rotate=self.rotate,
         )
@@ -157,7 +157,7 @@ class NoisyPhotos(Dataset[Tensor]):
         crop = np.concatenate([np.broadcast_to(unit, (side, side, 3)) for unit in units], 2)  # grey photos train as RGB
         turns = int(rng.integers(4))
         crop = np.rot90(crop, turns if self.rotate else turns // 2 * 2)
-        return np.ascontiguousarray(self.shoot(crop[:, ::-1] if rng.integers(2) else crop, rng))
+        return np.ascontiguousarray(self.make_example(crop[:, ::-1] if rng.integers(2) else crop, rng))
 
 
 def large_enough(paths: Sequence[Path], patch: int) -> list[Path]:

@@ -1,38 +1,19 @@
-"""The methods' presets as settings of training; every flag still overrides them."""
+"""The methods' presets as training configurations."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 from nsp_cli.errors import UsageError
 from nsp_cli.methods import PHOTOGRAPHER, REGISTERED, build_method
-from nsp_cli.training.config import TrainSettings
+from nsp_cli.training.config import TrainConfig
 
-__all__ = ["PHOTOGRAPHER", "PRESETS", "Preset", "describe_methods", "find_preset", "wants_clean"]
-
-
-@dataclass(frozen=True)
-class Preset:
-    """A named starting point."""
-
-    settings: TrainSettings
-    summary: str
-
-    def with_budget(self, steps: int | None, minutes: float | None) -> TrainSettings:
-        """Return the preset's settings, with the budget replaced if one is given."""
-        if steps is None and minutes is None:
-            return self.settings
-        return replace(self.settings, steps=steps, minutes=minutes)
+__all__ = ["PHOTOGRAPHER", "PRESETS", "describe_methods", "find_preset", "needs_clean_photos"]
 
 
-PRESETS: dict[str, dict[str, Preset]] = {
-    method.name: {
-        name: Preset(TrainSettings(method=method.name, **preset.settings), preset.summary)
-        for name, preset in method.presets.items()
-    }
+PRESETS: dict[str, dict[str, TrainConfig]] = {
+    method.name: {name: TrainConfig(method=method.name, **preset.settings) for name, preset in method.presets.items()}
     for method in REGISTERED
 }
-"""By method and name; defined in the methods' own files."""
+"""Configurations by method and preset; the presets are defined in the methods' files."""
 
 
 def describe_methods() -> str:
@@ -44,13 +25,13 @@ def describe_methods() -> str:
     return "\n".join(lines)
 
 
-def wants_clean(settings: TrainSettings) -> bool:
-    """Whether the method learns from clean photos; noisy ones then need `training.adapt` first."""
-    return build_method(settings.method, settings.method_args).wants_clean
+def needs_clean_photos(config: TrainConfig) -> bool:
+    """Return whether a method trains on clean photos; noisy photos then need `training.adapt` first."""
+    return build_method(config.method, config.method_args).needs_clean_photos
 
 
-def find_preset(method: str, name: str) -> Preset:
-    """Raise `UsageError` for a method or a preset that there is not."""
+def find_preset(method: str, name: str) -> TrainConfig:
+    """Return a preset by method and name. Raises `UsageError` where there is none."""
     if method not in PRESETS:
         raise UsageError(f"--method must be one of {', '.join(PRESETS)}, got '{method}'.")
     if name not in PRESETS[method]:

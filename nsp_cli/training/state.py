@@ -14,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 from nsp_cli.errors import ModelError
 from nsp_cli.model.checkpoint import load_tensors, save_tensors
 from nsp_cli.system.files import exists
-from nsp_cli.training.config import TrainSettings
+from nsp_cli.training.config import TrainConfig
 
 _FILE = "state.safetensors"
 
@@ -32,8 +32,8 @@ def ema_of(network: nn.Module, decay: float) -> AveragedModel:
     return AveragedModel(network, multi_avg_fn=average)  # pyright: ignore[reportArgumentType]
 
 
-def learning_rate(settings: TrainSettings, step: int, progress: float) -> float:
-    """Return the learning rate of a step: a linear warm-up, then the schedule of `TrainSettings.schedule`.
+def learning_rate(settings: TrainConfig, step: int, progress: float) -> float:
+    """Return the learning rate of a step: a linear warm-up, then the schedule of `TrainConfig.schedule`.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class State:
     `start` is the weights that the run began with, if `settings.keep` wants a share of them.
     """
 
-    settings: TrainSettings
+    settings: TrainConfig
     network: nn.Module
     ema: AveragedModel
     optimizer: torch.optim.Optimizer
@@ -131,14 +131,14 @@ def has_run(folder: Path) -> bool:
     return exists(folder / _FILE)
 
 
-def saved_settings(folder: Path) -> TrainSettings:
+def saved_settings(folder: Path) -> TrainConfig:
     """Load the settings of the run in `folder`. Raises `ModelError` if there is none."""
     if not has_run(folder):
         raise ModelError(f"There is no run to continue in {folder}.")
     metadata = load_tensors(folder / _FILE)[1]
     if "settings" not in metadata:
         raise ModelError(f"{folder / _FILE} is not the state of a training run of nsp.")
-    return TrainSettings.from_json(metadata["settings"])
+    return TrainConfig.from_json(metadata["settings"])
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -70,7 +70,7 @@ def _own_views(path: Path) -> Sequence[Mapping[str, Any]]:
     if path.suffix == ".onnx":  # whose settings are fixed
         return ({},)
     spec = load_model(path)[1]
-    return build_method(spec.method, spec.method_args).views
+    return build_method(spec.method, spec.method_args).inference_variants
 
 
 def identities(teachers: Sequence[Teacher]) -> list[dict[str, Any]]:

@@ -25,11 +25,11 @@ from nsp_cli.methods import Method, build_method
 from nsp_cli.model.checkpoint import load_model, save_model
 from nsp_cli.model.registry import home
 from nsp_cli.model.spec import ModelSpec
-from nsp_cli.networks import as_network, build_network, wants_noise_level
+from nsp_cli.networks import as_network, build_network, is_noise_conditional
 from nsp_cli.system.processes import ProcessInfo
 from nsp_cli.system.version import __version__
 from nsp_cli.training.cache import OutputCache
-from nsp_cli.training.config import TrainSettings
+from nsp_cli.training.config import TrainConfig
 from nsp_cli.training.data import NoisyPhotos, large_enough, open_alone, train_val_split
 from nsp_cli.training.distributed import from_main_process, training_processes, wrap
 from nsp_cli.training.optimizers import OPTIMIZERS
@@ -49,7 +49,7 @@ class Progress:
     """What a run tells its caller after a step."""
 
     step: int
-    share: float
+    fraction: float
     loss: float
     seconds: float
 
@@ -60,7 +60,7 @@ class Job:
 
     Attributes
     ----------
-    photos : noisy photos; see `TrainSettings.validation_every`
+    photos : noisy photos; see `TrainConfig.validation_every`
     target : the weights file to write; folder : the run's own files (state, scalars, previews)
     start : weights to start from, or None for new ones
     pairs : (noisy, clean) files for a PSNR that is reported and decides nothing
@@ -79,7 +79,7 @@ class Job:
     report: Callable[[Progress], None] = field(default=lambda _: None)
 
 
-def train(settings: TrainSettings, job: Job) -> Path:
+def train(settings: TrainConfig, job: Job) -> Path:
     """Train, write `job.target` and return it; with `job.stop()` true the run ends early and can be resumed.
 
     Raises
@@ -92,7 +92,7 @@ def train(settings: TrainSettings, job: Job) -> Path:
 
 
 class _Run:
-    def __init__(self, settings: TrainSettings, job: Job, process: ProcessInfo, device: torch.device) -> None:
+    def __init__(self, settings: TrainConfig, job: Job, process: ProcessInfo, device: torch.device) -> None:
         self.settings, self.job, self.process, self.device = settings, job, process, device
         self.method: Method = build_method(settings.method, settings.method_args)
         if settings.patch < self.method.smallest_patch:
@@ -113,10 +113,10 @@ class _Run:
             seed=settings.seed,
             cache_bytes=settings.cache_megabytes * 10**6,
             rotate=settings.orientations == "all",
-            shoot=self.method.shoot,
+            make_example=self.method.make_example,
             open=opened,
         )
-        self.photos = photos.share(process.rank, process.world_size)
+        self.photos = photos.shard(process.rank, process.world_size)
         self.monitor = (
             Monitor(job.folder, training, validation, job.pairs, settings, self.method, opened, job.shown)
             if process.is_main_process
@@ -125,12 +125,12 @@ class _Run:
         self.generator = Generator(device)
 
     def _start(self) -> State:
-        settings, job, taught_by = self.settings, self.job, json.dumps(identities(self.teachers))
+        settings, job, teachers = self.settings, self.job, json.dumps(identities(self.teachers))
         if settings.keep and job.start is None and not job.resume:
             raise UsageError("--keep takes a share of the weights to start from, and there are none; leave it out.")
         torch.manual_seed(settings.seed)
         network = build_network(settings.network, {**settings.network_args, **self.method.network_args})
-        if wants_noise_level(as_network(network)) and not self.method.tells_noise_level:
+        if is_noise_conditional(as_network(network)) and not self.method.supports_noise_level:
             raise UsageError(f"The method '{settings.method}' has no noise level to tell; add --set noise_level=false.")
         if job.start is not None and not job.resume:
             network = _start_from(job.start, network)
@@ -145,9 +145,9 @@ class _Run:
                 raise ModelError(
                     "The run was made with other photos, or one has changed; --resume needs the very same."
                 )
-            if state.teachers != taught_by:
+            if state.teachers != teachers:
                 raise ModelError("A teacher's file has changed since the run began; --resume needs the very same one.")
-        state.photos, state.teachers = _contents(job.photos), taught_by
+        state.photos, state.teachers = _contents(job.photos), teachers
         return state
 
     def _teacher_targets(self) -> TeacherTargets:
@@ -239,10 +239,10 @@ class _Run:
         )
 
 
-def _find_teachers(settings: TrainSettings, method: Method) -> list[Teacher]:
-    if settings.teachers and not method.wants_teachers:
+def _find_teachers(settings: TrainConfig, method: Method) -> list[Teacher]:
+    if settings.teachers and not method.needs_teachers:
         raise UsageError(f"The method '{settings.method}' learns from photos alone; leave out --teacher.")
-    if method.wants_teachers and not settings.teachers:
+    if method.needs_teachers and not settings.teachers:
         raise UsageError(f"The method '{settings.method}' learns from other models; name one or more with --teacher.")
     return [find_teacher(model, settings.teacher_views) for model in settings.teachers]
 

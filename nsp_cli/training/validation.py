@@ -16,7 +16,7 @@ from nsp_cli.evaluation.metrics import psnr
 from nsp_cli.image import Frame, from_unit, read_srgb, to_unit, write
 from nsp_cli.methods import Method
 from nsp_cli.model.spec import Task
-from nsp_cli.training.config import TrainSettings
+from nsp_cli.training.config import TrainConfig
 from nsp_cli.training.data import NoisyPhotos, Open
 
 _CROP = 256
@@ -43,7 +43,7 @@ class Monitor:
         training: Sequence[Path],
         validation: Sequence[Path],
         pairs: Sequence[tuple[Path, Path]],
-        settings: TrainSettings,
+        settings: TrainConfig,
         method: Method,
         open: Open,
         shown: Sequence[Path] = (),
@@ -84,7 +84,7 @@ class Monitor:
         network.train()
 
 
-def _crops(photos: Sequence[Path], settings: TrainSettings, method: Method, open: Open) -> Tensor | None:
+def _crops(photos: Sequence[Path], settings: TrainConfig, method: Method, open: Open) -> Tensor | None:
     """Draw crops that are the same during a whole run; None if no photo can be used."""
     try:
         return NoisyPhotos(
@@ -94,7 +94,7 @@ def _crops(photos: Sequence[Path], settings: TrainSettings, method: Method, open
             steps=1,
             seed=_VALIDATION_SEED,
             cache_bytes=10**8,
-            shoot=method.shoot,
+            make_example=method.make_example,
             open=open,
         )[0]
     except NoInputError:

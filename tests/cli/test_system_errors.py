@@ -16,7 +16,7 @@ from nsp_cli import cli
 from nsp_cli.cli.console import err
 from nsp_cli.errors import ModelError, UsageError
 from nsp_cli.image import Frame, write
-from nsp_cli.training import TrainSettings, saved_settings
+from nsp_cli.training import TrainConfig, saved_settings
 
 LONG = "x" * 300
 FULL = Path("/dev/full")
@@ -136,10 +136,10 @@ def test_a_pipe_that_is_closed_is_named(
 )  # fmt: skip
 def test_settings_of_training_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError):
-        TrainSettings(**{"steps": 1, **wrong})  # type: ignore[arg-type]
-    values = {**json.loads(TrainSettings(steps=1).to_json()), **wrong}
+        TrainConfig(**{"steps": 1, **wrong})  # type: ignore[arg-type]
+    values = {**json.loads(TrainConfig(steps=1).to_json()), **wrong}
     with pytest.raises(ModelError):
-        TrainSettings.from_json(json.dumps(values))
+        TrainConfig.from_json(json.dumps(values))
 
 
 def test_a_state_file_of_something_else_is_refused(tmp_path: Path) -> None:

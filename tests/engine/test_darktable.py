@@ -19,7 +19,7 @@ from nsp_cli.engine.loading import build_pipeline
 from nsp_cli.errors import ModelError, TargetExistsError, UsageError
 from nsp_cli.model.registry import ModelInfo
 from nsp_cli.model.spec import ModelSpec, PipelineSpec, Task
-from nsp_cli.ops.noise_level import told
+from nsp_cli.ops.noise_level import append_noise_level
 from nsp_cli.simulation.camera import Camera, simulate
 from nsp_cli.simulation.scene import sample_picture
 from tests.cli.test_commands import run
@@ -96,7 +96,7 @@ def test_seams_of_darktable_stay_below_one_level(level: float) -> None:
     rng = np.random.default_rng(0)
     camera = Camera(shot_gain=level**2, read_noise=level / 1.4)
     noisy = simulate(sample_picture(272, 96, rng), camera, rng)[0].astype(np.float32)
-    photo = told(torch.from_numpy(noisy.transpose(2, 0, 1)[None].copy()), torch.full((1,), level))
+    photo = append_noise_level(torch.from_numpy(noisy.transpose(2, 0, 1)[None].copy()), torch.full((1,), level))
     cut = 120
     with torch.no_grad():
         tile = pipeline(photo[..., cut:, :].contiguous())[..., darktable.OVERLAP :, :]

@@ -97,12 +97,12 @@ def test_without_hard_links_a_kill_leaves_a_whole_file_or_none(
     data = encode(make_frame(), "png")[0]
     sys.settrace(look)
     try:
-        atomic.publish(data, target, overwrite=False)
+        atomic.write_atomically(data, target, overwrite=False)
     finally:
         sys.settrace(None)
     assert sizes == {-1, len(data)}
     with pytest.raises(TargetExistsError):
-        atomic.publish(data, target, overwrite=False)
+        atomic.write_atomically(data, target, overwrite=False)
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 

@@ -13,7 +13,7 @@ from nsp_cli.networks import build_network
 class Spy(nn.Module):
     """Takes note of what it is given, and answers with one grey everywhere."""
 
-    scale, radius, multiple, working_floats = 1, 1, 4, 8
+    scale, receptive_field_radius, size_multiple, activation_floats_per_pixel = 1, 1, 4, 8
 
     def __init__(self, answer: float = 0.5) -> None:
         super().__init__()

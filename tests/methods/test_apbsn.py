@@ -15,7 +15,7 @@ from tests.conftest import tiny_network
 
 
 class Darker(nn.Module):
-    scale, radius, multiple, working_floats = 1, 1, 1, 8
+    scale, receptive_field_radius, size_multiple, activation_floats_per_pixel = 1, 1, 1, 8
 
     def forward(self, x: Tensor) -> Tensor:
         return x - 0.25 * x.square()

@@ -67,7 +67,7 @@ def test_all_channels_of_a_pixel_are_replaced_together() -> None:
 class Third(nn.Module):
     """A network whose answer is known: a third of its input, times a weight that is one."""
 
-    multiple = 1
+    size_multiple = 1
 
     def __init__(self) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ def test_the_hole_of_test_time_is_chosen_at_test_time() -> None:
             pipeline = APR(blind=k).pipeline(network, Task.DENOISE)
             assert torch.equal(pipeline(photo), network(photo, blind=k))
             assert pipeline.spec.halo >= network.reach + k
-    assert [view["blind"] for view in APR().views] == [0, 1, 2, 3, 4, 5]
+    assert [view["blind"] for view in APR().inference_variants] == [0, 1, 2, 3, 4, 5]
 
 
 def test_a_margin_is_reflected_on_all_four_sides_at_test_time() -> None:

@@ -24,7 +24,7 @@ from nsp_cli.model.spec import ModelSpec, Task
 from nsp_cli.networks import NETWORKS, build_network
 from nsp_cli.simulation.camera import Camera, simulate
 from nsp_cli.simulation.scene import sample_picture
-from nsp_cli.training import PHOTOGRAPHER, PRESETS, Job, TrainSettings, describe_methods, train
+from nsp_cli.training import PHOTOGRAPHER, PRESETS, Job, TrainConfig, describe_methods, train
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Case:
                 nn.init.normal_(parameter, std=0.05)
         return method, network.eval()
 
-    def settings(self, **changes: object) -> TrainSettings:
+    def settings(self, **changes: object) -> TrainConfig:
         small = {"steps": 4, "batch": 2, "warmup": 1, "save_every": 2, "precision": "fp32", "compile": False}
         own = {
             "method": self.method,
@@ -75,7 +75,7 @@ class Case:
             "patch": self.patch,
             "lr": self.lr,
         }
-        return TrainSettings(**{**small, **own, **changes})
+        return TrainConfig(**{**small, **own, **changes})
 
 
 TINY_TBSN = {"dim": 8, "blocks": (1, 1, 1), "refinement": 0}
@@ -221,10 +221,10 @@ def examples(case: Case, method: Method, count: int = 4) -> Tensor:
     for seed in range(count):
         rng = np.random.default_rng(seed)
         clean = sample_picture(case.patch, case.patch, rng)
-        crop = clean if method.wants_clean else simulate(clean, Camera(), rng)[0]
-        if method.wants_teachers:  # two that blur
+        crop = clean if method.needs_clean_photos else simulate(clean, Camera(), rng)[0]
+        if method.needs_teachers:  # two that blur
             crop = np.concatenate([crop, *(cv2.GaussianBlur(crop, (0, 0), sigma) for sigma in (0.7, 1.5))], 2)
-        batch.append(method.shoot(crop, rng))
+        batch.append(method.make_example(crop, rng))
     return torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2).contiguous()
 
 
@@ -241,7 +241,7 @@ def test_a_method_holds_its_name_help_line_and_presets() -> None:
     for method in REGISTERED:
         assert method.summary[0].islower()
         assert not method.summary.endswith(".")
-        assert all(PRESETS[method.name][name].summary == preset.summary for name, preset in method.presets.items())
+        assert list(PRESETS[method.name]) == list(method.presets)
         for name, preset in method.presets.items():
             assert f"--preset {name}: {preset.summary}" in describe_methods()
 
@@ -336,7 +336,7 @@ def test_onnx_equals_torch(case: Case, tmp_path: Path) -> None:
 def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(
     case: Case, noisy_photos: Path, weights: Callable[..., Path], tmp_path: Path
 ) -> None:
-    taught = {"teachers": (str(weights()),), "teacher_views": 2} if case.build()[0].wants_teachers else {}
+    taught = {"teachers": (str(weights()),), "teacher_views": 2} if case.build()[0].needs_teachers else {}
     settings = case.settings(**taught)
 
     def job(name: str, **changes: Any) -> Job:

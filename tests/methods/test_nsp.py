@@ -65,7 +65,7 @@ def test_every_phase_of_the_canonical_grid_is_drawn() -> None:
 
 def test_the_loss_is_the_mean_over_all_pairs() -> None:
     class Half(nn.Module):
-        multiple = 1
+        size_multiple = 1
 
         def forward(self, x: Tensor) -> Tensor:
             return torch.full((*x.shape[:2], 2 * x.shape[2], 2 * x.shape[3]), 0.5)
@@ -103,7 +103,7 @@ def test_denoising_is_the_mean_over_sub_images_and_shuffle_their_pd_merge() -> N
 class Repeat(nn.Module):
     """A network that puts each input pixel on its corner and marks the three others with NaN-free zeros."""
 
-    scale, radius, multiple, working_floats = 2, 1, 1, 8
+    scale, receptive_field_radius, size_multiple, activation_floats_per_pixel = 2, 1, 1, 8
 
     def forward(self, x: Tensor) -> Tensor:
         corner = torch.zeros(2, 2)
@@ -123,7 +123,9 @@ def test_a_view_is_the_prediction_of_one_phase(strategy: str) -> None:
     network, photo = tiny_network(), torch.rand(1, 3, 32, 32)
     whole = NSP(strategy=strategy)
     with torch.no_grad():
-        views = [NSP(strategy=strategy, **view).pipeline(network, Task.DENOISE)(photo) for view in whole.views]
+        views = [
+            NSP(strategy=strategy, **view).pipeline(network, Task.DENOISE)(photo) for view in whole.inference_variants
+        ]
         each = whole.pipeline(network, Task.DENOISE)._predictions(photo)
     assert len(views) == 4
     assert all(torch.allclose(view, each[:, phase], atol=1e-6) for phase, view in enumerate(views))
@@ -133,7 +135,7 @@ def test_a_view_is_the_prediction_of_one_phase(strategy: str) -> None:
 
 def test_pairs_are_cut_to_what_a_pooling_network_takes() -> None:
     class Pooling(nn.Module):
-        multiple = 4
+        size_multiple = 4
 
         def forward(self, x: Tensor) -> Tensor:
             assert x.shape[-2:] == (8, 8)

@@ -6,16 +6,16 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import ModelError
-from nsp_cli.methods.pd_pipeline import DecomposedPipeline, Layout, draw_subs
+from nsp_cli.methods.pd_pipeline import Layout, PDPipeline, draw_subs
 from nsp_cli.model.spec import Task
 from nsp_cli.ops.masks import draw_patterns
 from nsp_cli.ops.pd import pd_merge, pd_split
-from nsp_cli.ops.refine import SHARE, refine
+from nsp_cli.ops.refine import REPLACE_FRACTION, refine
 from tests.conftest import tiny_network
 
 
-def pipeline(network: nn.Module, **settings: object) -> DecomposedPipeline:
-    return DecomposedPipeline(network, 2, Task.DENOISE, 3, **settings)
+def pipeline(network: nn.Module, **settings: object) -> PDPipeline:
+    return PDPipeline(network, 2, Task.DENOISE, 3, **settings)
 
 
 @torch.no_grad()
@@ -28,15 +28,17 @@ def test_without_further_passes_it_is_the_network_on_each_sub_image() -> None:
 @torch.no_grad()
 def test_further_passes_are_r3_on_that_result() -> None:
     network, photo = tiny_network(scale=1), torch.rand(1, 3, 32, 48)
-    expected = refine(network, photo, pipeline(network)(photo), draw_patterns(3, SHARE))
+    expected = refine(network, photo, pipeline(network)(photo), draw_patterns(3, REPLACE_FRACTION))
     assert torch.allclose(pipeline(network, passes=3)(photo), expected, atol=1e-6)
-    assert torch.allclose(pipeline(network, passes=1, share=0.0)(photo), network(pipeline(network)(photo)), atol=1e-6)
+    assert torch.allclose(
+        pipeline(network, passes=1, replace_fraction=0.0)(photo), network(pipeline(network)(photo)), atol=1e-6
+    )
 
 
 @torch.no_grad()
 def test_layouts_agree_but_for_a_strip_along_the_border() -> None:
     network = tiny_network(scale=1)
-    side, reach = 96, 2 * network.radius
+    side, reach = 96, 2 * network.receptive_field_radius
     photo = torch.rand(1, 3, side, side)
     batch = pipeline(network)(photo)
     mosaic = pipeline(network, layout=Layout.MOSAIC)(photo)
@@ -63,10 +65,10 @@ def test_zeros_lie_around_each_sub_image_as_the_released_ap_bsn_has_them(layout:
 @torch.no_grad()
 def test_each_pass_of_r3_may_reflect_the_border_and_choose_by_channel() -> None:
     network, photo = tiny_network(scale=1), torch.rand(1, 3, 32, 48)
-    patterns = draw_patterns(2, SHARE, channels=3)
+    patterns = draw_patterns(2, REPLACE_FRACTION, channels=3)
     assert patterns.shape == (2, 3, 16, 16)
     assert not torch.equal(patterns[0, 0], patterns[0, 1])
-    assert patterns.sum((2, 3)).eq(round(SHARE * 256)).all()
+    assert patterns.sum((2, 3)).eq(round(REPLACE_FRACTION * 256)).all()
 
     def reflected(x: Tensor) -> Tensor:
         return network(F.pad(x, (2, 2, 2, 2), mode="reflect"))[..., 2:-2, 2:-2]
@@ -92,7 +94,7 @@ def test_a_network_that_pools_takes_no_border() -> None:
 class Given(nn.Module):
     """Takes note of what it is given, and gives it back."""
 
-    scale, radius, multiple, working_floats = 1, 3, 4, 8
+    scale, receptive_field_radius, size_multiple, activation_floats_per_pixel = 1, 3, 4, 8
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,7 +119,7 @@ def test_tiles_start_where_patterns_and_network_allow_it() -> None:
     assert pipeline(network, period=16).spec.multiple == 32
     assert pipeline(network).spec.halo == 16  # the smallest picture that a network is given
     wide = Given()
-    wide.radius = 30
+    wide.receptive_field_radius = 30
     assert (pipeline(wide).spec.halo, pipeline(wide, passes=1).spec.halo) == (64, 96)
 
 
@@ -125,7 +127,7 @@ def test_what_enlarges_is_refused() -> None:
     with pytest.raises(ModelError, match="scale 1, got scale 2"):
         pipeline(tiny_network(scale=2))
     with pytest.raises(ModelError, match="has no "):
-        DecomposedPipeline(Given(), 2, Task.DIRECT, 3)
+        PDPipeline(Given(), 2, Task.DIRECT, 3)
 
 
 def test_sub_images_are_drawn_without_repetition_and_all_by_default() -> None:

@@ -11,7 +11,7 @@ from nsp_cli.methods.rd import RD, recharged
 
 
 class Same(nn.Module):
-    scale, multiple = 1, 1
+    scale, size_multiple = 1, 1
 
     def forward(self, x: Tensor) -> Tensor:
         return x

@@ -103,11 +103,11 @@ def psnr(result: Tensor, clean: Tensor) -> float:
 def examples(method: Method, noise: str, step: int) -> Tensor:
     """The batch of a step, as the trainer would give it."""
     noisy, clean = photos(noise, 0, _PHOTOS)
-    crops = clean if method.wants_clean else noisy
-    if getattr(method, "wants_teachers", False):
+    crops = clean if method.needs_clean_photos else noisy
+    if getattr(method, "needs_teachers", False):
         crops = torch.cat([noisy, *taught(noise)], 1)
     shots = [
-        method.shoot(np.ascontiguousarray(crop), np.random.default_rng((step, i)))
+        method.make_example(np.ascontiguousarray(crop), np.random.default_rng((step, i)))
         for i, crop in enumerate(crops.permute(0, 2, 3, 1).numpy())
     ]
     return torch.from_numpy(np.stack(shots)).permute(0, 3, 1, 2).contiguous()
@@ -118,7 +118,7 @@ def taught(noise: str) -> list[Tensor]:
     """What the teacher makes of the photos to learn from, in each of its views."""
     trial = TRIALS["nsp canonical"]
     network = learned("nsp canonical", noise)
-    views = [{**trial.method_args, **view} for view in build_method(trial.method, trial.method_args).views]
+    views = [{**trial.method_args, **view} for view in build_method(trial.method, trial.method_args).inference_variants]
     return [denoised(build_method(trial.method, view), network, photos(noise, 0, _PHOTOS)[0]) for view in views]
 
 

@@ -14,7 +14,7 @@ from nsp_cli.methods import simulated
 from nsp_cli.methods.simulated import Simulated
 from nsp_cli.model.spec import Task
 from nsp_cli.networks import build_network
-from nsp_cli.ops.noise_level import measured, told
+from nsp_cli.ops.noise_level import append_noise_level, measured
 from nsp_cli.simulation.camera import Camera
 from nsp_cli.simulation.scene import sample_picture
 
@@ -24,7 +24,7 @@ SILENT = replace(LOUD, shot_gain=0.0, read_noise=0.0)
 
 
 def shots(method: Simulated, count: int = 40) -> list[np.ndarray]:
-    return [method.shoot(CROP, np.random.default_rng(seed)) for seed in range(count)]
+    return [method.make_example(CROP, np.random.default_rng(seed)) for seed in range(count)]
 
 
 @pytest.mark.parametrize(("scale", "planes", "side"), [(1, 7, 64), (2, 16, 32)])
@@ -78,7 +78,7 @@ def test_some_examples_are_painted() -> None:
     def shades(painted: float) -> list[float]:
         method = Simulated(cameras=(silent,), own=1.0, painted=painted)
         wall = np.full_like(CROP, 0.5)
-        return [float(np.ptp(method.shoot(wall, np.random.default_rng(seed))[..., 3:-1])) for seed in range(60)]
+        return [float(np.ptp(method.make_example(wall, np.random.default_rng(seed))[..., 3:-1])) for seed in range(60)]
 
     assert max(shades(0.0)) < 1e-6
     assert 0.2 < np.mean(np.array(shades(0.5)) > 0.1) < 0.8
@@ -147,7 +147,7 @@ def test_the_noise_level_is_nearly_true() -> None:
 
 def test_a_network_is_told_the_noise_level_that_the_example_has() -> None:
     class Listens(nn.Module):
-        multiple, noise_level = 8, True
+        size_multiple, noise_level = 8, True
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             heard.append(x)
@@ -168,14 +168,14 @@ def test_a_pipeline_that_nobody_tells_measures() -> None:
         assert pipeline.spec.noise_level
         assert (pipeline.spec.channels, pipeline.spec.planes) == (3, 4)
         with torch.no_grad():
-            alone, hears = pipeline(photo), pipeline(told(photo, measured(photo)))
+            alone, hears = pipeline(photo), pipeline(append_noise_level(photo, measured(photo)))
             assert torch.equal(alone, hears)
-            assert not torch.allclose(alone, pipeline(told(photo, 2 * measured(photo))))
+            assert not torch.allclose(alone, pipeline(append_noise_level(photo, 2 * measured(photo))))
 
 
 def test_a_perfect_network_has_no_loss() -> None:
     class Answer(nn.Module):
-        multiple = 8
+        size_multiple = 8
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return target.to(x.device)
@@ -193,7 +193,7 @@ def test_the_loss_asks_for_even_surfaces() -> None:
 
     def loss(target: torch.Tensor) -> float:
         class Answer(nn.Module):
-            multiple = 8
+            size_multiple = 8
 
             def forward(self, x: torch.Tensor) -> torch.Tensor:
                 return target.to(x.device) + error

@@ -67,14 +67,14 @@ def test_the_hole_is_blind_at_the_border(y: int, x: int) -> None:
 def test_nothing_outside_the_stated_radius_is_seen() -> None:
     for k in (0, 3):
         network = tiny(blind=k)
-        assert network.radius == network.reach + k
-        side = -(-2 * (network.radius + CELL) // CELL) * CELL
+        assert network.receptive_field_radius == network.reach + k
+        side = -(-2 * (network.receptive_field_radius + CELL) // CELL) * CELL
         reached = 0
         for phase in range(CELL):
             middle = side // 2 + phase - CELL // 2
             seen = seen_from(network, middle, middle, (side, side), k).nonzero()
             reached = max(reached, int((seen - middle).abs().max()))
-        assert reached == network.radius
+        assert reached == network.receptive_field_radius
 
 
 def test_k_is_an_argument_and_the_module_knows_a_default() -> None:

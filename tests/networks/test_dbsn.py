@@ -48,14 +48,14 @@ def test_no_output_depends_on_the_pixel_that_it_sits_on(scale: int, residual: bo
 
 def test_outputs_depend_on_nothing_outside_the_stated_radius() -> None:
     network = tiny_network(depth=2)
-    side = 2 * network.radius + 5
+    side = 2 * network.receptive_field_radius + 5
     photo = torch.rand(1, 3, side, side, requires_grad=True)
     middle = side // 2
     network(photo)[..., 2 * middle : 2 * middle + 2, 2 * middle : 2 * middle + 2].sum().backward()
     assert photo.grad is not None
     rows = photo.grad.abs().sum((0, 1, 3)).nonzero()
-    assert middle - rows.min() == network.radius
-    assert rows.max() - middle == network.radius
+    assert middle - rows.min() == network.receptive_field_radius
+    assert rows.max() - middle == network.receptive_field_radius
 
 
 def test_the_mask_is_in_the_graph_and_not_in_the_weight() -> None:

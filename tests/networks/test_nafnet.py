@@ -18,13 +18,13 @@ def test_outputs_depend_on_what_lies_within_the_stated_radius_and_no_more(depths
     network = build_network("nafnet", {"widths": (4,) * len(depths), "depths": depths})
     for parameter in network.parameters():
         nn.init.normal_(parameter, std=0.3)
-    side = -(-(2 * network.radius + 12) // network.multiple) * network.multiple
+    side = -(-(2 * network.receptive_field_radius + 12) // network.size_multiple) * network.size_multiple
     reached = 0
-    for middle in range(side // 2, side // 2 + network.multiple):
+    for middle in range(side // 2, side // 2 + network.size_multiple):
         photo = torch.rand(1, 3, side, side, requires_grad=True)
         network(photo)[..., middle, middle].sum().backward()
         assert photo.grad is not None
         rows = photo.grad.abs().sum((0, 1, 3)).nonzero()
         reached = max(reached, int(middle - rows.min()), int(rows.max() - middle))
-    assert reached <= network.radius
-    assert reached >= network.radius - 2 * network.multiple
+    assert reached <= network.receptive_field_radius
+    assert reached >= network.receptive_field_radius - 2 * network.size_multiple

@@ -92,7 +92,7 @@ def test_a_larger_resunet_adopts_a_smaller_one(scale: int) -> None:
 def test_nothing_beyond_the_radius_is_seen(name: str, arguments: dict[str, object]) -> None:
     torch.manual_seed(0)
     network = lively() if name == "resunet" else build_network(name, arguments).eval()
-    radius, multiple = as_network(network).radius, as_network(network).multiple
+    radius, multiple = as_network(network).receptive_field_radius, as_network(network).size_multiple
     side = -(-(2 * radius + 9) // multiple) * multiple
     photo = torch.rand(1, 3, side, side, requires_grad=True)
     for middle in range(side // 2, side // 2 + multiple):

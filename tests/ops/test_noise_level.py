@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from nsp_cli.noise.estimate import luma_level
-from nsp_cli.ops.noise_level import measured, told
+from nsp_cli.ops.noise_level import append_noise_level, measured
 from nsp_cli.simulation.camera import Camera, simulate, white_noise
 from nsp_cli.simulation.scene import sample_picture
 
@@ -75,7 +75,7 @@ def test_a_pixel_that_is_no_number_changes_little() -> None:
 
 def test_the_plane_is_the_level_everywhere() -> None:
     photos = torch.rand(2, 3, 5, 7)
-    seen = told(photos, torch.tensor([0.1, 0.2]))
+    seen = append_noise_level(photos, torch.tensor([0.1, 0.2]))
     assert torch.equal(seen[:, :3], photos)
     assert seen[:, 3].unique(dim=0).shape == (2, 5, 7)
     assert torch.equal(seen[:, 3, 4, 6], torch.tensor([0.1, 0.2]))

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from nsp_cli.ops.masks import draw_patterns, repeat_pattern
-from nsp_cli.ops.refine import PASSES, SHARE, refine
+from nsp_cli.ops.refine import PASSES, REPLACE_FRACTION, refine
 
 
 def test_each_pass_gets_the_result_with_its_share_of_noisy_pixels() -> None:
@@ -15,7 +15,7 @@ def test_each_pass_gets_the_result_with_its_share_of_noisy_pixels() -> None:
         given.append(x)
         return x
 
-    patterns = draw_patterns(PASSES, SHARE)
+    patterns = draw_patterns(PASSES, REPLACE_FRACTION)
     mean = refine(denoise, noisy, result, patterns)
     assert len(given) == 8
     assert all(abs(float(x.mean()) - 0.16) < 1 / 256 for x in given)

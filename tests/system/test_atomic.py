@@ -45,7 +45,7 @@ def test_a_run_removes_what_dead_ones_left_in_its_own_folder(tmp_path: Path) -> 
     ]
     named = out / ".nsp-mine.tmp"
     named.write_bytes(b"a user's")
-    atomic.publish(b"whole", out / "a.png", overwrite=False)
+    atomic.write_atomically(b"whole", out / "a.png", overwrite=False)
     assert not gone.exists()
     assert all(path.exists() for path in [*kept, named])
 
@@ -54,11 +54,11 @@ def test_a_killed_process_leaves_a_name_that_the_next_one_recognises(tmp_path: P
     code = (
         "import os, signal, sys; from pathlib import Path; from nsp_cli.system import atomic\n"
         "atomic.os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "atomic.publish(b'half', Path(sys.argv[1]), overwrite=False)"
+        "atomic.write_atomically(b'half', Path(sys.argv[1]), overwrite=False)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.png")], check=False)
     assert len(list(tmp_path.iterdir())) == 1
-    atomic.publish(b"whole", tmp_path / "b.png", overwrite=False)
+    atomic.write_atomically(b"whole", tmp_path / "b.png", overwrite=False)
     assert [path.name for path in tmp_path.iterdir()] == ["b.png"]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nsp_cli.system.atomic import publish
+from nsp_cli.system.atomic import write_atomically
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
 
@@ -32,7 +32,7 @@ def test_a_file_that_is_replaced_leaves_its_mode_and_attributes(wanted: int, tmp
     tagged = tag(target, b"red")
     target.chmod(wanted)
     os.utime(target, (1e9, 1e9))
-    publish(b"new", target, overwrite=True)
+    write_atomically(b"new", target, overwrite=True)
     assert target.read_bytes() == b"new"
     assert mode(target) == wanted
     assert target.stat().st_mtime > 1e9 + 1, "written now"
@@ -49,7 +49,7 @@ def test_nobody_else_can_read_a_private_photo_while_it_is_written(
     target.chmod(0o600)
     seen: list[int] = []
     monkeypatch.setattr(os, "fsync", lambda handle: seen.append(stat.S_IMODE(os.fstat(handle).st_mode)))
-    publish(b"new", target, overwrite=True)
+    write_atomically(b"new", target, overwrite=True)
     assert seen[0] == 0o600
 
 
@@ -61,9 +61,9 @@ def test_a_result_like_its_photo(overwrite: bool, tmp_path: Path) -> None:
     photo.chmod(0o604)
     tagged = tag(photo, b"red")
     os.utime(photo, ns=(10**18, 10**18 + 5000))
-    publish(b"new", target, overwrite=overwrite, like=photo)
+    write_atomically(b"new", target, overwrite=overwrite, like=photo)
     assert mode(target) == 0o604
     assert target.stat().st_mtime_ns == 10**18 + 5000
     assert not tagged or os.getxattr(target, "user.nsp.test") == b"red"
-    publish(b"new", tmp_path / "c.png", overwrite=False, like=tmp_path / "gone.png")
+    write_atomically(b"new", tmp_path / "c.png", overwrite=False, like=tmp_path / "gone.png")
     assert (tmp_path / "c.png").read_bytes() == b"new"

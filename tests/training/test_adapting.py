@@ -12,7 +12,7 @@ from nsp_cli.model import registry
 from nsp_cli.model.spec import PipelineSpec
 from nsp_cli.simulation.camera import Camera, simulate
 from nsp_cli.simulation.scene import sample_picture
-from nsp_cli.training import TrainSettings, adapt, camera_fit
+from nsp_cli.training import TrainConfig, adapt, camera_fit
 from nsp_cli.training.adapting import analyze_noise, references_in
 
 SCENE = sample_picture(160, 192, np.random.default_rng(3))
@@ -60,7 +60,7 @@ def test_references_of_an_analysis_that_was_stopped_are_removed(large_noisy_phot
 def test_only_a_run_with_cameras_of_its_own_has_their_shares(
     large_noisy_photos: Path, noisy_photos: Path, tmp_path: Path
 ) -> None:
-    settings = TrainSettings(method="simulated", steps=1, patch=32)
+    settings = TrainConfig(method="simulated", steps=1, patch=32)
     for photos, known in ((large_noisy_photos, True), (noisy_photos, False)):
         some = sorted(photos.iterdir())[:1]
         adapted, _ = adapt(settings, some, registry.resolve("fast"), tmp_path / str(known), device="cpu")

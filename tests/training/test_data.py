@@ -131,7 +131,7 @@ def test_every_tenth_photo_is_held_out() -> None:
 def test_processes_share_a_batch(noisy_photos: Path, batch: int, world: int, parts: list[int]) -> None:
     photos = sorted(noisy_photos.iterdir())
     data = NoisyPhotos(photos, patch=32, batch=batch, steps=1, seed=1, cache_bytes=10**8)
-    shared = [data.share(rank, world)[0] for rank in range(world)]
+    shared = [data.shard(rank, world)[0] for rank in range(world)]
     assert [len(part) for part in shared] == parts
     crops = torch.cat(shared).flatten(1)
     assert len(torch.unique(crops, dim=0)) == len(crops)  # no two see the same

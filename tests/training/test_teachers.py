@@ -17,14 +17,14 @@ from nsp_cli.image import Frame, read, read_srgb, write
 from nsp_cli.model.checkpoint import load_model, save_model
 from nsp_cli.model.spec import ModelSpec
 from nsp_cli.networks import build_network
-from nsp_cli.training import Job, TrainSettings, teachers, train
+from nsp_cli.training import Job, TrainConfig, teachers, train
 from nsp_cli.training.cache import OutputCache
 from nsp_cli.training.data import NoisyPhotos
 from nsp_cli.training.teachers import Teacher, TeacherTargets, View, find_teacher, turned, turned_back
 
 Weights = Callable[..., Path]
 
-STUDENT = TrainSettings(
+STUDENT = TrainConfig(
     method="rd",
     network="unet",
     network_args={"width": 4, "levels": 2},
@@ -116,7 +116,7 @@ def test_crops_cut_all_layers_at_the_same_place(noisy_photos: Path) -> None:
     data = NoisyPhotos(
         sorted(noisy_photos.iterdir()), patch=32, batch=4, steps=3, seed=1, cache_bytes=10**8, open=with_itself
     )
-    for part in (data, data.share(1, 2)):
+    for part in (data, data.shard(1, 2)):
         batch = part[1]
         assert batch.shape[1:] == (9, 32, 32)
         assert torch.allclose(batch[:, 3:6], 1 - batch[:, :3], atol=1e-6)

@@ -18,11 +18,11 @@ from nsp_cli.model.checkpoint import load_model, load_tensors, save_model
 from nsp_cli.model.spec import ModelSpec, Task
 from nsp_cli.networks import build_network
 from nsp_cli.system.processes import ProcessInfo
-from nsp_cli.training import PRESETS, Job, Progress, TrainSettings, saved_settings, train
+from nsp_cli.training import PRESETS, Job, Progress, TrainConfig, saved_settings, train
 from nsp_cli.training.distributed import wrap
 from nsp_cli.training.state import learning_rate
 
-TINY = TrainSettings(
+TINY = TrainConfig(
     method_args={"strategy": "canonical", "canonical_strides": (2,), "inputs": 1},
     network_args={"width": 8, "depth": 1, "residual": True},
     steps=6,
@@ -171,7 +171,7 @@ def test_the_step_schedule_drops_by_ten() -> None:
 
 
 def test_the_papers_presets_train_on_all_photos_in_float32() -> None:
-    papers = [preset.settings for presets in PRESETS.values() for name, preset in presets.items() if "paper" in name]
+    papers = [preset for presets in PRESETS.values() for name, preset in presets.items() if "paper" in name]
     assert len(papers) == 7
     assert all((paper.precision, paper.validation_every) == ("fp32", 0) for paper in papers)
 
@@ -184,7 +184,7 @@ def test_a_run_without_validation_trains_on_all_photos(noisy_photos: Path, tmp_p
 
 
 def test_the_paper_s_preset_is_the_paper_s_recipe() -> None:
-    paper = PRESETS["nsp"]["paper"].settings
+    paper = PRESETS["nsp"]["paper"]
     assert (paper.patch, paper.batch, paper.lr, paper.steps) == (160, 16, 1e-4, 300_000)
     assert (paper.optimizer, paper.schedule, paper.ema, paper.clip) == ("adam", "constant", 0.0, 0.0)
     assert paper.network_args == {"width": 128, "depth": 9, "residual": False}
@@ -198,7 +198,7 @@ def test_the_paper_s_preset_is_the_paper_s_recipe() -> None:
 def test_the_presets_of_apr_rd_are_the_paper_s_recipes(
     method: str, network: str, patch: int, steps: int, method_args: dict[str, int]
 ) -> None:
-    paper = PRESETS[method]["paper"].settings
+    paper = PRESETS[method]["paper"]
     assert (paper.method, paper.network, paper.method_args, paper.network_args) == (method, network, method_args, {})
     assert (paper.patch, paper.batch, paper.lr, paper.steps) == (patch, 8, 3e-4, steps)
     assert (paper.optimizer, paper.schedule, paper.weight_decay) == ("adam", "cosine", 0.0)
@@ -206,7 +206,7 @@ def test_the_presets_of_apr_rd_are_the_paper_s_recipes(
 
 
 def test_nsp_on_tbsn_is_the_released_recipe() -> None:
-    paper = PRESETS["nsp"]["paper-tbsn"].settings
+    paper = PRESETS["nsp"]["paper-tbsn"]
     assert (paper.network, paper.patch, paper.batch, paper.lr) == ("tbsn", 640, 4, 3e-4)
     assert (paper.optimizer, paper.schedule, paper.ema, paper.clip) == ("adam", "constant", 0.0, 0.0)
     assert paper.method_args == {"strategy": "consecutive", "stride": 5, "targets": 1, "inputs": 1}
@@ -214,7 +214,7 @@ def test_nsp_on_tbsn_is_the_released_recipe() -> None:
 
 
 def test_the_other_papers_presets_are_their_recipes() -> None:
-    apbsn, sdap, amsnet = (PRESETS[method]["paper"].settings for method in ("apbsn", "sdap", "amsnet"))
+    apbsn, sdap, amsnet = (PRESETS[method]["paper"] for method in ("apbsn", "sdap", "amsnet"))
     assert apbsn.method_args.items() >= {"stride": 5, "test_stride": 2, "inputs": 0, "refine": 8}.items()
     released = {"layout": "mosaic", "train_layout": "mosaic", "pd_pad": 2, "refine_pad": 2}
     assert apbsn.method_args.items() >= {**released, "refine_masks": "channel", "extend": "zeros"}.items()
@@ -233,8 +233,7 @@ def test_the_other_papers_presets_are_their_recipes() -> None:
 
 def test_every_preset_builds() -> None:
     for presets in PRESETS.values():
-        for preset in presets.values():
-            settings = preset.settings
+        for settings in presets.values():
             method = build_method(settings.method, settings.method_args)
             assert settings.patch >= method.smallest_patch
             with torch.device("meta"):
@@ -327,7 +326,7 @@ def torchrun(*arguments: object) -> None:
 _RANKS = """
 import os, pathlib, sys, torch
 from nsp_cli.model.checkpoint import save_tensors
-from nsp_cli.training import Job, TrainSettings, trainer
+from nsp_cli.training import Job, TrainConfig, trainer
 
 torch.set_num_threads(1)
 settings, photos, folder = sys.argv[1], sorted(pathlib.Path(sys.argv[2]).iterdir()), pathlib.Path(sys.argv[3])
@@ -339,7 +338,7 @@ def save_each_rank(run):
 
 trainer._Run._save = save_each_rank
 job = Job(photos, folder / "two.safetensors", folder / "two.run", device="cpu")
-trainer.train(TrainSettings.from_json(settings), job)
+trainer.train(TrainConfig.from_json(settings), job)
 """
 
 
@@ -354,11 +353,11 @@ def test_two_processes_train_one_network(noisy_photos: Path, tmp_path: Path) -> 
 
 
 def test_a_network_that_is_shared_still_says_what_it_is() -> None:
-    """A loss may ask it, as AMSNet's does for `multiple`."""
+    """A loss may ask it, as AMSNet's does for `size_multiple`."""
     torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
     try:
         shared = wrap(build_network("unet", {"width": 4, "levels": 3}), ProcessInfo(world_size=2))
-        assert shared.multiple == 8
+        assert shared.size_multiple == 8
         assert not hasattr(shared, "colour")
     finally:
         torch.distributed.destroy_process_group()

@@ -12,7 +12,7 @@ from nsp_cli.cli.batch.plan import Work
 from nsp_cli.engine.options import OutputOptions
 from nsp_cli.errors import InputError, NoInputError, OutputError, TargetExistsError, UsageError
 from nsp_cli.image import RAW_SUFFIXES, WRITABLE, Frame, write
-from nsp_cli.system.atomic import publish
+from nsp_cli.system.atomic import write_atomically
 
 
 def plan_in_place(photos: Sequence[str]) -> list[Work]:
@@ -98,7 +98,7 @@ def _keep(photo: Path) -> Path:
             except FileExistsError:
                 continue
             except OSError:  # FAT, another drive
-                publish(photo.read_bytes(), kept, overwrite=False)
+                write_atomically(photo.read_bytes(), kept, overwrite=False)
         except TargetExistsError:
             continue
         except OSError as error:

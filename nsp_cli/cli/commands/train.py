@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nsp_cli.cli.commands.train_flags import TrainFlags
+from nsp_cli.cli.commands.train_options import TrainOptions
 from nsp_cli.cli.console import err, progress, warn
 from nsp_cli.cli.flags import takes
 from nsp_cli.cli.interrupt import STOPPED, stop_on_interrupt
@@ -20,24 +20,24 @@ from nsp_cli.system.files import exists, is_file, is_folder
 from nsp_cli.system.processes import process_info
 
 if TYPE_CHECKING:
-    from nsp_cli.training import Job, Progress, TrainSettings
+    from nsp_cli.training import Job, Progress, TrainConfig
 
 
 CLEAN = "clean"
-"""In a run's folder: nearly clean copies of noisy photos, see `training.adapting`."""
+"""Sub-folder of a run's folder with the denoised references, see `training.adapting`."""
 
 _MINUTES = 10.0
-"""Of fine-tuning by way of a study, unless something else was said."""
+"""Default budget in minutes of fine-tuning that begins with a noise analysis."""
 
 
-@takes(TrainFlags)
+@takes(TrainOptions)
 def train(
     context: typer.Context,
     photos: Annotated[
         list[Path] | None, typer.Argument(help="Noisy photos, or folders of them (searched to the bottom).")
     ] = None,
     *,
-    flags: TrainFlags,
+    options: TrainOptions,
 ) -> None:
     """Train or fine-tune on noisy photos; no clean photos are needed.
 
@@ -45,82 +45,85 @@ def train(
     """
     # torchrun starts this command several times: only the main process prints, and writes files.
     with stop_on_interrupt("step", ignore_second=not process_info().is_alone) as stop:
-        _train(context, photos or [], flags, stop)
+        _train(context, photos or [], options, stop)
 
 
-def _train(context: typer.Context, photos: list[Path], flags: TrainFlags, stop: Callable[[], bool]) -> None:
+def _train(context: typer.Context, photos: list[Path], options: TrainOptions, stop: Callable[[], bool]) -> None:
     from nsp_cli import training
     from nsp_cli.evaluation.metrics import find_pairs
 
-    leads = process_info().is_main_process
-    if flags.method == "list":
-        if leads:
+    is_main = process_info().is_main_process
+    if options.method == "list":
+        if is_main:
             typer.echo(training.describe_methods())
         return
-    folder = flags.output.with_suffix(".run")
+    folder = options.output.with_suffix(".run")
     noisy = found = find_photos(photos)
-    quiet = flags.quiet or not leads
-    if flags.resume:
+    quiet = options.quiet or not is_main
+    if options.resume:
         _refuse_settings(context)
         settings, begin = training.saved_settings(folder), None
-        found = training.references_in(_copies(folder)) or found
+        found = training.references_in(_references(folder)) or found
     else:
-        if leads:
-            _refuse_overwriting(flags.output, folder)
-        settings, begin = flags.choices().settle()
-        if begin is not None and flags.method is None and training.wants_clean(settings):
-            settings, found = _studied(settings, found, begin, flags, stop, quiet=quiet)
+        if is_main:
+            _refuse_overwriting(options.output, folder)
+        settings, begin = options.resolve()
+        if begin is not None and options.method is None and training.needs_clean_photos(settings):
+            settings, found = _adapted(settings, found, begin, options, stop, quiet=quiet)
     job = training.Job(
         photos=found,
-        target=flags.output,
+        target=options.output,
         folder=folder,
         start=begin,
-        pairs=find_pairs(*flags.pairs) if flags.pairs else (),
+        pairs=find_pairs(*options.pairs) if options.pairs else (),
         shown=noisy[:: settings.validation_every or 1],
-        device=flags.device,
-        resume=flags.resume,
+        device=options.device,
+        resume=options.resume,
         stop=stop,
     )
     _run(settings, job, photos, quiet=quiet)
 
 
-def _studied(
-    settings: TrainSettings,
+def _adapted(
+    settings: TrainConfig,
     photos: list[Path],
     start: Path,
-    flags: TrainFlags,
+    options: TrainOptions,
     stop: Callable[[], bool],
     *,
     quiet: bool,
-) -> tuple[TrainSettings, list[Path]]:
-    """Weights that learn from clean photos learn from noisy ones by way of a study of their noise."""
+) -> tuple[TrainConfig, list[Path]]:
+    """Analyze the noise of the photos, for weights whose method trains on clean photos."""
     from nsp_cli import training
 
-    if flags.minutes is None and flags.steps is None:
+    if options.minutes is None and options.steps is None:
         settings = replace(settings, minutes=_MINUTES)
-    own = _copies(flags.output.with_suffix(".run"))
-    with progress(1, "looking at the noise", quiet=quiet) as reporter:
+    own = _references(options.output.with_suffix(".run"))
+    with progress(1, "analyzing the noise", quiet=quiet) as reporter:
 
         def report(fraction: float) -> None:
             if stop():
                 raise KeyboardInterrupt  # nothing is trained yet: the same command starts again
             reporter.within(fraction)
 
-        settings, copies = training.adapt(settings, photos, start, own, device=flags.device, report=report)
+        settings, references = training.adapt(settings, photos, start, own, device=options.device, report=report)
     if not quiet:
-        err.print(f"{len(copies)} of {len(photos)} photos studied")
+        err.print(f"{len(references)} of {len(photos)} photos analyzed")
     if process_info().is_main_process and not settings.method_args["cameras"]:
-        warn("The photos' noise is not known: it is too faint, or they are below 128 pixels. Learning from any noise.")
-    return settings, copies
+        warn(
+            "The photos' noise could not be measured: it is too faint, or the photos are below 128 pixels. "
+            "Training uses random cameras."
+        )
+    return settings, references
 
 
-def _copies(folder: Path) -> Path:
-    """Where a run keeps its clean copies; each of several processes makes the same ones, in a place of its own."""
+def _references(folder: Path) -> Path:
+    """Return the folder of a run's denoised references; each of several processes writes its own."""
     here = process_info()
     return folder / CLEAN if here.is_alone else folder / CLEAN / str(here.rank)
 
 
-def _run(settings: TrainSettings, job: Job, photos: list[Path], *, quiet: bool) -> None:
+def _run(settings: TrainConfig, job: Job, photos: list[Path], *, quiet: bool) -> None:
     """Train, and print a line before and after."""
     if not quiet:
         begin = "the run so far" if job.resume else job.start.name if job.start else "new weights"
@@ -163,14 +166,14 @@ def _of_a_run(path: Path) -> bool:
     return any(part.endswith(".run") for part in path.parts[:-1])
 
 
-def _watched(settings: TrainSettings, job: Job, quiet: bool) -> bool:
+def _watched(settings: TrainConfig, job: Job, quiet: bool) -> bool:
     """Train under a progress display; return True if the run was stopped before its end."""
     from nsp_cli import training
 
     with progress(1, "training", quiet=quiet) as reporter:
 
         def report(now: Progress) -> None:
-            reporter.within(now.share)
+            reporter.within(now.fraction)
             reporter.status(_state(now))
             if now.step == 1 or now.step % 100 == 0:
                 reporter.line(_state(now))
@@ -181,12 +184,11 @@ def _watched(settings: TrainSettings, job: Job, quiet: bool) -> bool:
 
 def _state(now: Progress) -> str:
     """Return the state of a run on one line: step, loss, rate, and time left as far as it can be estimated."""
-    text = (
-        f"step {now.step}, {100 * now.share:.0f}%, loss {now.loss:.4f}, {now.step / max(now.seconds, 1e-9):.2f} steps/s"
-    )
-    if now.step == 1 or now.share <= 0:  # the first step includes the start
+    rate = now.step / max(now.seconds, 1e-9)
+    text = f"step {now.step}, {100 * now.fraction:.0f}%, loss {now.loss:.4f}, {rate:.2f} steps/s"
+    if now.step == 1 or now.fraction <= 0:  # the first step includes the start
         return text
-    return f"{text}, {now.seconds * (1 - now.share) / now.share / 60:.0f} min left"
+    return f"{text}, {now.seconds * (1 - now.fraction) / now.fraction / 60:.0f} min left"
 
 
 _FLAGS = {

@@ -1,149 +1,213 @@
-"""From the flags of `nsp train` to the settings of a run, and the weights that it starts from."""
+"""The options of `nsp train`."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from nsp_cli.errors import UsageError
-from nsp_cli.model.spec import Task
-from nsp_cli.system.arguments import check_value, hint_of
+from nsp_cli.cli import options
+from nsp_cli.cli.commands.train_config import parse_set, resolve_config
+from nsp_cli.cli.options import option, switch
+from nsp_cli.model.spec import Precision
 
 if TYPE_CHECKING:
-    from nsp_cli.model.spec import ModelSpec
-    from nsp_cli.training import TrainSettings
+    from nsp_cli.training import TrainConfig
 
-SCRATCH = "scratch"
-
-
-_FIXED = {"channels"}
-"""Arguments of networks that nobody chooses: photos have three channels."""
+RUN, METHOD, NETWORK, STEP, MEMORY = "Run", "Method", "Network", "Training step", "Memory"
+"""The panels of `nsp train --help`."""
 
 
 @dataclass(frozen=True)
-class Choices:
-    """What was asked for; None and what is missing is left to the preset.
+class TrainOptions:
+    """The options of `nsp train`, in the order of its help; None leaves a choice to the preset."""
 
-    Attributes
-    ----------
-    start : weights, `SCRATCH`, or None for those that ship unless something here changes the network
-    run : fields of `TrainSettings`; own : settings of the method or arguments of the network
-    """
-
-    method: str | None = None
-    preset: str = "photographer"
-    start: str | None = None
-    network: str | None = None
-    steps: int | None = None
-    minutes: float | None = None
-    run: Mapping[str, Any] = field(default_factory=dict)
-    own: Mapping[str, Any] = field(default_factory=dict)
-
-    def settle(self) -> tuple[TrainSettings, Path | None]:
-        """Resolve the settings and the initial weights (None for random ones). Raises `UsageError`, `ModelError`."""
-        from nsp_cli.model.checkpoint import load_model
-        from nsp_cli.training import find_preset
-
-        begin = self._starting_weights()
-        spec = None if begin is None else load_model(begin)[1]
-        method = self.method or ("nsp" if spec is None else spec.method)
-        settings = find_preset(method, self.preset).with_budget(self.steps, self.minutes)
-        if spec is not None:
-            settings = _going_on_from(spec, settings, with_its_settings=self.method is None)
-        if self.network not in (None, settings.network):
-            settings = replace(settings, network=self.network, network_args={})
-        settings = with_own(replace(settings, **self.run), self.own)
-        if settings.method_args.get("strategy") == "canonical" and {"stride", "targets"} & set(self.own):
-            raise UsageError("--stride and --targets are of NSP's own pairs; choose them with --strategy consecutive.")
-        return settings, begin
-
-    def _starting_weights(self) -> Path | None:
-        from nsp_cli.model import registry
-
-        if self.start == SCRATCH or (self.start is None and self._changes_the_network()):
-            return None
-        # The denoiser's own weights; but settings without a --method are NSP's, and so are the weights for shuffling.
-        return registry.resolve(self.start, Task.SHUFFLE if self.own else Task.DENOISE)
-
-    def _changes_the_network(self) -> bool:
-        from nsp_cli.networks import arguments_of
-        from nsp_cli.training import PHOTOGRAPHER, find_preset
-
-        if self.method is not None or self.network is not None or self.preset != PHOTOGRAPHER:
-            return True
-        return bool(set(self.own) & set(arguments_of(find_preset("nsp", self.preset).settings.network)))
-
-
-def _going_on_from(spec: ModelSpec, settings: TrainSettings, *, with_its_settings: bool) -> TrainSettings:
-    """Derive settings for fine-tuning: the weights' network and method settings, a third of the learning rate."""
-    from nsp_cli.methods import build_method
-
-    prescribed = build_method(spec.method, spec.method_args).network_args
-    return replace(
-        settings,
-        network=spec.network,
-        network_args={key: value for key, value in spec.network_args.items() if key not in prescribed},
-        method_args=dict(spec.method_args) if with_its_settings else settings.method_args,
-        lr=settings.lr / 3,
+    output: Annotated[Path, option("-o", "--output", panel=RUN, metavar="FILE", help="Write the weights here.")] = Path(
+        "nsp.safetensors"
     )
+    resume: Annotated[
+        bool, switch("--resume", panel=RUN, help="Continue the run of this --output with the same settings.")
+    ] = False
+    minutes: Annotated[float | None, option("--minutes", panel=RUN, metavar="N", help="Train for N minutes.")] = None
+    steps: Annotated[int | None, option("--steps", panel=RUN, metavar="N", help="Train for N steps.")] = None
+    save_every: Annotated[
+        int | None, option("--save-every", panel=RUN, metavar="N", help="Save the state every N steps.")
+    ] = None
+    seed: Annotated[int | None, option("--seed", panel=RUN, metavar="N", help="Set the random seed.")] = None
+    pairs: Annotated[
+        tuple[Path, Path] | None,
+        option(
+            "--pairs",
+            panel=RUN,
+            metavar="NOISY CLEAN",
+            help="Log the PSNR on two folders of pairs; no effect on the training.",
+        ),
+    ] = None
+    method: Annotated[
+        str | None,
+        option(
+            "--method",
+            panel=METHOD,
+            metavar="NAME",
+            help="Train by nsp, apr, apbsn, sdap or amsnet (from noisy photos), rd (from --teacher models), "
+            "or simulated (from clean photos).",
+            show_default="the method of the weights to start from",
+        ),
+    ] = None
+    preset: Annotated[
+        str,
+        option(
+            "--preset",
+            panel=METHOD,
+            metavar="NAME",
+            help="Use the settings photographer (for a CPU) or paper (as published: float32, all photos).",
+        ),
+    ] = "photographer"
+    start: Annotated[
+        str | None,
+        option(
+            "--from",
+            panel=METHOD,
+            metavar="MODEL",
+            help="Start from these weights, or from 'scratch'.",
+            show_default="weights that ship, unless an option changes the network",
+        ),
+    ] = None
+    keep: Annotated[
+        float | None,
+        option(
+            "--keep",
+            panel=METHOD,
+            metavar="0..1",
+            help="Interpolate the result with the weights to start from (WiSE-FT): the fraction of the latter.",
+        ),
+    ] = None
+    strategy: Annotated[
+        str | None,
+        option(
+            "--strategy",
+            panel=METHOD,
+            metavar="NAME",
+            help="Build NSP's pairs by canonical, random, sorted, intersected or consecutive.",
+        ),
+    ] = None
+    stride: Annotated[
+        int | None, option("--stride", panel=METHOD, metavar="s", help="Set the side of NSP's cells in pixels.")
+    ] = None
+    targets: Annotated[
+        int | None, option("--targets", panel=METHOD, metavar="n", help="Set the number of targets in a cell.")
+    ] = None
+    inputs: Annotated[
+        int | None,
+        option("--inputs", panel=METHOD, metavar="N", help="Use N inputs for each target; 0 uses all."),
+    ] = None
+    scale: Annotated[
+        int | None, option("--scale", panel=METHOD, metavar="t", help="Set the factor from input to target.")
+    ] = None
+    teachers: Annotated[
+        list[str] | None,
+        option("--teacher", panel=METHOD, metavar="MODEL", help="Learn from this model (repeatable)."),
+    ] = None
+    teacher_views: Annotated[
+        int | None,
+        option(
+            "--teacher-views",
+            panel=METHOD,
+            metavar="N",
+            help="Use N test-time variants of each teacher: its own (shifts, phases), then flips and rotations.",
+            show_default="its own, at least 4",
+        ),
+    ] = None
+    others: Annotated[
+        list[str] | None,
+        option(
+            "--set",
+            panel=METHOD,
+            metavar="NAME=VALUE",
+            help="Set any other setting of the method or argument of the network (repeatable).",
+        ),
+    ] = None
+    network: Annotated[
+        str | None,
+        option(
+            "--network",
+            panel=NETWORK,
+            metavar="NAME",
+            help="Train a dbsn, tbsn, atbsn, unet, n2nunet, resunet or nafnet.",
+        ),
+    ] = None
+    width: Annotated[
+        int | None, option("--width", panel=NETWORK, metavar="N", help="Set the number of feature channels.")
+    ] = None
+    depth: Annotated[
+        int | None, option("--depth", panel=NETWORK, metavar="N", help="Set the number of residual modules.")
+    ] = None
+    residual: Annotated[
+        bool | None,
+        switch("--residual/--no-residual", panel=NETWORK, help="Add a blind average of the input to the output."),
+    ] = None
+    batch: Annotated[
+        int | None, option("--batch", panel=STEP, metavar="N", help="Use N crops in a step, over all processes.")
+    ] = None
+    patch: Annotated[int | None, option("--patch", panel=STEP, metavar="PIXELS", help="Set the side of a crop.")] = None
+    lr: Annotated[float | None, option("--lr", panel=STEP, metavar="RATE", help="Set the peak learning rate.")] = None
+    optimizer: Annotated[
+        str | None, option("--optimizer", panel=STEP, metavar="NAME", help="Use adam, adamw or muon; set --lr too.")
+    ] = None
+    compile: Annotated[
+        bool | None, switch("--compile/--no-compile", panel=STEP, help="Compile the network with torch.compile.")
+    ] = None
+    precision: Annotated[
+        Precision | None,
+        option("--precision", panel=STEP, metavar="FORMAT", help="Compute in auto, fp32, bf16 or fp16."),
+    ] = None
+    device: options.Device = "auto"
+    cache_megabytes: Annotated[
+        int | None, option("--cache", panel=MEMORY, metavar="MB", help="Keep decoded photos up to this size in memory.")
+    ] = None
+    teacher_cache_megabytes: Annotated[
+        int | None,
+        option(
+            "--teacher-cache",
+            panel=MEMORY,
+            metavar="MB",
+            help="Keep outputs of teachers up to this size on disk.",
+            show_default="10000",
+        ),
+    ] = None
+    quiet: options.Quiet = False
+    verbose: options.Verbose = False
+
+    def resolve(self) -> tuple[TrainConfig, Path | None]:
+        """Resolve to a configuration and the initial weights, see `resolve_config`."""
+        names = (
+            "batch", "patch", "lr", "optimizer", "keep", "seed", "save_every", "compile",
+            "cache_megabytes", "teacher_views", "teacher_cache_megabytes",
+        )  # fmt: skip
+        fields = {name: getattr(self, name) for name in names}
+        fields["precision"] = self.precision and str(self.precision)
+        fields["teachers"] = self.teachers and _files(self.teachers)
+        names = ("strategy", "stride", "targets", "inputs", "scale", "width", "depth", "residual")
+        arguments = _given({name: getattr(self, name) for name in names}) | parse_set(self.others or [])
+        return resolve_config(
+            self.method,
+            self.preset,
+            self.start,
+            self.network,
+            steps=self.steps,
+            minutes=self.minutes,
+            fields=_given(fields),
+            arguments=arguments,
+        )
 
 
-def with_own(settings: TrainSettings, own: Mapping[str, Any]) -> TrainSettings:
-    """Give each value to the method if it has a setting of that name, else to the network.
-
-    Raises
-    ------
-    UsageError : neither has one, or it takes another kind of value
-    """
-    from nsp_cli.methods import METHODS, build_method, settings_of
-    from nsp_cli.networks import NETWORKS, arguments_of
-
-    of_method = settings_of(settings.method)
-    decided = {*_FIXED, *build_method(settings.method, {}).network_args}
-    of_network = {key: value for key, value in arguments_of(settings.network).items() if key not in decided}
-    method_args, network_args = dict(settings.method_args), dict(settings.network_args)
-    for name, value in own.items():
-        if name in of_method:
-            method_args[name] = _checked(name, value, of_method[name], METHODS[settings.method])
-        elif name in of_network:
-            network_args[name] = _checked(name, value, of_network[name], NETWORKS[settings.network])
-        else:
-            raise UsageError(
-                f"There is no setting '{name}' here: the method {settings.method} has {_listed(of_method)}, "
-                f"and the network {settings.network} has {_listed(of_network)}."
-            )
-    build_method(settings.method, method_args)  # settings that contradict each other
-    return replace(settings, method_args=method_args, network_args=network_args)
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
 
 
-def _listed(values: Mapping[str, Any]) -> str:
-    return ", ".join(values) or "none"
+def _files(names: list[str]) -> tuple[str, ...]:
+    """Return absolute paths of models, so that a run can be resumed from another folder. Raises `ModelError`."""
+    from nsp_cli.model import registry
 
-
-def _checked(name: str, value: Any, default: Any, taken_by: Callable[..., Any]) -> Any:
-    """Return the value of a setting, if it fits the setting's type and bounds. Raises `UsageError`."""
-    try:
-        check_value("it", value, hint_of(taken_by, name))
-    except ValueError as error:
-        found = str(error).partition(", got ")[0]
-        raise UsageError(
-            f"The setting '{name}' takes a value like {json.dumps(default)}, got {json.dumps(value)}; {found}."
-        ) from error
-    return value
-
-
-def parse_set(pairs: list[str]) -> dict[str, Any]:
-    """`--set NAME=VALUE`, once or several times; VALUE is JSON, or else text. Raises `UsageError`."""
-    values: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not name or not equals:
-            raise UsageError(f"--set needs NAME=VALUE, as in --set blind=2, got '{pair}'.")
-        try:
-            values[name.replace("-", "_")] = json.loads(text)
-        except ValueError:
-            values[name.replace("-", "_")] = text
-    return values
+    return tuple(str(registry.resolve(name).absolute()) for name in names)

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 from nsp_cli.cli.report.previews import Crop, Pair
-from nsp_cli.system.atomic import publish
+from nsp_cli.system.atomic import write_atomically
 
 _FOLDER = Path(__file__).parent
 _TEMPLATES = Environment(
@@ -55,7 +55,7 @@ def write_page(target: Path, cards: list[str], **contents: Any) -> None:
     script = Markup((_FOLDER / "page.js").read_text(encoding="utf-8"))
     template = _TEMPLATES.get_template("page.html.j2")
     page = template.render(contents, cards=[Markup(text) for text in cards], script=script)
-    publish(page.encode("utf-8"), target, overwrite=True)
+    write_atomically(page.encode("utf-8"), target, overwrite=True)
 
 
 def has_title(page: Path, title: str) -> bool:

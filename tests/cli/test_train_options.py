@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from unittest.mock import call
 
 import numpy as np
 import pytest
 import torch
 
-from nsp_cli.cli.commands.train_options import Choices, parse_set
+from nsp_cli.cli.commands.train_config import parse_set, resolve_config
 from nsp_cli.errors import UsageError
 from nsp_cli.image import read
 from nsp_cli.methods import METHODS
@@ -68,7 +70,7 @@ def test_flags_about_teachers_that_do_not_fit(noisy_photos: Path, weights: Weigh
 def test_every_preset_settles_into_settings_that_build(method: str, preset: str) -> None:
     if preset not in PRESETS[method]:
         pytest.skip("is published nowhere")
-    settings, begin = Choices(method, preset, "scratch").settle()
+    settings, begin = resolve_config(method, preset, "scratch")
     assert begin is None
     with torch.device("meta"):
         prescribed = METHODS[method](**settings.method_args).network_args
@@ -77,65 +79,68 @@ def test_every_preset_settles_into_settings_that_build(method: str, preset: str)
 
 def test_values_go_to_the_method_or_else_to_the_network() -> None:
     own = {"balance": 1, "levels": 3, "blind": 1}
-    settings, _ = Choices("apr", own=own).settle()
+    settings, _ = resolve_config("apr", arguments=own)
     assert settings.method_args == {"balance": 1, "blind": 1}  # the network's own hole is the method's to decide
     assert settings.network_args == {"width": 16, "levels": 3}
     assert "blind" not in settings.network_args
 
 
 def test_another_network_starts_from_its_own_arguments() -> None:
-    settings, begin = Choices(network="atbsn", own={"width": 12}).settle()
+    settings, begin = resolve_config(network="atbsn", arguments={"width": 12})
     assert begin is None
     assert (settings.method, settings.network, settings.network_args) == ("nsp", "atbsn", {"width": 12})
 
 
 def test_weights_are_gone_on_from_with_their_method_or_another(weights: Weights, shifting: Path) -> None:
-    same, begin = Choices(start=str(shifting)).settle()
+    same, begin = resolve_config(start=str(shifting))
     assert begin == shifting
     assert (same.method, same.network, same.network_args) == ("apr", "atbsn", {"width": 4, "levels": 1})
-    assert same.lr == pytest.approx(PRESETS["apr"]["photographer"].settings.lr / 3)
-    nsp = PRESETS["nsp"]["photographer"].settings
-    other, _ = Choices("nsp", start=str(weights(inputs=3))).settle()
+    assert same.lr == pytest.approx(PRESETS["apr"]["photographer"].lr / 3)
+    nsp = PRESETS["nsp"]["photographer"]
+    other, _ = resolve_config("nsp", start=str(weights(inputs=3)))
     assert (other.network_args["width"], other.method_args, other.patch) == (8, nsp.method_args, nsp.patch)
-    own, _ = Choices(start=str(weights(inputs=3))).settle()
+    own, _ = resolve_config(start=str(weights(inputs=3)))
     assert own.method_args == {"strategy": "canonical", "inputs": 3}
 
 
 def test_the_weights_that_ship_are_the_start_unless_the_network_changes() -> None:
-    settings, begin = Choices().settle()
+    settings, begin = resolve_config()
     assert begin == registry.resolve(None, Task.DENOISE)
     assert settings.method == load_model(begin)[1].method
-    settings, begin = Choices(own={"inputs": 2}).settle()
+    settings, begin = resolve_config(arguments={"inputs": 2})
     assert begin == registry.resolve(None, Task.SHUFFLE)
     assert (settings.method, settings.method_args["inputs"]) == ("nsp", 2)
-    for changed in (Choices(own={"width": 8}), Choices("nsp"), Choices(preset="paper"), Choices(network="atbsn")):
-        assert changed.settle()[1] is None
+    for changed in (call(arguments={"width": 8}), call("nsp"), call(preset="paper"), call(network="atbsn")):
+        assert resolve_config(*changed.args, **changed.kwargs)[1] is None
 
 
 @pytest.mark.parametrize(
     ("choices", "said"),
     [
         (
-            Choices("apr", own={"strategy": "random"}),
+            call("apr", arguments={"strategy": "random"}),
             "the method apr has shift, blind, balance, margin, and the network atbsn",
         ),
-        (Choices("rd", own={"channels": 1}), "There is no setting 'channels'"),
-        (Choices("apr", own={"shift": "wide"}), "'shift' takes a value like 5, got \"wide\""),
-        (Choices("apr", own={"shift": True}), "'shift' takes a value like 5, got true"),
-        (Choices("rd", own={"recharge": 1}), "'recharge' takes a value like true, got 1"),
-        (Choices("nsp", own={"canonical_strides": ["a"]}), "takes a value like"),
-        (Choices("nsp", own={"width": 0}), "got 0; it must be a whole number from 1 to 1024"),
-        (Choices("nsp", own={"scale": -1}), "got -1; it must be a whole number from 1 to 8"),
-        (Choices("simulated", own={"cameras": [{"foo": 1}]}), "there is no 'foo'"),
-        (Choices("simulated", own={"cameras": [{"lens": "wide"}]}), "lens must be a number from 0 to 64, got 'wide'"),
-        (Choices("simulated", own={"cameras": 3}), "it must be a list, each entry"),
-        (Choices("nsp", own={"stride": 4}), "choose them with --strategy consecutive"),
-        (Choices("n2v"), "--method must be one of"),
+        (call("rd", arguments={"channels": 1}), "There is no setting 'channels'"),
+        (call("apr", arguments={"shift": "wide"}), "'shift' takes a value like 5, got \"wide\""),
+        (call("apr", arguments={"shift": True}), "'shift' takes a value like 5, got true"),
+        (call("rd", arguments={"recharge": 1}), "'recharge' takes a value like true, got 1"),
+        (call("nsp", arguments={"canonical_strides": ["a"]}), "takes a value like"),
+        (call("nsp", arguments={"width": 0}), "got 0; it must be a whole number from 1 to 1024"),
+        (call("nsp", arguments={"scale": -1}), "got -1; it must be a whole number from 1 to 8"),
+        (call("simulated", arguments={"cameras": [{"foo": 1}]}), "there is no 'foo'"),
+        (
+            call("simulated", arguments={"cameras": [{"lens": "wide"}]}),
+            "lens must be a number from 0 to 64, got 'wide'",
+        ),
+        (call("simulated", arguments={"cameras": 3}), "it must be a list, each entry"),
+        (call("nsp", arguments={"stride": 4}), "choose them with --strategy consecutive"),
+        (call("n2v"), "--method must be one of"),
     ],
 )
-def test_what_does_not_fit_is_a_usage_error(choices: Choices, said: str) -> None:
+def test_what_does_not_fit_is_a_usage_error(choices: Any, said: str) -> None:
     with pytest.raises(UsageError) as error:
-        choices.settle()
+        resolve_config(*choices.args, **choices.kwargs)
     assert said in str(error.value)
 
 

@@ -1,0 +1,157 @@
+"""Resolve the options of `nsp train` to a `TrainConfig` and the initial weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nsp_cli.errors import UsageError
+from nsp_cli.model.spec import Task
+from nsp_cli.system.arguments import check_value, hint_of
+
+if TYPE_CHECKING:
+    from nsp_cli.model.spec import ModelSpec
+    from nsp_cli.training import TrainConfig
+
+SCRATCH = "scratch"
+
+_FIXED = {"channels"}
+"""Arguments of networks that cannot be set: photos have three channels."""
+
+_NONE: Mapping[str, Any] = {}
+
+
+def resolve_config(
+    method: str | None = None,
+    preset: str = "photographer",
+    start: str | None = None,
+    network: str | None = None,
+    *,
+    steps: int | None = None,
+    minutes: float | None = None,
+    fields: Mapping[str, Any] = _NONE,
+    arguments: Mapping[str, Any] = _NONE,
+) -> tuple[TrainConfig, Path | None]:
+    """Resolve the options of `nsp train` to a configuration and the initial weights, None for random ones.
+
+    Parameters
+    ----------
+    start : weights, `SCRATCH`, or None for those that ship unless another option changes the network
+    fields : fields of `TrainConfig` that override the preset's
+    arguments : settings of the method or arguments of the network
+
+    Raises
+    ------
+    UsageError, ModelError
+        An option or the weights do not fit.
+    """
+    from nsp_cli.model.checkpoint import load_model
+    from nsp_cli.training import PHOTOGRAPHER, find_preset
+
+    changes_network = method is not None or network is not None or preset != PHOTOGRAPHER
+    begin = _initial_weights(start, arguments, preset, changes_network=changes_network)
+    spec = None if begin is None else load_model(begin)[1]
+    own_settings = method is None
+    method = method or ("nsp" if spec is None else spec.method)
+    config = find_preset(method, preset).with_budget(steps, minutes)
+    if spec is not None:
+        config = _fine_tuning(spec, config, with_its_settings=own_settings)
+    if network not in (None, config.network):
+        config = replace(config, network=network, network_args={})
+    config = with_arguments(replace(config, **fields), arguments)
+    if config.method_args.get("strategy") == "canonical" and {"stride", "targets"} & set(arguments):
+        raise UsageError(
+            "--stride and --targets do not apply to canonical pairs; choose them with --strategy consecutive."
+        )
+    return config, begin
+
+
+def _initial_weights(
+    start: str | None, arguments: Mapping[str, Any], preset: str, *, changes_network: bool
+) -> Path | None:
+    from nsp_cli.model import registry
+    from nsp_cli.networks import arguments_of
+    from nsp_cli.training import find_preset
+
+    if start is None and not changes_network:
+        changes_network = bool(set(arguments) & set(arguments_of(find_preset("nsp", preset).network)))
+    if start == SCRATCH or (start is None and changes_network):
+        return None
+    # The default denoiser; but settings without a --method are NSP's, and so are the default weights for shuffling.
+    return registry.resolve(start, Task.SHUFFLE if arguments else Task.DENOISE)
+
+
+def _fine_tuning(spec: ModelSpec, config: TrainConfig, *, with_its_settings: bool) -> TrainConfig:
+    """Derive settings for fine-tuning: the weights' network and method settings, a third of the learning rate."""
+    from nsp_cli.methods import build_method
+
+    prescribed = build_method(spec.method, spec.method_args).network_args
+    return replace(
+        config,
+        network=spec.network,
+        network_args={key: value for key, value in spec.network_args.items() if key not in prescribed},
+        method_args=dict(spec.method_args) if with_its_settings else config.method_args,
+        lr=config.lr / 3,
+    )
+
+
+def with_arguments(config: TrainConfig, arguments: Mapping[str, Any]) -> TrainConfig:
+    """Set each value in the method if it has a setting of that name, else in the network.
+
+    Raises
+    ------
+    UsageError
+        Neither has one, or the value has another type or is out of bounds.
+    """
+    from nsp_cli.methods import METHODS, build_method, settings_of
+    from nsp_cli.networks import NETWORKS, arguments_of
+
+    of_method = settings_of(config.method)
+    decided = {*_FIXED, *build_method(config.method, {}).network_args}
+    of_network = {key: value for key, value in arguments_of(config.network).items() if key not in decided}
+    method_args, network_args = dict(config.method_args), dict(config.network_args)
+    for name, value in arguments.items():
+        if name in of_method:
+            method_args[name] = _checked(name, value, of_method[name], METHODS[config.method])
+        elif name in of_network:
+            network_args[name] = _checked(name, value, of_network[name], NETWORKS[config.network])
+        else:
+            raise UsageError(
+                f"There is no setting '{name}' here: the method {config.method} has {_listed(of_method)}, "
+                f"and the network {config.network} has {_listed(of_network)}."
+            )
+    build_method(config.method, method_args)  # settings that contradict each other
+    return replace(config, method_args=method_args, network_args=network_args)
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    return ", ".join(values) or "none"
+
+
+def _checked(name: str, value: Any, default: Any, taken_by: Callable[..., Any]) -> Any:
+    """Return the value of a setting, if it fits the setting's type and bounds. Raises `UsageError`."""
+    try:
+        check_value("it", value, hint_of(taken_by, name))
+    except ValueError as error:
+        found = str(error).partition(", got ")[0]
+        raise UsageError(
+            f"The setting '{name}' takes a value like {json.dumps(default)}, got {json.dumps(value)}; {found}."
+        ) from error
+    return value
+
+
+def parse_set(pairs: list[str]) -> dict[str, Any]:
+    """`--set NAME=VALUE`, once or several times; VALUE is JSON, or else text. Raises `UsageError`."""
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not name or not equals:
+            raise UsageError(f"--set needs NAME=VALUE, as in --set blind=2, got '{pair}'.")
+        try:
+            values[name.replace("-", "_")] = json.loads(text)
+        except ValueError:
+            values[name.replace("-", "_")] = text
+    return values
