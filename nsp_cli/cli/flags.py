@@ -7,13 +7,17 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, get_type_hints
 
+import typer
+
 Command = Callable[..., None]
+_GIVEN, _CONTEXT = "given", "typer_context"
 
 
 def takes(shared: type[Any]) -> Callable[[Command], Command]:
     """Let a command, whose last parameter is a `shared`, be called with that dataclass's fields instead.
 
-    Typer makes flags of the parameters in a command's signature, so it is given one that has them all.
+    Typer makes flags of the parameters in a command's signature, so it is given one that has them all. A field `given`
+    is no flag: it gets the names of the command's parameters that were given, and are not left at their defaults.
     """
     hints = get_type_hints(shared, include_extras=True)
     flags = [
@@ -21,18 +25,29 @@ def takes(shared: type[Any]) -> Callable[[Command], Command]:
             field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
         )
         for field in fields(shared)
+        if field.name != _GIVEN
     ]
+    extra: list[inspect.Parameter] = []
+    if len(flags) < len(fields(shared)):
+        extra = [inspect.Parameter(_CONTEXT, inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)]
 
     def decorate(command: Command) -> Command:
         *own, last = inspect.signature(command, eval_str=True).parameters.values()
 
         def run(**values: Any) -> None:
-            together = shared(**{flag.name: values.pop(flag.name) for flag in flags})
+            given = {_GIVEN: _given(values.pop(_CONTEXT))} if extra else {}
+            together = shared(**{flag.name: values.pop(flag.name) for flag in flags}, **given)
             command(**values, **{last.name: together})
 
         run.__name__, run.__doc__ = command.__name__, command.__doc__
         run.__annotations__ = {}  # the signature has them; Typer resolves these with the names of this module
-        run.__signature__ = inspect.Signature([*own, *flags])  # pyright: ignore[reportFunctionMemberAccess]
+        run.__signature__ = inspect.Signature([*own, *flags, *extra])  # pyright: ignore[reportFunctionMemberAccess]
         return run
 
     return decorate
+
+
+def _given(context: typer.Context) -> frozenset[str]:
+    """Return the names of the parameters that were given, by a flag or by the environment."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return frozenset(name for name, source in sources.items() if source is not None and source.name != "DEFAULT")

@@ -98,6 +98,11 @@ Exists = Annotated[
 NoMetadata = Annotated[
     bool, switch("--no-metadata", panel=IN_OUT, help="Write no metadata but colour profile and orientation.")
 ]
+Like = Annotated[
+    Path | None,
+    option("--like", panel=LOOK, metavar="RESULT", help="Use the settings that this result of nsp was made with."),
+]
+NoConfig = Annotated[bool, switch("--no-config", panel=LOOK, help="Ignore the settings for cameras in config.toml.")]
 NoStamp = Annotated[
     bool, switch("--no-stamp", panel=IN_OUT, help="Do not add version, model and settings to the history in XMP.")
 ]

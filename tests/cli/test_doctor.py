@@ -38,6 +38,8 @@ def test_json(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert report["providers"]["CPUExecutionProvider"] == {"runs": True}
     assert report["extras"]["eval"]["installed"] is True
     assert report["folders"]["home"] == str(tmp_path)
+    assert report["folders"]["settings"] == str(tmp_path / "config.toml")
+    assert report["folders"]["settings_found"] is False
     assert report["folders"]["own_models"] == ["mine.safetensors"]
     assert report["folders"]["default_model"] == "fast"
     assert report["environment"]["NSP_HOME"] == str(tmp_path)

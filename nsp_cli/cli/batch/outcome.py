@@ -85,13 +85,15 @@ def describe(options: DenoiseOptions) -> Recipe:
 
 def as_json(outcome: Outcome, recipe: Recipe) -> str:
     """One line; names that are no valid Unicode come out as lone surrogates, as Python's `os.fsdecode` gives them."""
+    notes = dict(outcome.notes)
+    model, sha256 = notes.pop("model", recipe.model), notes.pop("model_sha256", recipe.sha256)
     values: dict[str, Any] = {
         "input": str(outcome.source),
         "output": None if outcome.target is None else str(outcome.target),
         "status": str(outcome.status),
-        "model": recipe.model,
-        "model_sha256": recipe.sha256,
-        "settings": {**recipe.settings, **outcome.notes},
+        "model": model,
+        "model_sha256": sha256,
+        "settings": {**recipe.settings, **notes},
         "seconds": round(outcome.seconds, 4),
         "megapixels": outcome.megapixels,
         "warnings": list(outcome.warnings),

@@ -22,6 +22,7 @@ from nsp_cli.model.spec import Precision, Task
 
 if TYPE_CHECKING:
     from nsp_cli.cli.batch.photo import Change
+    from nsp_cli.cli.batch.profiles import Profiles
     from nsp_cli.engine.backends.base import Backend
     from nsp_cli.image import Frame
 
@@ -32,7 +33,7 @@ SrMode = StrEnum("SrMode", {task.name: task.value for task in Task if task is no
 
 @dataclass(frozen=True)
 class PhotoFlags:
-    """What `nsp denoise` and `nsp sr` have in common, in the order of their help."""
+    """What `nsp denoise` and `nsp sr` have in common, in the order of their help; `given` are those that were given."""
 
     output: options.OutputPath = None
     format: options.Format = None
@@ -45,6 +46,8 @@ class PhotoFlags:
     luma: options.Luma = 100
     chroma: options.Chroma = 100
     noise: options.Noise = None
+    like: options.Like = None
+    no_config: options.NoConfig = False
     raw_wb: options.RawWb = options.RawWhiteBalance.CAMERA
     raw_exposure: options.RawExposure = 0
     model: options.Model = None
@@ -62,6 +65,7 @@ class PhotoFlags:
     dry_run: options.DryRun = False
     quiet: options.Quiet = False
     verbose: options.Verbose = False
+    given: frozenset[str] = frozenset()
 
     def batch(self) -> BatchOptions:
         """Build the batch options from the flags."""
@@ -76,6 +80,12 @@ class PhotoFlags:
             self.quiet,
             self.verbose,
         )
+
+    def profiles(self) -> Profiles | None:
+        """Read the settings for cameras; None where there are none, or are not used. Raises `UsageError`."""
+        from nsp_cli.cli.batch.profiles import read_profiles
+
+        return None if self.no_config or self.like else read_profiles(self.given)
 
     def options(self, task: Task, scale: int | None, *, many: bool) -> DenoiseOptions:
         """Build the settings; by default `many` photos skip outputs that exist. Raises `UsageError`."""
@@ -148,10 +158,15 @@ def _run(
     from nsp_cli.api import open_backend
     from nsp_cli.cli.batch import estimate, session
     from nsp_cli.cli.batch.in_place import plan_in_place
+    from nsp_cli.cli.batch.like import flags_like
     from nsp_cli.cli.batch.photo import PIPE, can_be_written
     from nsp_cli.cli.batch.plan import plan
 
     batch = flags.batch()
+    if flags.like is not None:
+        values = flags_like(flags.like, task, flags.given)
+        task, scale = values.pop("mode", task), values.pop("scale", scale)
+        flags = replace(flags, **values)
     piped = photos[0] == PIPE
     if piped and (photos[1:] not in ([], [PIPE]) or flags.output is not None):
         raise UsageError("A pipe goes to a pipe: `nsp denoise - < in.png > out.png`.")
@@ -167,32 +182,41 @@ def _run(
         works, many = ([], False) if piped else plan(photos, output=flags.output, format=flags.format, batch=batch)
     settings = flags.options(task, scale, many=many)
     settings = replace(settings, output=replace(settings.output, in_place=in_place, backup=backup))
-    opened = cache(lambda: open_backend(settings, inf if piped else estimate.megapixels(works)))
+    profiles = None if task is not Task.DENOISE else flags.profiles()
+
+    @cache
+    def opened(model: ModelOptions) -> Backend:
+        return open_backend(replace(settings, model=model), inf if piped else estimate.megapixels(works))
+
     if piped or batch.dry_run or any(can_be_written(work, settings.output) for work in works):
-        opened()  # what is wrong with the model is known before a photo is read
+        opened(settings.model)  # what is wrong with the model is known before a photo is read
+    change = change_with(opened, settings, profiles)
     if batch.dry_run:
-        code = session.show_plan(works, opened(), settings, batch)
+        code = session.show_plan(works, opened(settings.model), settings, batch)
     elif piped:
-        code = session.run_pipe(change_with(opened, settings), settings, batch)
+        code = session.run_pipe(change, settings, batch)
     else:
-        code = session.run_batch(works, change_with(opened, settings), settings, batch)
+        code = session.run_batch(works, change, settings, batch)
     if code:
         raise typer.Exit(code)
 
 
-def change_with(opened: Callable[[], Backend], settings: DenoiseOptions) -> Change:
+def change_with(
+    opened: Callable[[ModelOptions], Backend], settings: DenoiseOptions, profiles: Profiles | None = None
+) -> Change:
     """Return what a batch does with each photo: `api.denoise_frame`, with what was chosen for the photo reported."""
     from nsp_cli.api import denoise_frame
     from nsp_cli.cli.batch.stamp import add_stamp
 
     def change(frame: Frame, reporter: Reporter) -> Frame:
-        result, blend = denoise_frame(frame, opened(), settings, reporter.within)
+        chosen = settings if profiles is None else profiles.choose(frame, settings, reporter)
+        result, blend = denoise_frame(frame, opened(chosen.model), chosen, reporter.within)
         measured: dict[str, object] = {}
         if blend.measured is not None:
             measured = {"strength": round(blend.strength, 1), "noise": round(blend.measured.luma, 2)}
             reporter.note("strength", measured["strength"])
             reporter.note("noise", asdict(blend.measured))
             reporter.line(blend.sentence())
-        return add_stamp(result, settings, measured) if settings.output.stamp else result
+        return add_stamp(result, chosen, measured) if chosen.output.stamp else result
 
     return change

@@ -173,6 +173,7 @@ def _extras() -> Section:
 
 
 def _folders() -> Section:
+    from nsp_cli.cli.batch.profiles import config_file
     from nsp_cli.model import registry
 
     own = registry.home() / "weights"
@@ -183,6 +184,8 @@ def _folders() -> Section:
     return {
         **shipped,
         "home": str(registry.home()),
+        "settings": str(config_file()),
+        "settings_found": config_file().is_file(),
         "own_weights": str(own),
         "own_models": sorted(path.name for path in own.glob("*")),
         "program": str(Path(__file__).parents[2]),

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cache
 from math import inf
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nsp_cli.cli import options
 from nsp_cli.cli.commands.denoise import PhotoFlags, change_with
 from nsp_cli.cli.flags import takes
-from nsp_cli.engine.options import IfExists
+from nsp_cli.engine.options import IfExists, ModelOptions
 from nsp_cli.errors import NoInputError, UsageError
 from nsp_cli.model.spec import Task
 from nsp_cli.system.files import is_folder
+
+if TYPE_CHECKING:
+    from nsp_cli.engine.backends.base import Backend
 
 
 @takes(PhotoFlags)
@@ -33,6 +38,7 @@ def watch(
     """Denoise photos as they appear in a folder (tethering, imports), until Ctrl-C."""
     from nsp_cli.api import open_backend
     from nsp_cli.cli.batch import session
+    from nsp_cli.cli.batch.like import flags_like
     from nsp_cli.cli.batch.plan import Work, plan_folder
     from nsp_cli.cli.batch.watching import run_watch
 
@@ -44,7 +50,9 @@ def watch(
         raise UsageError(f"There is no folder {folder}.")
     batch = flags.batch()
     session.check(batch, piped=False, replace_any=flags.if_exists is IfExists.OVERWRITE)
-    settings = flags.options(Task.DENOISE, None, many=True)
+    if flags.like is not None:
+        flags = replace(flags, **flags_like(flags.like, Task.DENOISE, flags.given))
+    settings, profiles = flags.options(Task.DENOISE, None, many=True), flags.profiles()
 
     def find_works() -> list[Work]:
         if not is_folder(folder):
@@ -52,7 +60,13 @@ def watch(
         return plan_folder(folder, out, format=flags.format, batch=batch)
 
     find_works()  # wrong folders and formats are noticed before the model is loaded
-    backend = open_backend(settings, inf)
-    code = run_watch(folder, find_works, change_with(lambda: backend, settings), settings, batch, settle=settle)
+
+    @cache
+    def opened(model: ModelOptions) -> Backend:
+        return open_backend(replace(settings, model=model), inf)
+
+    opened(settings.model)
+    change = change_with(opened, settings, profiles)
+    code = run_watch(folder, find_works, change, settings, batch, settle=settle)
     if code:
         raise typer.Exit(code)

@@ -14,7 +14,7 @@ from nsp_cli.image.metadata.ifd import LONG, Directory, Entry, Field, Tree, appe
 EXIF_POINTER, GPS_POINTER, INTEROP_POINTER, MAKER_NOTE, ORIENTATION = 0x8769, 0x8825, 0xA005, 0x927C, 0x0112
 XMP_TAG, IPTC_TAG, ICC_TAG = 700, 33723, 34675
 _PHOTOSHOP_TAGS, _SUB_IFDS = (34377, 37724), 330
-_COLOUR_SPACE = 0xA001
+_COLOUR_SPACE, _MODEL, _ISO = 0xA001, 0x0110, 0x8827
 _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 513, 514
 
 # Fields of a TIFF's first directory that say how its pixels are stored, or that `Metadata` carries by itself.
@@ -226,3 +226,14 @@ def _left_behind(first: Directory, directories: list[Directory]) -> list[str]:
     if lost:
         warnings.append(f"The damaged TIFF fields {', '.join(map(str, lost))} are not carried over.")
     return warnings
+
+
+def camera_and_iso(exif: bytes | None) -> tuple[str, int | None]:
+    """Return the camera's model, empty if it is unknown, and the ISO of a photo."""
+    try:
+        tree, first = parse_exif(exif or b"")
+    except ValueError:
+        return "", None
+    model, sub = first.fields.get(_MODEL), tree.child(first, EXIF_POINTER)
+    name = tree.raw(model).split(b"\0")[0].decode("utf-8", "replace").strip() if model is not None else ""
+    return name, tree.number(sub.fields.get(_ISO)) if sub is not None else None
