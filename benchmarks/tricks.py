@@ -34,8 +34,8 @@ TRICKS: Mapping[str, tuple[str, float | int]] = {
 """What a trick is called, and the constant of `methods.simulated` that turns it off."""
 
 SETTINGS: Mapping[str, Mapping[str, object]] = {
-    "painted scenes": {"painted": 0.0},
-    "plain cameras": {"plain": 0.0, "nights": 0.25},
+    "painted scenes": {"synthetic_scene_prob": 0.0},
+    "plain cameras": {"neutral_isp_prob": 0.0, "low_light_prob": 0.25},
 }
 """Tricks that a setting of the method turns off. Without plain cameras a quarter of all shots is still by night."""
 

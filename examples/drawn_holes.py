@@ -77,7 +77,7 @@ def holes_dbsn() -> str:
 def holes_atbsn() -> str:
     """The tunable hole of AT-BSN: (2k − 1)×(2k − 1)."""
     network = random_network("atbsn", width=4, levels=2)
-    return _holes("What AT-BSN sees", {f"k = {k}": seen(network, blind=k) for k in (0, 1, 2, 5)})
+    return _holes("What AT-BSN sees", {f"k = {k}": seen(network, blind_spot_size=k) for k in (0, 1, 2, 5)})
 
 
 def holes_tbsn() -> str:

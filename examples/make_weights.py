@@ -26,7 +26,8 @@ CAMERAS = json.dumps(json.loads((ROOT / "examples/research_cameras.json").read_t
 """Fitted by `training.camera_fit` to PHOTOS/train (`fast` of commit 3ca95c7): fields of `simulation.Camera`."""
 
 FAST, STUDY, RESEARCH = "fast", "study", "fast-research"
-_LIKE = f"--set own=0.6 --set nights=1 --set plain=0 --set painted=0 --set cameras={CAMERAS}"
+_NOISE = "--set own-prob=0.6 --set low-light-prob=1 --set neutral-isp-prob=0 --set synthetic-scene-prob=0"
+_LIKE = f"{_NOISE} --set cameras={CAMERAS}"
 STEPS = {
     FAST: "PHOTOS/clean --method simulated --batch 16 --minutes 180",
     STUDY: "PHOTOS/train --steps 1",

@@ -49,7 +49,7 @@ class Run:
         self.arguments = arguments
         self.teacher, self.spec = load_model(weights)
         self.teacher.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        self.method = cast(Simulated, method_of(self.spec, {"turns": 1}, weights.name))
+        self.method = cast(Simulated, method_of(self.spec, {"ensemble": 1}, weights.name))
         self.network = copy.deepcopy(self.teacher)
         self.convolutions = quantize(self.network)
         self.precision = choose_precision(_CPU, Precision.AUTO)

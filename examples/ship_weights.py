@@ -27,15 +27,15 @@ def main() -> None:
     parser.add_argument("name")
     for text in ("photos", "licence", "quality"):
         parser.add_argument(f"--{text}", required=True)
-    parser.add_argument("--turns", type=int, help="ship it with this setting of the method `simulated`")
+    parser.add_argument("--ensemble", type=int, help="ship it with this setting of the method `simulated`")
     parser.add_argument("--halo", type=int, default=0, help="effective halo in pixels, by benchmarks/halo.py")
     parser.add_argument("--default-for", nargs="*", default=[], choices=list(Task), help="tasks")
     parser.add_argument("--graph", nargs="*", default=[], choices=list(Task), help="tasks for onnxruntime too")
     arguments = parser.parse_args()
 
     network, spec = load_model(arguments.trained)
-    if arguments.turns is not None:
-        spec = replace(spec, method_args={**spec.method_args, "turns": arguments.turns})
+    if arguments.ensemble is not None:
+        spec = replace(spec, method_args={**spec.method_args, "ensemble": arguments.ensemble})
     spec = replace(spec, halo=arguments.halo)
     target = WEIGHTS / f"{arguments.name}.safetensors"
     save_model(network, spec, target, torch.float16)
@@ -71,7 +71,7 @@ def main() -> None:
 
 def _method(spec: ModelSpec) -> str:
     notes = [str(spec.method_args["strategy"])] if "strategy" in spec.method_args else []
-    notes += [f"mean of {turns} turns" for turns in [spec.method_args.get("turns", 1)] if turns > 1]
+    notes += [f"{count}-fold self-ensemble" for count in [spec.method_args.get("ensemble", 1)] if count > 1]
     return f"{spec.method} ({', '.join(notes)})" if notes else spec.method
 
 

@@ -15,6 +15,7 @@ from nsp_cli.engine.backends.machine import has_bf16, has_gpu, has_vnni
 from nsp_cli.engine.options import DenoiseOptions
 from nsp_cli.errors import BackendError, ModelError, UsageError
 from nsp_cli.model import registry
+from nsp_cli.model.renamed import METHOD_SETTINGS, with_new_names
 from nsp_cli.model.spec import Precision, Task
 from nsp_cli.system.arguments import OneOf, checked
 from nsp_cli.system.processes import process_info
@@ -40,7 +41,7 @@ _RUNS = {
 }
 """What each runtime opens, in the user's words."""
 
-_MEANINGS = {"blind": "blind spot to choose"}
+_MEANINGS = {"test_shift": "blind spot to choose"}
 """What a model lacks, in the user's words, where its method lacks a setting."""
 
 
@@ -66,7 +67,7 @@ def load_backend(
         network without a skip from its input. int8 is what some models that ship have a graph for, see `_runs_in_int8`
     backend : "auto", "torch", "onnx" or "openvino"; a file has one runtime, models that ship may have all three, see
         `_runtime`
-    settings : of the model's method, in place of those it was trained with, as in {"blind": 1}
+    settings : of the model's method, in place of those it was trained with, as in {"test_shift": 1}
     exact_halo : read tiles with the whole receptive field even if a smaller halo was measured for the model, see
         `ModelSpec.halo`; an ONNX file keeps the halo that it was exported with
     megapixels : how much there is to process, for the choice between a runtime that starts at once and one that is
@@ -232,6 +233,7 @@ def method_of(spec: ModelSpec, settings: Mapping[str, Any], name: str) -> Method
     """Build the method of the model `name` with some settings replaced. Raises `UsageError` for unknown settings."""
     from nsp_cli.methods import build_method, settings_of
 
+    settings = with_new_names(settings, METHOD_SETTINGS.get(spec.method, {}))
     for setting in settings:
         if setting not in settings_of(spec.method):
             raise UsageError(f"The model {name} has no {_MEANINGS.get(setting, f'setting {setting!r}')}.")

@@ -55,7 +55,7 @@ class ModelOptions:
     @property
     def settings(self) -> dict[str, Any]:
         """The settings of the model's method that replace its own."""
-        return {} if self.blind is None else {"blind": self.blind}
+        return {} if self.blind is None else {"test_shift": self.blind}
 
 
 @dataclass(frozen=True)

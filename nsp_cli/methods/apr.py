@@ -58,7 +58,7 @@ class APR(SelfSupervised):
             "APR as published: AT-BSN of 1.27 M parameters, 400,000 steps, k = 1 at test time; for a GPU",
             {
                 **APR_RD,
-                "method_args": {"blind": 1, "margin": 16},
+                "method_args": {"test_shift": 1, "margin": 16},
                 "network": "atbsn",
                 "steps": 400_000,
                 "patch": 256,
@@ -66,30 +66,29 @@ class APR(SelfSupervised):
         ),
     }
 
-    shift: Annotated[int, Between(1, 16)] = 5
-    blind: int = 2
+    train_shift: Annotated[int, Between(1, 16)] = 5
+    test_shift: int = 2
     balance: Weight = 4.0
     margin: Border = 0
 
     smallest_patch = 32
 
     def __post_init__(self) -> None:
-        if not 0 <= self.blind <= WIDEST:
-            raise UsageError(f"--blind must be from 0 to {WIDEST}, got {self.blind}.")
-        if self.shift < 1 or self.balance < 0:
-            raise UsageError(
-                f"APR needs a shift of at least 1 and a balance of at least 0, got {self.shift} and {self.balance}."
-            )
+        if not 0 <= self.test_shift <= WIDEST:
+            raise UsageError(f"test_shift must be from 0 to {WIDEST}, got {self.test_shift}.")
+        if self.train_shift < 1 or self.balance < 0:
+            found = f"got {self.train_shift} and {self.balance}"
+            raise UsageError(f"APR needs train_shift of at least 1 and balance of at least 0, {found}.")
 
     @property
     def network_args(self) -> dict[str, int]:
         """Arguments that the method prescribes to its network."""
-        return {"blind": self.shift, "scale": 1}
+        return {"blind_spot_size": self.train_shift, "scale": 1}
 
     @property
     def inference_variants(self) -> tuple[Mapping[str, Any], ...]:
         """The same weights with every k: the targets of recharged distillation."""
-        return tuple({"blind": k} for k in range(WIDEST + 1))
+        return tuple({"test_shift": k} for k in range(WIDEST + 1))
 
     def loss(self, network: nn.Module, batch: Tensor, generator: Generator) -> Tensor:
         """(B, C, P, P) in [0, 1] → scalar."""
@@ -104,7 +103,7 @@ class APR(SelfSupervised):
 
     def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> PlainPipeline:
         """Build the inference pipeline, a single module for the torch backend and for export."""
-        if not hasattr(network, "blind"):
+        if not hasattr(network, "blind_spot_size"):
             raise ModelError("APR needs a network with a blind spot to choose, such as atbsn.")
         return PlainPipeline(_WithHole(network, self), task, channels, self.margin)
 
@@ -116,16 +115,16 @@ class _WithHole(nn.Module):
 
     def __init__(self, network: nn.Module, settings: APR) -> None:
         super().__init__()
-        self.network, self.blind = network, settings.blind
+        self.network, self.test_shift = network, settings.test_shift
         described = as_network(network)
         self.size_multiple, self.activation_floats_per_pixel = (
             described.size_multiple,
             described.activation_floats_per_pixel,
         )
-        self.receptive_field_radius = described.receptive_field_radius - settings.shift + settings.blind
+        self.receptive_field_radius = described.receptive_field_radius - settings.train_shift + settings.test_shift
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.network(x, blind=self.blind)
+        return self.network(x, blind_spot_size=self.test_shift)
 
 
 def choose_neighbours(photos: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:

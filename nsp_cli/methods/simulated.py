@@ -81,11 +81,12 @@ class Simulated:
     ----------
     scale : t, the factor from input to target
     cameras : `simulation.Camera`s, or their fields, such as `training.adapting` finds for a photographer's own photos
-    own : share of the examples that these cameras take; random ones take the rest, so that nothing is forgotten
-    plain : share of the random ones that are plain, see `simulation.plain_camera`
-    nights : share of the shots by night of those that are neither own nor plain, see `simulation.random_camera`
-    painted : share of the examples that are painted scenes
-    turns : at test time, the mean over so many of the photo's eight turns and flips; each takes the time of one
+    own_prob : fraction of the examples that use these cameras; the others use random ones, which limits forgetting
+    neutral_isp_prob : fraction of the random cameras that are neutral, see `simulation.plain_camera`
+    low_light_prob : fraction of low-light photos of the other random cameras, see `simulation.random_camera`
+    synthetic_scene_prob : fraction of the examples that are synthetic scenes, see `simulation.dead_leaves`
+    ensemble : orientations of the photo over which the result is averaged at test time, 1 to 8; each takes a forward
+        pass
     """
 
     name: ClassVar[str] = "simulated"
@@ -107,16 +108,16 @@ class Simulated:
 
     scale: Scale = 1
     cameras: tuple[Camera | Mapping[str, Any], ...] = ()
-    own: Fraction = 0.7
-    plain: Fraction = 0.5
-    nights: Fraction = 0.5
-    painted: Fraction = 0.25
-    turns: int = 1
+    own_prob: Fraction = 0.7
+    neutral_isp_prob: Fraction = 0.5
+    low_light_prob: Fraction = 0.5
+    synthetic_scene_prob: Fraction = 0.25
+    ensemble: int = 1
 
     def __post_init__(self) -> None:
-        if not 1 <= self.turns <= ORIENTATIONS:
-            raise UsageError(f"The setting turns must be from 1 to {ORIENTATIONS}, got {self.turns}.")
-        for name in ("own", "plain", "nights", "painted"):
+        if not 1 <= self.ensemble <= ORIENTATIONS:
+            raise UsageError(f"The setting ensemble must be from 1 to {ORIENTATIONS}, got {self.ensemble}.")
+        for name in ("own_prob", "neutral_isp_prob", "low_light_prob", "synthetic_scene_prob"):
             if not 0 <= (share := getattr(self, name)) <= 1:
                 raise UsageError(f"The setting {name} must be from 0 to 1, got {share}.")
 
@@ -151,7 +152,7 @@ class Simulated:
         room = (side + _ANYWHERE - 1) * self.scale
         clean = _reduce(crop, room, rng, _REDUCED if camera else 0.5)
         clean = _without_grain(clean) if camera else clean
-        clean = dead_leaves(clean, rng) if rng.random() < self.painted else clean
+        clean = dead_leaves(clean, rng) if rng.random() < self.synthetic_scene_prob else clean
         if camera is None:
             noisy, target = clean if self.scale == 1 else _bicubic(clean, clean.shape[0] // self.scale), clean
             level = float(np.exp(rng.uniform(*np.log(_TEXTURE))))
@@ -165,8 +166,9 @@ class Simulated:
         return np.concatenate([noisy, _cells(target, self.scale), np.full((side, side, 1), level, np.float32)], 2)
 
     def _camera(self, rng: np.random.Generator) -> tuple[Camera, bool]:
-        if not self.cameras or rng.random() >= self.own:
-            return plain_camera(rng) if rng.random() < self.plain else random_camera(rng, self.nights), False
+        if not self.cameras or rng.random() >= self.own_prob:
+            neutral = rng.random() < self.neutral_isp_prob
+            return plain_camera(rng) if neutral else random_camera(rng, self.low_light_prob), False
         chosen = self.cameras[int(rng.integers(len(self.cameras)))]
         camera = _camera_from(chosen)
         # No two shots are alike: a little more or less noise.
@@ -187,7 +189,7 @@ class Simulated:
 
     def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> PlainPipeline:
         """Build the inference pipeline, a single module for the torch backend and for export."""
-        return PlainPipeline(network if self.turns == 1 else SelfEnsemble(network, self.turns), task, channels)
+        return PlainPipeline(network if self.ensemble == 1 else SelfEnsemble(network, self.ensemble), task, channels)
 
 
 def _camera_from(camera: Camera | Mapping[str, Any]) -> Camera:

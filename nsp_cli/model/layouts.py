@@ -166,7 +166,7 @@ def _dbsn(width: int, count: int) -> Iterator[Layout]:
 def _unets(width: int, shapes: Sequence[Shape]) -> Iterator[Layout]:
     for levels in range(2, 7):
         size = {"width": width, "levels": levels}
-        yield Layout("AT-BSN or APR", "atbsn", {**size, "scale": 1, "blind": 5}, "apr", {"blind": 2})
+        yield Layout("AT-BSN or APR", "atbsn", {**size, "scale": 1, "blind_spot_size": 5}, "apr", {"test_shift": 2})
         yield Layout("RD student", "unet", {**size, "output_slope": 0.1}, "rd")
         yield Layout("TM-BSN student", "unet", {**size, "intro": False, "skips": "features"}, "rd")
         if len(shapes[-2]) == 4 and 1 <= (top := shapes[-2][1]) <= _WIDEST:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from nsp_cli.errors import ModelError
+from nsp_cli.model.renamed import update_description
 from nsp_cli.system.arguments import Between, check_arguments
 
 _WIDEST = 2**16
@@ -51,12 +52,17 @@ class _Record:
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
+    def updated(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the values of a file that an earlier version wrote as this version names them."""
+        return values
+
+    @classmethod
     def from_json(cls, text: str) -> Self:
         """Raise `ModelError` where `text` is not what `to_json` writes."""
         try:
             values = json.loads(text)
             known = {f.name for f in fields(cls)}
-            values = {key: value for key, value in values.items() if key in known}
+            values = {key: value for key, value in cls.updated(values).items() if key in known}
             check_arguments(cls, values)
             return cls(**values)
         except (ValueError, AttributeError, RecursionError) as error:
@@ -86,6 +92,11 @@ class ModelSpec(_Record):
     training: Mapping[str, Any] = field(default_factory=dict)
     halo: Annotated[int, Between(0, _WIDEST)] = 0
     format: int = FORMAT
+
+    @classmethod
+    def updated(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Replace the former names of settings."""
+        return update_description(values)
 
     def __post_init__(self) -> None:
         if self.format > FORMAT:

@@ -73,7 +73,7 @@ class ATBSN(nn.Module):
     ----------
     channels, width, levels : colour channels, feature channels on the way down (twice as many on the way up), poolings
     scale : t, the factor from input to output
-    blind : k, where `forward` is not told another
+    blind_spot_size : default of k in `forward`
     """
 
     def __init__(
@@ -82,15 +82,15 @@ class ATBSN(nn.Module):
         width: Width = 48,
         levels: Levels = 5,
         scale: Scale = 1,
-        blind: Annotated[int, Between(0, 16)] = 1,
+        blind_spot_size: Annotated[int, Between(0, 16)] = 1,
     ) -> None:
         super().__init__()
-        self.scale, self.blind = scale, blind
+        self.scale, self.blind_spot_size = scale, blind_spot_size
         self.size_multiple = 2**levels
         # Upwards, the farthest. On the way down a level takes three of its rows (convolution two, shift one), on the
         # way up five (each convolution two, and one since a row grows from the row above), intro and bottom two.
-        self.reach = 2 + 3 * (2**levels - 1) + 2 * 2**levels + 5 * (2**levels - 1)
-        self.receptive_field_radius = self.reach + blind
+        self.half_plane_radius = 2 + 3 * (2**levels - 1) + 2 * 2**levels + 5 * (2**levels - 1)
+        self.receptive_field_radius = self.half_plane_radius + blind_spot_size
         self.activation_floats_per_pixel = 27 * width
         self.unet = _UpwardUNet(channels, width, levels)
         self.fuse = nn.Sequential(
@@ -106,9 +106,9 @@ class ATBSN(nn.Module):
                 nn.init.kaiming_normal_(layer.weight, _SLOPE)
                 nn.init.zeros_(layer.bias)  # pyright: ignore[reportArgumentType]
 
-    def forward(self, x: Tensor, blind: int | None = None) -> Tensor:
-        """Map (N, C, h, w) to (N, C, h, w); `blind` overrides the blind-spot radius."""
-        features = self.fuse(self._half_planes(x, self.blind if blind is None else blind))
+    def forward(self, x: Tensor, blind_spot_size: int | None = None) -> Tensor:
+        """Map (N, C, h, w) to (N, C, h, w); `blind_spot_size` overrides the blind-spot radius."""
+        features = self.fuse(self._half_planes(x, self.blind_spot_size if blind_spot_size is None else blind_spot_size))
         with torch.autocast(x.device.type, enabled=False):
             return self.last(features.float())
 

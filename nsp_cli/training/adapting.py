@@ -36,7 +36,8 @@ from nsp_cli.training.data import large_enough
 _PHOTOS = 48
 _WINDOW = 1024
 
-_SHARES, _KEEP = {"own": 0.85, "plain": 0.0, "nights": 0.6, "painted": 0.0}, 0.7
+_PROBABILITIES = {"own_prob": 0.85, "neutral_isp_prob": 0.0, "low_light_prob": 0.6, "synthetic_scene_prob": 0.0}
+_KEEP = 0.7
 """Settings of `methods.simulated`, and the weight of the initial weights in the interpolation (`TrainConfig.keep`).
 
 Many examples of the own cameras with a strong interpolation gain more there, and lose less elsewhere, than half as many
@@ -78,9 +79,11 @@ def adapt(
     photos = large_enough(photos, settings.patch)
     backend = load_backend(start, device=device, precision=settings.precision)
     found = analyze_noise(photos, backend, folder, smallest=settings.patch, seed=settings.seed, report=report)
-    shares = _SHARES if found.cameras else {}  # without fitted cameras, all examples have random ones
+    probabilities = _PROBABILITIES if found.cameras else {}  # without fitted cameras, all examples have random ones
     keep = _KEEP if settings.keep is None else settings.keep
-    settings = replace(settings, keep=keep, method_args={**shares, **settings.method_args, **found.method_args()})
+    settings = replace(
+        settings, keep=keep, method_args={**probabilities, **settings.method_args, **found.method_args()}
+    )
     if settings.minutes is not None:
         left = settings.minutes - (time.monotonic() - began) / 60
         settings = replace(settings, minutes=max(left, settings.minutes / 2))

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Annotated, Any
 
 from nsp_cli.errors import ModelError, UsageError
+from nsp_cli.model.renamed import update_description
 from nsp_cli.system.arguments import Between, check_arguments
 from nsp_cli.training.optimizers import OPTIMIZERS
 
@@ -116,6 +117,6 @@ class TrainConfig:
             known = {f.name for f in fields(cls)}
             if not set(values) <= known:
                 raise ModelError(f"The run was made by another nsp: it has the settings {sorted(set(values) - known)}.")
-            return cls(**values)
+            return cls(**update_description(values))
         except (ValueError, TypeError, RecursionError, UsageError) as error:
             raise ModelError(f"The settings of the run cannot be read: {error}") from error

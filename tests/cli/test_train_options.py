@@ -32,7 +32,7 @@ SHORT = "--steps 2 --batch 1 --patch 72 --device cpu".split()
 def shifting(tmp_path: Path) -> Path:
     """Tiny weights that have a blind spot to choose."""
     torch.manual_seed(0)
-    arguments = {"width": 4, "levels": 1, "blind": 5}
+    arguments = {"width": 4, "levels": 1, "blind_spot_size": 5}
     path = tmp_path / "shifting.safetensors"
     save_model(build_network("atbsn", arguments), ModelSpec("atbsn", arguments, "apr", {}), path)
     return path
@@ -78,11 +78,11 @@ def test_every_preset_settles_into_settings_that_build(method: str, preset: str)
 
 
 def test_values_go_to_the_method_or_else_to_the_network() -> None:
-    own = {"balance": 1, "levels": 3, "blind": 1}
+    own = {"balance": 1, "levels": 3, "test_shift": 1}
     settings, _ = resolve_config("apr", arguments=own)
-    assert settings.method_args == {"balance": 1, "blind": 1}  # the network's own hole is the method's to decide
+    assert settings.method_args == {"balance": 1, "test_shift": 1}  # the network's own hole is the method's to decide
     assert settings.network_args == {"width": 16, "levels": 3}
-    assert "blind" not in settings.network_args
+    assert "blind_spot_size" not in settings.network_args
 
 
 def test_another_network_starts_from_its_own_arguments() -> None:
@@ -119,11 +119,11 @@ def test_the_weights_that_ship_are_the_start_unless_the_network_changes() -> Non
     [
         (
             call("apr", arguments={"strategy": "random"}),
-            "the method apr has shift, blind, balance, margin, and the network atbsn",
+            "the method apr has train_shift, test_shift, balance, margin, and the network atbsn",
         ),
         (call("rd", arguments={"channels": 1}), "There is no setting 'channels'"),
-        (call("apr", arguments={"shift": "wide"}), "'shift' takes a value like 5, got \"wide\""),
-        (call("apr", arguments={"shift": True}), "'shift' takes a value like 5, got true"),
+        (call("apr", arguments={"train_shift": "wide"}), "'train_shift' takes a value like 5, got \"wide\""),
+        (call("apr", arguments={"train_shift": True}), "'train_shift' takes a value like 5, got true"),
         (call("rd", arguments={"recharge": 1}), "'recharge' takes a value like true, got 1"),
         (call("nsp", arguments={"canonical_strides": ["a"]}), "takes a value like"),
         (call("nsp", arguments={"width": 0}), "got 0; it must be a whole number from 1 to 1024"),

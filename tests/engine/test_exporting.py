@@ -288,7 +288,7 @@ def test_what_the_machine_can_do_is_found_without_torch() -> None:
 def test_a_shipped_model_has_no_graph_for_settings_of_its_own() -> None:
     with pytest.raises(UsageError, match="--backend onnx"):
         api.load_backend("nsp", backend="onnx")
-    opened = api.load_backend("fast", settings={"turns": 2}, device="cpu", megapixels=0.1)
+    opened = api.load_backend("fast", settings={"ensemble": 2}, device="cpu", megapixels=0.1)
     assert type(opened).__name__ == "TorchBackend"
 
 

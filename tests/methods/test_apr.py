@@ -97,24 +97,24 @@ def test_the_hole_of_test_time_is_chosen_at_test_time() -> None:
     network, photo = tiny(), torch.rand(1, 3, 16, 24)
     with torch.no_grad():
         for k in range(6):
-            pipeline = APR(blind=k).pipeline(network, Task.DENOISE)
-            assert torch.equal(pipeline(photo), network(photo, blind=k))
-            assert pipeline.spec.halo >= network.reach + k
-    assert [view["blind"] for view in APR().inference_variants] == [0, 1, 2, 3, 4, 5]
+            pipeline = APR(test_shift=k).pipeline(network, Task.DENOISE)
+            assert torch.equal(pipeline(photo), network(photo, blind_spot_size=k))
+            assert pipeline.spec.halo >= network.half_plane_radius + k
+    assert [view["test_shift"] for view in APR().inference_variants] == [0, 1, 2, 3, 4, 5]
 
 
 def test_a_margin_is_reflected_on_all_four_sides_at_test_time() -> None:
     network, photo = tiny(), torch.rand(1, 3, 32, 24)
     extended = F.pad(photo, (16, 16, 16, 16), mode="reflect")
     with torch.no_grad():
-        result = APR(blind=2, margin=16).pipeline(network, Task.DENOISE)(photo)
-        assert torch.allclose(result, network(extended, blind=2)[..., 16:-16, 16:-16], atol=1e-6)
+        result = APR(test_shift=2, margin=16).pipeline(network, Task.DENOISE)(photo)
+        assert torch.allclose(result, network(extended, blind_spot_size=2)[..., 16:-16, 16:-16], atol=1e-6)
 
 
 def test_wrong_settings_are_errors() -> None:
-    with pytest.raises(UsageError, match="--blind must be from 0 to 5, got 6"):
-        build_method("apr", {"blind": 6})
+    with pytest.raises(UsageError, match="test_shift must be from 0 to 5, got 6"):
+        build_method("apr", {"test_shift": 6})
     with pytest.raises(UsageError, match="shift of at least 1"):
-        APR(shift=0)
+        APR(train_shift=0)
     with pytest.raises(ModelError, match="does not take"):
         build_network("unet", APR().network_args)

@@ -126,7 +126,7 @@ CASES = [
     ),
     Case(
         method="simulated",
-        method_args={"scale": 2, "turns": 8},
+        method_args={"scale": 2, "ensemble": 8},
         network="resunet",
         network_args={"widths": (8, 8), "depths": (1, 1), "noise_level": True},
         size=1_062_016,
@@ -201,7 +201,7 @@ SLOW_GRAPHS = {"tbsn", "atbsn", "n2nunet", "nafnet"}  # networks whose export ta
 
 
 def is_slow_to_export(case: Case) -> bool:
-    return case.network in SLOW_GRAPHS or case.method == "apbsn" or case.method_args.get("turns", 1) > 1
+    return case.network in SLOW_GRAPHS or case.method == "apbsn" or case.method_args.get("ensemble", 1) > 1
 
 
 every_export = pytest.mark.parametrize(

@@ -58,7 +58,7 @@ TRIALS = {
     "apbsn": Trial("apbsn", "dbsn", _BLIND, {"inputs": 8, "refine": 0}, steps=100),
     "sdap": Trial("sdap", "dbsn", _BLIND, {"inputs": 8}, steps=100),
     "amsnet": Trial("amsnet", "unet", _PLAIN, {"inputs": 8}, steps=100),
-    "apr": Trial("apr", "atbsn", {"width": 6, "levels": 1}, {"shift": 3}, steps=40, lr=2e-2),
+    "apr": Trial("apr", "atbsn", {"width": 6, "levels": 1}, {"train_shift": 3}, steps=40, lr=2e-2),
     "rd": Trial("rd", "unet", _PLAIN, steps=120),
 }
 """By name. The teacher of those that learn from one is "nsp canonical"."""

@@ -43,7 +43,7 @@ def test_some_examples_are_left_as_they_are() -> None:
 def test_the_target_of_an_enlargement_is_the_large_picture() -> None:
     """Without noise, the mean over each cell is what the small photo shows, but for the blur of its demosaicing."""
     silent = Camera(shot_gain=0, read_noise=0, demosaic="none")
-    for shot in shots(Simulated(scale=2, cameras=(silent,), own=1.0, painted=0.0), 10):
+    for shot in shots(Simulated(scale=2, cameras=(silent,), own_prob=1.0, synthetic_scene_prob=0.0), 10):
         large = F.pixel_shuffle(torch.from_numpy(shot[..., 3:-1]).permute(2, 0, 1)[None], 2)
         small = torch.from_numpy(shot[..., :3]).permute(2, 0, 1)[None]
         assert (F.avg_pool2d(large, 2) - small).abs().mean() < 0.01
@@ -53,7 +53,7 @@ def test_a_shot_begins_anywhere_in_the_mosaic() -> None:
     """Bilinear demosaicing leaves more noise where green was measured: which pixels these are must not be fixed."""
     bayer = Camera(shot_gain=0.0, read_noise=0.05)
     phases: set[int] = set()
-    for shot in shots(Simulated(cameras=(bayer,), own=1.0)):
+    for shot in shots(Simulated(cameras=(bayer,), own_prob=1.0)):
         noise = (shot[..., :3] - shot[..., 3:-1])[..., 1]
         rows = np.arange(noise.shape[0])
         measured = [noise[(rows[:, None] + rows) % 2 == phase].std() for phase in (0, 1)]
@@ -65,7 +65,7 @@ def test_a_shot_begins_anywhere_in_the_mosaic() -> None:
 def test_a_shot_begins_anywhere_in_jpegs_blocks() -> None:
     coarse = Camera(shot_gain=0.0, read_noise=0.0, demosaic="none", jpeg_quality=15)
     phases: set[int] = set()
-    for shot in shots(Simulated(cameras=(coarse,), own=1.0)):
+    for shot in shots(Simulated(cameras=(coarse,), own_prob=1.0)):
         steps = np.abs(np.diff(shot[..., :3] - shot[..., 3:-1], axis=1)).mean((0, 2))[:56]
         phases.add(int(np.argmax(steps.reshape(-1, 8).mean(0))))
     assert phases == set(range(8))
@@ -76,7 +76,7 @@ def test_some_examples_are_painted() -> None:
     silent = Camera(shot_gain=0, read_noise=0, demosaic="none")
 
     def shades(painted: float) -> list[float]:
-        method = Simulated(cameras=(silent,), own=1.0, painted=painted)
+        method = Simulated(cameras=(silent,), own_prob=1.0, synthetic_scene_prob=painted)
         wall = np.full_like(CROP, 0.5)
         return [float(np.ptp(method.make_example(wall, np.random.default_rng(seed))[..., 3:-1])) for seed in range(60)]
 
@@ -88,7 +88,7 @@ def test_some_examples_are_painted() -> None:
 def test_own_cameras_leave_the_picture_as_it_is() -> None:
     plain = Camera(shot_gain=0.0, read_noise=0.02, demosaic="none")
     strong = replace(plain, exposure=0.3, contrast=0.5, sharpening=1.0)
-    one, other = (shots(Simulated(cameras=(camera,), own=1.0), 10) for camera in (plain, strong))
+    one, other = (shots(Simulated(cameras=(camera,), own_prob=1.0), 10) for camera in (plain, strong))
     for a, b in zip(one, other, strict=True):
         np.testing.assert_array_equal(a[..., 3:-1], b[..., 3:-1])
     assert max(np.abs(a[..., :3] - b[..., :3]).max() for a, b in zip(one, other, strict=True)) > 0.02
@@ -99,7 +99,7 @@ def test_plain_cameras_take_their_share(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(simulated, "random_camera", lambda *_: SILENT)
 
     def noisy(plain: float, own: float = 0.0) -> float:
-        method = Simulated(plain=plain, cameras=(SILENT,), own=own)
+        method = Simulated(neutral_isp_prob=plain, cameras=(SILENT,), own_prob=own)
         return float(np.mean([np.abs(s[..., :3] - s[..., 3:-1]).mean() > 0.01 for s in shots(method, 60)]))
 
     assert noisy(0.0) == noisy(1.0, own=1.0) == 0.0
@@ -110,7 +110,7 @@ def test_plain_cameras_take_their_share(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize("camera", [LOUD, asdict(LOUD)])
 def test_own_cameras_take_their_share(camera: object) -> None:
     def noise(own: float) -> float:
-        made = shots(Simulated(cameras=(camera,), own=own, nights=0.0))  # type: ignore[arg-type]
+        made = shots(Simulated(cameras=(camera,), own_prob=own, low_light_prob=0.0))  # type: ignore[arg-type]
         return float(np.median([np.abs(s[..., :3] - s[..., 3:-1]).mean() for s in made]))
 
     assert noise(1.0) > 2 * noise(0.0)
@@ -118,13 +118,13 @@ def test_own_cameras_take_their_share(camera: object) -> None:
 
 def test_nights_are_the_share_of_heavy_noise() -> None:
     def noise(nights: float) -> float:
-        made = shots(Simulated(nights=nights, plain=0.0))
+        made = shots(Simulated(low_light_prob=nights, neutral_isp_prob=0.0))
         return float(np.median([np.abs(s[..., :3] - s[..., 3:-1]).mean() for s in made]))
 
     assert noise(1.0) > 2 * noise(0.0)
 
 
-@pytest.mark.parametrize("name", ["own", "plain", "nights", "painted"])
+@pytest.mark.parametrize("name", ["own_prob", "neutral_isp_prob", "low_light_prob", "synthetic_scene_prob"])
 def test_a_share_is_a_share(name: str) -> None:
     for wrong in (-0.1, 1.1, float("nan")):
         with pytest.raises(UsageError, match=name):
@@ -135,12 +135,12 @@ def test_the_noise_level_is_nearly_true() -> None:
     """As wrong as an estimate is, and not wrong to one side; the same number at every pixel."""
     for scale in (1, 2):
         silent = replace(LOUD, shot_gain=0.0, demosaic="none")  # the same noise in every example
-        levels = [shot[..., -1] for shot in shots(Simulated(scale=scale, cameras=(silent,), own=1.0), 60)]
+        levels = [shot[..., -1] for shot in shots(Simulated(scale=scale, cameras=(silent,), own_prob=1.0), 60)]
         assert all(level.min() == level.max() for level in levels)
         logarithms = np.log([level[0, 0] for level in levels])
         spread = np.subtract(*np.quantile(logarithms, [0.75, 0.25]))
         assert 0.2 < spread < 0.8
-        truth = shots(Simulated(cameras=(silent,), own=1.0), 60)
+        truth = shots(Simulated(cameras=(silent,), own_prob=1.0), 60)
         noise = np.median([np.std((s[..., :3] - s[..., 3:6]) @ WEIGHTS) for s in truth])
         assert abs(np.median(logarithms) - np.log(noise)) < 0.2
 
@@ -164,7 +164,7 @@ def test_a_pipeline_that_nobody_tells_measures() -> None:
     nn.init.normal_(network.last.weight, std=0.1)  # pyright: ignore
     photo = torch.rand(2, 3, 21, 30)
     for turns in (1, 8):
-        pipeline = Simulated(turns=turns).pipeline(network, Task.DENOISE)
+        pipeline = Simulated(ensemble=turns).pipeline(network, Task.DENOISE)
         assert pipeline.spec.noise_level
         assert (pipeline.spec.channels, pipeline.spec.planes) == (3, 4)
         with torch.no_grad():
@@ -231,7 +231,7 @@ def test_turns_are_the_mean_over_turned_photos() -> None:
 
     def result(turns: int, x: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
-            return Simulated(turns=turns).pipeline(network, Task.DENOISE)(x)
+            return Simulated(ensemble=turns).pipeline(network, Task.DENOISE)(x)
 
     flipped = result(1, photo.flip(-1)).flip(-1)
     assert torch.allclose(result(2, photo), (result(1, photo) + flipped) / 2, atol=1e-6)
@@ -239,5 +239,5 @@ def test_turns_are_the_mean_over_turned_photos() -> None:
     turned = photo.transpose(-2, -1).flip(-1)
     assert torch.allclose(result(8, turned), result(8, photo).transpose(-2, -1).flip(-1), atol=1e-5)
     assert not torch.allclose(result(1, turned), result(1, photo).transpose(-2, -1).flip(-1), atol=1e-3)
-    with pytest.raises(UsageError, match="turns must be"):
-        Simulated(turns=9)
+    with pytest.raises(UsageError, match="ensemble must be"):
+        Simulated(ensemble=9)

@@ -26,7 +26,7 @@ CASES: dict[str, tuple[str, dict[str, Any], str | None, str]] = {
     "NSP, t = 4": ("dbsn", {**DBSN, "width": 16, "scale": 4}, None, "nsp"),
     "AP-BSN": ("dbsn", {**DBSN, "scale": 1, "variant": "apbsn"}, "apbsn", "apbsn"),
     "SDAP": ("dbsn", {**DBSN, "scale": 1, "variant": "apbsn"}, "sdap", "sdap"),
-    "APR": ("atbsn", {"width": 6, "levels": 2, "scale": 1, "blind": 5}, None, "apr"),
+    "APR": ("atbsn", {"width": 6, "levels": 2, "scale": 1, "blind_spot_size": 5}, None, "apr"),
     "RD student": ("unet", {"width": 6, "levels": 3, "output_slope": 0.1}, None, "rd"),
     "AMSNet": ("n2nunet", {"width": 6, "levels": 3, "top_width": 5}, None, "amsnet"),
     "TM-BSN student": ("unet", {"width": 6, "levels": 3, "intro": False, "skips": "features"}, None, "rd"),
@@ -153,7 +153,7 @@ def test_shapes_that_fit_several_methods_need_one_named(tmp_path: Path) -> None:
     [
         (("dbsn", {"width": 128, "depth": 9, "scale": 2, "residual": False}), 3_750_723),
         (("dbsn", {"width": 128, "depth": 9, "scale": 1, "residual": False, "variant": "apbsn"}), 3_656_131),
-        (("atbsn", {"width": 48, "levels": 5, "scale": 1, "blind": 5}), 1_268_547),
+        (("atbsn", {"width": 48, "levels": 5, "scale": 1, "blind_spot_size": 5}), 1_268_547),
         (("unet", {"width": 48, "levels": 5}), 1_003_011),
         (("n2nunet", {}), 7_935_555),
         (("unet", {"width": 48, "levels": 5, "intro": False, "skips": "features"}), 1_021_107),

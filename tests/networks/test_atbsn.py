@@ -19,11 +19,11 @@ def tiny(**arguments: int) -> ATBSN:
     return ATBSN(**{"width": WIDTH, "levels": LEVELS, **arguments})
 
 
-def seen_from(network: ATBSN, y: int, x: int, sides: tuple[int, int], blind: int) -> Tensor:
+def seen_from(network: ATBSN, y: int, x: int, sides: tuple[int, int], blind_spot_size: int) -> Tensor:
     """(h, w): whether the output block of the pixel at (y, x) depends on each pixel, by gradient."""
     photo = torch.rand(1, 3, *sides, requires_grad=True)
     t = network.scale
-    network(photo, blind=blind)[..., y * t : (y + 1) * t, x * t : (x + 1) * t].sum().backward()
+    network(photo, blind_spot_size=blind_spot_size)[..., y * t : (y + 1) * t, x * t : (x + 1) * t].sum().backward()
     assert photo.grad is not None
     return photo.grad[0].abs().sum(0) > 0
 
@@ -66,8 +66,8 @@ def test_the_hole_is_blind_at_the_border(y: int, x: int) -> None:
 
 def test_nothing_outside_the_stated_radius_is_seen() -> None:
     for k in (0, 3):
-        network = tiny(blind=k)
-        assert network.receptive_field_radius == network.reach + k
+        network = tiny(blind_spot_size=k)
+        assert network.receptive_field_radius == network.half_plane_radius + k
         side = -(-2 * (network.receptive_field_radius + CELL) // CELL) * CELL
         reached = 0
         for phase in range(CELL):
@@ -79,15 +79,16 @@ def test_nothing_outside_the_stated_radius_is_seen() -> None:
 
 def test_k_is_an_argument_and_the_module_knows_a_default() -> None:
     photo = torch.rand(1, 3, 16, 24)
-    network = tiny(blind=5)
-    assert torch.equal(network(photo), network(photo, blind=5))
-    assert not torch.equal(network(photo), network(photo, blind=0))
-    assert torch.equal(network(photo, blind=2), tiny()(photo, blind=2))  # k has no weights of its own
+    network = tiny(blind_spot_size=5)
+    assert torch.equal(network(photo), network(photo, blind_spot_size=5))
+    assert not torch.equal(network(photo), network(photo, blind_spot_size=0))
+    # k has no weights of its own
+    assert torch.equal(network(photo, blind_spot_size=2), tiny()(photo, blind_spot_size=2))
 
 
 def test_a_shift_beyond_a_small_photo_leaves_nothing_to_see() -> None:
     network = tiny()
-    first, second = (network(torch.rand(1, 3, CELL, CELL), blind=CELL) for _ in range(2))
+    first, second = (network(torch.rand(1, 3, CELL, CELL), blind_spot_size=CELL) for _ in range(2))
     assert torch.equal(first, second)
 
 
@@ -100,7 +101,7 @@ def test_the_four_turns_share_one_u_net_and_stay_in_their_order() -> None:
         first.weight.copy_(quarter.repeat(1, 4, 1, 1))  # pyright: ignore[reportCallIssue]
         photo = torch.rand(1, 3, 16, 24)
         for k in (0, 2):
-            out = network(photo, blind=k)
+            out = network(photo, blind_spot_size=k)
             for turns in (1, 2, 3):
-                turned = network(torch.rot90(photo, turns, (2, 3)), blind=k)
+                turned = network(torch.rot90(photo, turns, (2, 3)), blind_spot_size=k)
                 torch.testing.assert_close(turned, torch.rot90(out, turns, (2, 3)), rtol=0, atol=1e-5)

@@ -65,7 +65,9 @@ def test_only_a_run_with_cameras_of_its_own_has_their_shares(
         some = sorted(photos.iterdir())[:1]
         adapted, _ = adapt(settings, some, registry.resolve("fast"), tmp_path / str(known), device="cpu")
         assert bool(adapted.method_args["cameras"]) == known
-        assert {"own", "plain", "nights", "painted"}.issubset(adapted.method_args) == known
+        assert {"own_prob", "neutral_isp_prob", "low_light_prob", "synthetic_scene_prob"}.issubset(
+            adapted.method_args
+        ) == known
 
 
 def test_what_cannot_be_read_is_passed_over(noisy_photos: Path, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def targets_of(cache: Path, *taught: Teacher) -> TeacherTargets:
 def shifting_weights(path: Path) -> Path:
     """Tiny weights of a method that has a blind shift."""
     torch.manual_seed(0)
-    arguments = {"width": 4, "levels": 1, "blind": 5}
+    arguments = {"width": 4, "levels": 1, "blind_spot_size": 5}
     save_model(build_network("atbsn", arguments), ModelSpec("atbsn", arguments, "apr", {}), path)
     return path
 
@@ -67,7 +67,7 @@ def test_a_teacher_s_own_views_come_first_and_then_their_turns(weights: Weights,
     assert list(own.views) == phases
     assert find_teacher(str(weights()), 6).views[4:] == (View({"phase": 0}, 1), View({"phase": 1}, 1))
     shifts = find_teacher(str(shifting_weights(tmp_path / "shifting.safetensors")), 0)
-    assert [dict(view.settings) for view in shifts.views] == [{"blind": k} for k in range(6)]
+    assert [dict(view.settings) for view in shifts.views] == [{"test_shift": k} for k in range(6)]
     with pytest.raises(UsageError, match=r"--teacher-views for tiny\.safetensors must be from 0 to 32, got 33"):
         find_teacher(str(weights()), 33)
     with pytest.raises(ModelError, match="no model at"):

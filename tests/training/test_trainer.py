@@ -193,7 +193,7 @@ def test_the_paper_s_preset_is_the_paper_s_recipe() -> None:
 
 @pytest.mark.parametrize(
     ("method", "network", "patch", "steps", "method_args"),
-    [("apr", "atbsn", 256, 400_000, {"blind": 1, "margin": 16}), ("rd", "unet", 128, 200_000, {})],
+    [("apr", "atbsn", 256, 400_000, {"test_shift": 1, "margin": 16}), ("rd", "unet", 128, 200_000, {})],
 )
 def test_the_presets_of_apr_rd_are_the_paper_s_recipes(
     method: str, network: str, patch: int, steps: int, method_args: dict[str, int]

@@ -70,7 +70,7 @@ def describe(options: DenoiseOptions) -> Recipe:
     settings = {
         "task": options.task,
         **({} if options.scale is None else {"scale": options.scale}),
-        **options.model.settings,
+        **({} if options.model.blind is None else {"blind": options.model.blind}),
         "tile": options.tile,
         "device": options.model.device,
         "precision": options.model.precision,

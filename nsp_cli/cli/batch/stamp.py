@@ -50,7 +50,7 @@ class Stamp:
 def add_stamp(frame: Frame, options: DenoiseOptions, measured: Mapping[str, object]) -> Frame:
     """Return a result with a stamp in its XMP; where that is not possible, without one and with a warning."""
     name, sha256 = _identity(registry.resolve(options.model.name, options.task))
-    settings = {"task": options.task, "scale": options.scale, **options.model.settings}
+    settings = {"task": options.task, "scale": options.scale, "blind": options.model.blind}
     settings |= {"precision": options.model.precision, **asdict(options.blend), "quality": options.output.quality}
     if frame.container == "raw":
         settings |= {"raw_wb": options.raw.white_balance, "raw_exposure": options.raw.exposure}

@@ -8,7 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nsp_cli.cli.console import warn
 from nsp_cli.errors import UsageError
+from nsp_cli.model.renamed import METHOD_SETTINGS, NETWORK_ARGUMENTS, with_new_names
 from nsp_cli.model.spec import Task
 from nsp_cli.system.arguments import check_value, hint_of
 
@@ -109,6 +111,7 @@ def with_arguments(config: TrainConfig, arguments: Mapping[str, Any]) -> TrainCo
     from nsp_cli.methods import METHODS, build_method, settings_of
     from nsp_cli.networks import NETWORKS, arguments_of
 
+    arguments = _with_new_names(config, arguments)
     of_method = settings_of(config.method)
     decided = {*_FIXED, *build_method(config.method, {}).network_args}
     of_network = {key: value for key, value in arguments_of(config.network).items() if key not in decided}
@@ -125,6 +128,14 @@ def with_arguments(config: TrainConfig, arguments: Mapping[str, Any]) -> TrainCo
             )
     build_method(config.method, method_args)  # settings that contradict each other
     return replace(config, method_args=method_args, network_args=network_args)
+
+
+def _with_new_names(config: TrainConfig, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Replace the former names of settings, with a warning for each."""
+    renamed = {**NETWORK_ARGUMENTS.get(config.network, {}), **METHOD_SETTINGS.get(config.method, {})}
+    for old in arguments.keys() & renamed.keys():
+        warn(f"--set {old} is now --set {renamed[old]}; the old name will be removed in the next version.")
+    return with_new_names(arguments, renamed)
 
 
 def _listed(values: Mapping[str, Any]) -> str:
@@ -149,7 +160,7 @@ def parse_set(pairs: list[str]) -> dict[str, Any]:
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not name or not equals:
-            raise UsageError(f"--set needs NAME=VALUE, as in --set blind=2, got '{pair}'.")
+            raise UsageError(f"--set needs NAME=VALUE, as in --set inputs=2, got '{pair}'.")
         try:
             values[name.replace("-", "_")] = json.loads(text)
         except ValueError:
