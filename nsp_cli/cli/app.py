@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from nsp_cli.cli.commands.compare import compare
 from nsp_cli.cli.commands.denoise import denoise, sr
@@ -16,26 +17,53 @@ from nsp_cli.cli.commands.inspect import inspect
 from nsp_cli.cli.commands.models import list_models
 from nsp_cli.cli.commands.train import train
 from nsp_cli.cli.commands.watch import watch
+from nsp_cli.cli.options import MESSAGES
 from nsp_cli.system.version import __version__
 
+
+def _without_types(params: list[Any]) -> list[Any]:
+    """Return parameters whose help shows no Python types: arguments have their names, and switches have nothing."""
+    for param in params:
+        if isinstance(param, TyperArgument):
+            shown: Any = param
+            shown.display_type_rich = lambda **_: None
+            shown.get_usage_pieces = lambda _, name=param.metavar: [name]
+        elif getattr(param, "is_flag", False):
+            param.metavar = " "
+    return params
+
+
+class _Command(TyperCommand):
+    def get_params(self, ctx: Any) -> list[Any]:
+        params = _without_types(super().get_params(ctx))
+        params[-1].rich_help_panel = MESSAGES  # --help
+        return params
+
+
+class _Group(TyperGroup):
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_types(super().get_params(ctx))
+
+
 app = typer.Typer(
-    help="Removes real camera noise from photos, and enlarges noisy photos.",
+    cls=_Group,
+    help="Remove real camera noise from photos, and enlarge noisy photos.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(denoise)
-app.command()(sr)
-app.command()(watch)
-app.command()(train)
-app.command()(export)
-app.command("import")(import_checkpoint)
-app.command("eval")(evaluate)
-app.command()(inspect)
-app.command()(compare)
-app.command("models")(list_models)
-app.command()(doctor)
+app.command(cls=_Command)(denoise)
+app.command(cls=_Command)(sr)
+app.command(cls=_Command)(watch)
+app.command(cls=_Command)(train)
+app.command(cls=_Command)(export)
+app.command("import", cls=_Command)(import_checkpoint)
+app.command("eval", cls=_Command)(evaluate)
+app.command(cls=_Command)(inspect)
+app.command(cls=_Command)(compare)
+app.command("models", cls=_Command)(list_models)
+app.command(cls=_Command)(doctor)
 
 
 def _version(wanted: bool) -> None:
@@ -46,6 +74,8 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Remove real camera noise from photos, and enlarge noisy photos, with networks trained on noisy photos alone."""

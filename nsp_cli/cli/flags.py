@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import fields
 from typing import Any, get_type_hints
 
@@ -13,11 +13,12 @@ Command = Callable[..., None]
 _GIVEN, _CONTEXT = "given", "typer_context"
 
 
-def takes(shared: type[Any]) -> Callable[[Command], Command]:
+def takes(shared: type[Any], without: Collection[str] = ()) -> Callable[[Command], Command]:
     """Let a command, whose last parameter is a `shared`, be called with that dataclass's fields instead.
 
     Typer makes flags of the parameters in a command's signature, so it is given one that has them all. A field `given`
     is no flag: it gets the names of the command's parameters that were given, and are not left at their defaults.
+    Neither are the fields in `without`, which keep their defaults.
     """
     hints = get_type_hints(shared, include_extras=True)
     flags = [
@@ -25,10 +26,10 @@ def takes(shared: type[Any]) -> Callable[[Command], Command]:
             field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
         )
         for field in fields(shared)
-        if field.name != _GIVEN
+        if field.name != _GIVEN and field.name not in without
     ]
     extra: list[inspect.Parameter] = []
-    if len(flags) < len(fields(shared)):
+    if any(field.name == _GIVEN for field in fields(shared)):
         extra = [inspect.Parameter(_CONTEXT, inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)]
 
     def decorate(command: Command) -> Command:

@@ -36,7 +36,8 @@ def _either(values: type[StrEnum]) -> str:
     return f"{', '.join(others)} or {last}"
 
 
-IN_OUT, LOOK, RAW, MODEL, BATCH = "Input and output", "Look", "RAW photos", "Model and device", "Batch"
+IN_OUT, LOOK, RAW, MODEL = "Input and output", "Look", "RAW photos", "Model and device"
+BATCH, MESSAGES = "Batch", "Messages"
 """The panels of `--help`."""
 
 
@@ -96,7 +97,7 @@ Exists = Annotated[
     ),
 ]
 NoMetadata = Annotated[
-    bool, switch("--no-metadata", panel=IN_OUT, help="Write no metadata but colour profile and orientation.")
+    bool, switch("--no-metadata", panel=IN_OUT, help="Write no metadata except the colour profile and the orientation.")
 ]
 Like = Annotated[
     Path | None,
@@ -108,7 +109,9 @@ NoStamp = Annotated[
 ]
 Preserve = Annotated[
     bool,
-    switch("--preserve", panel=IN_OUT, help="Keep the photos' mode, extended attributes and times on outputs."),
+    switch(
+        "--preserve", panel=IN_OUT, help="Copy the photo's permissions, extended attributes and times to its result."
+    ),
 ]
 Strength = Annotated[
     str,
@@ -116,14 +119,15 @@ Strength = Annotated[
         "--strength",
         panel=LOOK,
         metavar="0..100|auto",
-        help="Set the strength in percent: 0 keeps the photo, 100 is the whole effect, auto depends on the noise.",
+        help="Set the strength in percent: 0 keeps the photo, 100 is the full effect, auto depends on the noise.",
     ),
 ]
 Luma = Annotated[
-    float, option("--luma", panel=LOOK, metavar="0..100", help="Set the strength in brightness (grain, detail).")
+    float,
+    option("--luma", panel=LOOK, metavar="0..100", help="Set the strength in percent in brightness (grain, detail)."),
 ]
 Chroma = Annotated[
-    float, option("--chroma", panel=LOOK, metavar="0..100", help="Set the strength in colour (blotches).")
+    float, option("--chroma", panel=LOOK, metavar="0..100", help="Set the strength in percent in colour (blotches).")
 ]
 Noise = Annotated[
     float | None,
@@ -131,7 +135,7 @@ Noise = Annotated[
         "--noise",
         panel=LOOK,
         metavar="0..255",
-        help="Set the luma noise level, in the unit of `nsp inspect`, instead of measuring it; higher removes more.",
+        help="Set the luma noise level, as `nsp inspect` prints it, instead of measuring it; higher removes more.",
     ),
 ]
 RawWb = Annotated[
@@ -139,7 +143,8 @@ RawWb = Annotated[
     option("--raw-wb", panel=RAW, metavar="NAME", help="Set the white balance: camera, auto or daylight."),
 ]
 RawExposure = Annotated[
-    float, option("--raw-exposure", panel=RAW, metavar="-5..5", help="Brighten by this number of stops.")
+    float,
+    option("--raw-exposure", panel=RAW, metavar="-5..5", help="Brighten by this number of stops (negative: darken)."),
 ]
 Model = Annotated[
     str | None,
@@ -157,7 +162,7 @@ Blind = Annotated[
         "--blind",
         panel=MODEL,
         metavar="0..5",
-        help="Set the blind-spot radius at test time, for AT-BSN models: k masks (2k-1)x(2k-1) pixels (0 disables it).",
+        help="Set the blind-spot radius k at test time, for AT-BSN models: (2k-1)x(2k-1) pixels are masked (0: none).",
     ),
 ]
 Tile = Annotated[
@@ -199,12 +204,13 @@ Report = Annotated[
     Path | None,
     option("--report", panel=BATCH, metavar="FILE.html", help="Write a page that shows photos before and after."),
 ]
-JsonLines = Annotated[bool, switch("--json", panel=BATCH, help="Print one JSON object for each photo on stdout.")]
+JsonLines = Annotated[bool, switch("--json", panel=MESSAGES, help="Print one JSON object for each photo on stdout.")]
 DryRun = Annotated[bool, switch("--dry-run", panel=BATCH, help="List what would be written, and write nothing.")]
-Quiet = Annotated[bool, switch("--quiet", panel=BATCH, help="Print errors only.")]
-Verbose = Annotated[bool, switch("--verbose", panel=BATCH, help="Print tracebacks.")]
-Json = Annotated[bool, switch("--json", panel=BATCH, help="Print JSON on stdout.")]
-Output = Annotated[Path, typer.Argument(help="The file to write.", show_default=False)]
+Quiet = Annotated[bool, switch("--quiet", panel=MESSAGES, help="Print errors only.")]
+Verbose = Annotated[bool, switch("--verbose", panel=MESSAGES, help="Print tracebacks of errors.")]
+Json = Annotated[bool, switch("--json", panel=MESSAGES, help="Print JSON on stdout.")]
+Output = Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.", show_default=False)]
+Overwrite = Annotated[bool, switch("--overwrite", panel=IN_OUT, help="Replace a file that exists.")]
 
 
 def blend_options(strength: str, luma: float, chroma: float, noise: float | None = None) -> BlendOptions:

@@ -43,7 +43,7 @@ def test_a_file_is_taken_when_it_has_stopped_growing(tmp_path: Path) -> None:
         ((".", "."), "never writes over its input"),
         ((".", "out", "--settle", "0"), "--settle must be above 0"),
         ((".", "out", "-f", "bmp"), "--format must be one of"),
-        ((".", "out", "--dry-run"), "no --dry-run"),
+        ((".", "out", "--dry-run"), "No such option: --dry-run"),
         ((".", "out", "-m", "none"), "none"),
     ],
 )

@@ -27,7 +27,9 @@ _Model = typer.Argument(metavar="MODEL", help="A model of `nsp models`, or a fil
 def compare(
     first: Annotated[str, _Model],
     second: Annotated[str, _Model],
-    photos: Annotated[list[Path], typer.Argument(help="Photos, or folders of them.", show_default=False)],
+    photos: Annotated[
+        list[Path], typer.Argument(metavar="PHOTOS...", help="Photos, or folders of them.", show_default=False)
+    ],
     output: Annotated[
         Path, options.option("-o", "--output", panel=IN_OUT, metavar="FILE.html", help="Write the page here.")
     ] = Path("compare.html"),
@@ -36,7 +38,10 @@ def compare(
     precision: options.Precision = Precision.AUTO,
     verbose: options.Verbose = False,
 ) -> None:
-    """Write a page on which two models are compared blind: results side by side in random order, names shown last."""
+    """Write a page on which two models are compared blind.
+
+    Their results are side by side in random order; the models' names are shown at the end.
+    """
     from random import Random
 
     from nsp_cli.api import load_backend

@@ -111,9 +111,16 @@ class PhotoFlags:
 def denoise(
     photos: options.Photos,
     in_place: Annotated[
-        bool, typer.Option("--in-place", help="Replace the photo by the result; the original is kept as FILE.orig.")
+        bool,
+        options.switch(
+            "--in-place",
+            panel=options.IN_OUT,
+            help="Replace the photo by the result; the original is kept as FILE.orig.",
+        ),
     ] = False,
-    no_backup: Annotated[bool, typer.Option("--no-backup", help="With --in-place: keep no FILE.orig.")] = False,
+    no_backup: Annotated[
+        bool, options.switch("--no-backup", panel=options.IN_OUT, help="With --in-place: keep no FILE.orig.")
+    ] = False,
     *,
     flags: PhotoFlags,
 ) -> None:

@@ -31,7 +31,7 @@ Section = dict[str, Any]
 
 
 def doctor(as_json: options.Json = False, verbose: options.Verbose = False) -> None:
-    """Show what nsp finds on this machine, for a bug report: versions, devices that run, memory, folders, speed."""
+    """Show versions, devices, memory, folders and speed of this machine, for a bug report."""
     report: dict[str, Section] = {
         "versions": _versions(),
         "processor": _processor(),

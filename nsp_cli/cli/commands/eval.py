@@ -41,17 +41,36 @@ class _Figures:
 
 def evaluate(
     noisy: Annotated[
-        Path, typer.Argument(help="A folder of noisy photos, or that of a --dataset.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="NOISY", help="A folder of noisy photos, or the folder of a --dataset.", show_default=False
+        ),
     ],
     clean: Annotated[
-        Path | None, typer.Argument(help="A folder of clean ones; x_noisy goes with x_clean.", show_default=False)
+        Path | None,
+        typer.Argument(
+            metavar="[CLEAN]",
+            help="A folder of clean photos of the same names, or x_clean for x_noisy.",
+            show_default=False,
+        ),
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option("--dataset", help="sidd-val, sidd-bench, dnd, polyu or cc, as published.")
+        str | None,
+        options.option(
+            "--dataset",
+            panel=options.IN_OUT,
+            metavar="NAME",
+            help="Measure on the published test set sidd-val, sidd-bench, dnd, polyu or cc.",
+        ),
     ] = None,
     submission: Annotated[
         Path | None,
-        typer.Option("--submission", metavar="OUT", help="For sidd-bench a .csv, for dnd a folder: for their servers."),
+        options.option(
+            "--submission",
+            panel=options.IN_OUT,
+            metavar="OUT",
+            help="Write what the set's server takes: a .csv file for sidd-bench, a folder for dnd.",
+        ),
     ] = None,
     model: options.Model = None,
     strength: options.Strength = "100",
@@ -66,9 +85,11 @@ def evaluate(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Measure PSNR, SSIM (RGB, Gaussian window) and seconds a megapixel on pairs of noisy and clean photos.
+    """Measure PSNR, SSIM and speed on pairs of noisy and clean photos.
 
-    Photos are compared in sRGB at 8 bits. A pair that cannot be measured is named, and the others are measured.
+    Photos are compared in sRGB at 8 bits; SSIM is of RGB, with a Gaussian window.
+
+    A pair that cannot be measured is reported, and the others are measured.
     """
     from nsp_cli.evaluation import metrics
 

@@ -6,15 +6,17 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from nsp_cli.cli import options
 from nsp_cli.cli.console import err, warn
+from nsp_cli.cli.options import option, switch
 from nsp_cli.engine.options import ModelOptions
 from nsp_cli.errors import UsageError
 from nsp_cli.model.spec import Precision, Task
 from nsp_cli.system.atomic import check_place
 from nsp_cli.system.files import exists
+
+EXPORT = "Export"
+"""A panel of `nsp export --help`."""
 
 
 class Program(StrEnum):
@@ -36,29 +38,57 @@ def export(
     target: options.Output,
     model: options.Model = None,
     task: Annotated[
-        Task, typer.Option("--task", help="What the file does: denoise, or one of sr's modes.")
+        Task,
+        option(
+            "--task",
+            panel=EXPORT,
+            metavar="TASK",
+            help="Export for denoise, or for an sr mode: direct, shuffle or shuffle-denoise.",
+        ),
     ] = Task.DENOISE,
     program: Annotated[
         Program | None,
-        typer.Option("--for", help="Write what this program reads: a .dtmodel for darktable, an .onnx for chaiNNer."),
+        option(
+            "--for",
+            panel=EXPORT,
+            metavar="PROGRAM",
+            help="Write for this program: a .dtmodel for darktable, an .onnx for chainner.",
+        ),
     ] = None,
     noise_input: Annotated[
         bool,
-        typer.Option(
-            "--noise-input", help="Add the noise level as a second, optional input (noise-conditional models)."
+        switch(
+            "--noise-input",
+            panel=EXPORT,
+            help="Add the noise level as a second, optional input (noise-conditional models).",
         ),
     ] = False,
     blind: options.Blind = None,
     precision: Annotated[
-        Precision, typer.Option("--precision", help="fp32, or int8 for a ResUNet: faster with OpenVINO, less exact.")
+        Precision,
+        option(
+            "--precision",
+            panel=EXPORT,
+            metavar="FORMAT",
+            help="Write in fp32, or in int8 for a ResUNet: faster with OpenVINO, less exact.",
+        ),
     ] = Precision.FP32,
     calibrate: Annotated[
-        Path | None, typer.Option("--calibrate", help="Folder of noisy photos that set the ranges of int8.")
+        Path | None,
+        option(
+            "--calibrate",
+            panel=EXPORT,
+            metavar="FOLDER",
+            help="Measure the ranges of int8 on the noisy photos of this folder.",
+        ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
+    overwrite: options.Overwrite = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Write the whole pipeline, not only the network, as one ONNX file for photos of any size."""
+    """Write a model as one ONNX file for photos of any size.
+
+    The file has padding, noise estimation and pixel-shuffle downsampling in it, not the network alone.
+    """
     from nsp_cli import api
 
     if program is Program.UPSCAYL:

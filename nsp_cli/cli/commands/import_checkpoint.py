@@ -16,21 +16,29 @@ from nsp_cli.system.files import exists, is_folder
 
 def import_checkpoint(
     checkpoint: Annotated[
-        Path, typer.Argument(help="Published weights, as torch.save wrote them.", show_default=False)
+        Path,
+        typer.Argument(metavar="CHECKPOINT", help="Published weights, as torch.save wrote them.", show_default=False),
     ],
     target: options.Output,
     method: Annotated[
         str | None,
-        typer.Option("--as", metavar="METHOD", help="Method of the weights, where their shapes fit several."),
+        typer.Option(
+            "--as", metavar="METHOD", help="Set the method of the weights; needed where their shapes fit several."
+        ),
     ] = None,
     value_range: Annotated[
         float | None,
-        typer.Option("--value-range", metavar="1|255", help="Value of white in the training. [default: as released]"),
+        typer.Option(
+            "--value-range",
+            metavar="1|255",
+            help="Set the value of white in the weights' training.",
+            show_default="as the paper's program has it",
+        ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
+    overwrite: options.Overwrite = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Convert published weights of a paper (.pth) to a model that all other commands take."""
+    """Convert the published weights of a paper (.pth) to a model for the other commands."""
     if target.suffix != ".safetensors":
         raise UsageError(f"The file to write must end in .safetensors, got {target.name}.")
     if not is_folder(target.absolute().parent):

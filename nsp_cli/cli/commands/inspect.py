@@ -23,9 +23,17 @@ if TYPE_CHECKING:
 
 
 def inspect(
-    photos: Annotated[list[Path], typer.Argument(help="Photos, or folders of them.", show_default=False)],
+    photos: Annotated[
+        list[Path], typer.Argument(metavar="PHOTOS...", help="Photos, or folders of them.", show_default=False)
+    ],
     residual: Annotated[
-        Path | None, typer.Option("--residual", help="For one photo: write what denoising changes, amplified.")
+        Path | None,
+        options.option(
+            "--residual",
+            panel=options.IN_OUT,
+            metavar="FILE",
+            help="Write a picture of what denoising removes, amplified (for one photo).",
+        ),
     ] = None,
     model: options.Model = None,
     tile: options.Tile = 0,
@@ -34,7 +42,10 @@ def inspect(
     as_json: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Measure the noise of photos: level and reach in luma and chroma, and the strength that auto would choose."""
+    """Measure the noise of photos.
+
+    Prints its level and correlation length in luma and in chroma, and the strength that --strength auto would choose.
+    """
     from nsp_cli.api import load_backend
 
     found = list_photos(photos)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def list_models(as_json: options.Json = False, verbose: options.Verbose = False) -> None:
-    """List the weights that are at hand: those that ship, and those in NSP_HOME/weights."""
+    """List the models that ship and those in NSP_HOME/weights."""
     from nsp_cli.model import registry
 
     infos = registry.at_hand()

@@ -34,14 +34,15 @@ _MINUTES = 10.0
 def train(
     context: typer.Context,
     photos: Annotated[
-        list[Path] | None, typer.Argument(help="Noisy photos, or folders of them (searched to the bottom).")
+        list[Path] | None,
+        typer.Argument(metavar="[PHOTOS...]", help="Noisy photos, or folders of them (sub-folders included)."),
     ] = None,
     *,
     options: TrainOptions,
 ) -> None:
     """Train or fine-tune on noisy photos; no clean photos are needed.
 
-    Ctrl-C ends a run after its step, a crash loses what came after the last --save-every: --resume goes on.
+    Ctrl-C stops a run after its current step, and --resume continues it.
     """
     # torchrun starts this command several times: only the main process prints, and writes files.
     with stop_on_interrupt("step", ignore_second=not process_info().is_alone) as stop:

@@ -22,14 +22,17 @@ if TYPE_CHECKING:
     from nsp_cli.engine.backends.base import Backend
 
 
-@takes(PhotoFlags)
+@takes(PhotoFlags, without=("output", "dry_run"))
 def watch(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where photos appear.", show_default=False)],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write to.", show_default=False)],
     settle: Annotated[
         float,
         options.option(
-            "--settle", panel=options.BATCH, metavar="SECONDS", help="Take a file when it has not changed for so long."
+            "--settle",
+            panel=options.BATCH,
+            metavar="SECONDS",
+            help="Process a file when it has not changed for this time.",
         ),
     ] = 2.0,
     *,
@@ -42,8 +45,6 @@ def watch(
     from nsp_cli.cli.batch.plan import Work, plan_folder
     from nsp_cli.cli.batch.watching import run_watch
 
-    if flags.output is not None or flags.dry_run:
-        raise UsageError("nsp watch FOLDER OUT has no --output and no --dry-run.")
     if not 0 < settle < inf:
         raise UsageError(f"--settle must be above 0 seconds, got {settle:g}.")
     if not is_folder(folder):

@@ -1,0 +1,55 @@
+"""Flags of the last version are still there; the help of every command fits a terminal and shows no Python types."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import typer
+from typer import rich_utils as typer_help
+
+from nsp_cli.cli.app import app
+
+PHOTO = (
+    "--backend --blind --chroma --device --dry-run --exclude --format --if-exists --include --jobs --json "
+    "--luma --model --no-metadata --noise --precision --quality --quiet --raw-exposure --raw-wb "
+    "--recursive --report --strength --tile --verbose -f -j -m -q -r -t "
+)
+FLAGS = {  # of version 0.1, commit f384199
+    "denoise": PHOTO,
+    "sr": PHOTO + "--scale -s --mode",
+    "train": (
+        "--batch --cache --compile --depth --device --from --inputs --keep --lr --method --minutes --network "
+        "--no-compile --no-residual --optimizer --output --pairs --patch --precision --preset --quiet "
+        "--residual --resume --save-every --scale --seed --set --steps --strategy --stride --targets "
+        "--teacher --teacher-cache --teacher-views --verbose --width -o "
+    ),
+    "export": "--blind --model --overwrite --task --verbose -m",
+    "eval": (
+        "--backend --blind --chroma --dataset --device --json --luma --model --precision --quiet --strength "
+        "--submission --tile --verbose -m -t "
+    ),
+    "inspect": "--device --json --model --precision --residual --tile --verbose -m -t",
+    "models": "--json --verbose",
+}
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_every_flag_of_the_last_version_is_still_there(name: str) -> None:
+    there = {flag for param in COMMANDS[name].params for flag in (*param.opts, *param.secondary_opts)}
+    assert set(FLAGS[name].split()) <= there
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+@pytest.mark.parametrize("name", [None, *COMMANDS])
+def test_help_fits_a_terminal_and_shows_no_types_of_python(
+    name: str | None, columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(typer_help, "MAX_WIDTH", columns)
+    with pytest.raises(SystemExit):
+        app([*([name] if name else []), "--help"])
+    text = capsys.readouterr().out
+    assert "Usage: " in text
+    assert max(map(len, text.splitlines())) <= columns
+    assert not re.search(r"<(bool|path|str|int|float|list)|Path", text)
