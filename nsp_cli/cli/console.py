@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from nsp_cli.cli.flags import with_flags
 from nsp_cli.errors import OutputError
 from nsp_cli.system.files import sentence
 
@@ -68,13 +69,13 @@ def plain(text: str) -> str:
 
 
 def complain(sentence: str) -> None:
-    """Say one sentence about what went wrong."""
-    err.print(Text.assemble(("error:", "bold red"), " ", plain(sentence)))
+    """Print an error in one sentence."""
+    err.print(Text.assemble(("error:", "bold red"), " ", plain(with_flags(sentence))))
 
 
 def warn(sentence: str) -> None:
-    """Say one sentence about what a user should know."""
-    err.print(Text.assemble(("warning:", "yellow"), " ", plain(sentence)))
+    """Print a warning in one sentence."""
+    err.print(Text.assemble(("warning:", "yellow"), " ", plain(with_flags(sentence))))
 
 
 @dataclass

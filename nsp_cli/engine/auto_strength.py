@@ -41,7 +41,7 @@ def resolve_blend(options: BlendOptions, frame: Frame, backend: Backend) -> Blen
     """
     if options.strength != "auto":
         if options.noise is not None and not backend.spec.noise_level:
-            raise UsageError("This model has no noise level as input; leave out --noise.")
+            raise UsageError("This model has no noise level as input; leave out `noise_level`.")
         return Blend(options.strength, options.luma, options.chroma, options.noise)
     measured = estimate(frame.pixels, conversion(frame))
     if options.noise is not None:

@@ -45,9 +45,9 @@ class Blend:
     def __post_init__(self) -> None:
         for name, value in (("strength", self.strength), ("luma", self.luma), ("chroma", self.chroma)):
             if not 0 <= value <= 100:
-                raise UsageError(f"--{name} must be between 0 and 100, got {value:g}.")
+                raise UsageError(f"`{name}` must be between 0 and 100, got {value:g}.")
         if self.noise_level is not None and not 0 <= self.noise_level <= 255:
-            raise UsageError(f"--noise must be from 0 to 255, got {self.noise_level:g}.")
+            raise UsageError(f"`noise_level` must be from 0 to 255, got {self.noise_level:g}.")
 
     def is_identity(self, channels: int) -> bool:
         """Return whether a photo of 1 or 3 channels stays as it is, bit for bit."""

@@ -84,7 +84,7 @@ def load_backend(
         found = _shipped_graph(path, task, device, precision, backend, megapixels)
         path, kind, precision = found or (path, kind, precision)
     if backend not in ("auto", kind):
-        raise UsageError(f"--backend {backend} runs {_RUNS[backend]}, got {path.name}.")
+        raise UsageError(f"`backend={backend}` runs {_RUNS[backend]}, got {path.name}.")
     if kind == "onnx" and settings:
         raise UsageError(f"The settings of {path.name} were fixed when it was exported; give them to `nsp export`.")
     if kind == "openvino":
@@ -95,7 +95,7 @@ def load_backend(
         opened = _open_torch(path, task, device, precision, settings, exact_halo)
     if opened.spec.task != task:
         raise ModelError(
-            f"{path.name} was exported for '{opened.spec.task}', not for '{task}'; export it with --task {task}."
+            f"{path.name} was exported for '{opened.spec.task}', not for '{task}'; export it with `task={task}`."
         )
     return opened
 
@@ -119,7 +119,7 @@ def open_backend(options: DenoiseOptions, megapixels: float = inf) -> Backend:
         megapixels=megapixels,
     )
     if options.scale not in (None, backend.spec.scale):
-        raise UsageError(f"This model enlarges {backend.spec.scale} times, got --scale {options.scale}.")
+        raise UsageError(f"This model enlarges {backend.spec.scale} times, got `scale={options.scale}`.")
     return backend
 
 
@@ -183,7 +183,7 @@ def _open_onnx(path: Path, device: str, precision: str) -> Backend:
     opened = OnnxBackend(path, device)
     own = Precision.INT8 if opened.spec.int8 else Precision.FP32
     if precision not in ("auto", own):
-        raise BackendError(f"The ONNX model {path.name} runs in {own}, got --precision {precision}.")
+        raise BackendError(f"The ONNX model {path.name} runs in {own}, got `precision={precision}`.")
     return opened
 
 
@@ -191,9 +191,9 @@ def _open_openvino(path: Path, device: str, precision: str) -> Backend:
     from nsp_cli.engine.backends.openvino_backend import OpenVinoBackend
 
     if device not in ("auto", "cpu"):
-        raise BackendError(f"OpenVINO runs on the CPU here, got --device {device}.")
+        raise BackendError(f"OpenVINO runs on the CPU here, got `device={device}`.")
     if precision == "fp16" or (precision == "bf16" and not has_bf16()):
-        raise BackendError(f"OpenVINO has no {precision} on this processor; use --precision fp32.")
+        raise BackendError(f"OpenVINO has no {precision} on this processor; use `precision=fp32`.")
     if precision == "auto":
         precision = Precision.BF16 if has_bf16() else Precision.FP32
     return OpenVinoBackend(path, Precision(precision))

@@ -50,7 +50,7 @@ class ModelOptions:
 
     def __post_init__(self) -> None:
         if self.blind is not None and not 0 <= self.blind <= 5:
-            raise UsageError(f"--blind must be from 0 to 5, got {self.blind}.")
+            raise UsageError(f"`blind` must be from 0 to 5, got {self.blind}.")
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -126,7 +126,7 @@ class OutputOptions:
 
     def __post_init__(self) -> None:
         if not 1 <= self.quality <= 100:
-            raise UsageError(f"--quality must be between 1 and 100, got {self.quality}.")
+            raise UsageError(f"`quality` must be between 1 and 100, got {self.quality}.")
 
 
 @dataclass(frozen=True)

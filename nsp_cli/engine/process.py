@@ -54,7 +54,7 @@ def process(
     OutputError : the model gives values that are not finite
     """
     if tile < 0:
-        raise UsageError(f"--tile must be 0 (automatic) or a number of pixels, got {tile}.")
+        raise UsageError(f"`tile` must be 0 (automatic) or a number of pixels, got {tile}.")
     scale = backend.spec.scale
     if blend.is_identity(frame.pixels.shape[2]) and scale == 1:
         return frame

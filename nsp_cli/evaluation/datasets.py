@@ -28,7 +28,9 @@ from nsp_cli.image import read_srgb
 from nsp_cli.image.frame import Pixels
 from nsp_cli.system.files import is_file, is_folder
 
-_NO_LIBRARY = "nsp eval --dataset reads .mat files with SciPy and h5py; install them with: pip install 'nsp-cli[eval]'."
+_NO_LIBRARY = (
+    "Data sets are .mat files, which are read with SciPy and h5py; install them with: pip install 'nsp-cli[eval]'."
+)
 
 
 @dataclass(frozen=True)
@@ -73,12 +75,12 @@ def open_dataset(name: str, path: Path) -> Dataset:
     InputError : a file is not what it should be; UnavailableError : SciPy or h5py is not installed
     """
     if name not in DATASETS:
-        raise UsageError(f"--dataset must be one of {', '.join(DATASETS)}, got '{name}'.")
+        raise UsageError(f"`dataset` must be one of {', '.join(DATASETS)}, got '{name}'.")
     if not is_folder(path):
-        raise NoInputError(f"{path} is not a folder; --dataset {name} needs the one that holds its files.")
+        raise NoInputError(f"{path} is not a folder; `dataset={name}` needs the folder of its files.")
     dataset = DATASETS[name](path)
     if not dataset.count:
-        raise NoInputError(f"The files of --dataset {name} in {path} hold no block.")
+        raise NoInputError(f"The files of `dataset={name}` in {path} hold no block.")
     return dataset
 
 

@@ -48,11 +48,11 @@ class SiddCsv:
 
     def __init__(self, target: Path) -> None:
         if target.suffix != ".csv":
-            raise UsageError(f"--submission for SIDD is a .csv file, got {target}.")
+            raise UsageError(f"`submission` for SIDD is a .csv file, got {target}.")
         if not is_folder(target.parent):
             raise UsageError(f"There is no folder {target.parent} to write {target.name} to.")
         if exists(target):
-            raise TargetExistsError(f"{target} exists already; choose another --submission.")
+            raise TargetExistsError(f"{target} exists already; choose another `submission`.")
         self.target = target
         self._text = io.BytesIO()
         self._text.write(b"ID,BLOCK\n")
@@ -79,9 +79,9 @@ class DndBundle:
 
     def __init__(self, target: Path) -> None:
         if is_file(target) or not is_folder(target.parent):
-            raise UsageError(f"--submission for DND is a folder that can be made, got {target}.")
+            raise UsageError(f"`submission` for DND is a folder that can be made, got {target}.")
         if is_folder(target) and any(target.iterdir()):
-            raise TargetExistsError(f"{target} is not empty; choose another --submission.")
+            raise TargetExistsError(f"{target} is not empty; choose another `submission`.")
         _scipy_io()
         self.target, self.bundled = target, target / "bundled"
         self._photo, self._crops = 0, list[NDArray[np.float32]]()

@@ -75,7 +75,7 @@ class APR(SelfSupervised):
 
     def __post_init__(self) -> None:
         if not 0 <= self.test_shift <= WIDEST:
-            raise UsageError(f"test_shift must be from 0 to {WIDEST}, got {self.test_shift}.")
+            raise UsageError(f"The setting test_shift must be from 0 to {WIDEST}, got {self.test_shift}.")
         if self.train_shift < 1 or self.balance < 0:
             found = f"got {self.train_shift} and {self.balance}"
             raise UsageError(f"APR needs train_shift of at least 1 and balance of at least 0, {found}.")

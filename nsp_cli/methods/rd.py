@@ -58,7 +58,9 @@ class RD(SelfSupervised):
         UsageError : one target alone is to be recharged: nothing of it would be left; or the network enlarges
         """
         if as_network(network).scale != 1:
-            raise UsageError("A student keeps the photo's size, and this network enlarges it; add --set scale=1.")
+            raise UsageError(
+                "A student keeps the photo's size, and this network enlarges it; add `network_args.scale=1`."
+            )
         batch = cut_to_multiple(batch, as_network(network).size_multiple)
         planes = batch.unflatten(1, (-1, 3))  # (B, 1 + K, 3, P, P)
         noisy, targets = planes[:, 0], planes[:, 1:]
@@ -80,7 +82,8 @@ def recharged(noisy: Tensor, targets: Tensor, generator: Generator) -> Tensor:
     b, count, _, h, w = targets.shape
     if count < 2:
         raise UsageError(
-            "Recharging needs two targets at least; give more --teacher-views or --teacher, or --set recharge=false."
+            "Recharging needs two targets at least; "
+            "give more `teacher_views` or `teachers`, or `method_args.recharge=false`."
         )
     order = torch.rand((b, h * w), generator=generator, device=noisy.device).argsort(1)
     chosen = (order % count).view(b, 1, 1, h, w) == torch.arange(count, device=noisy.device).view(1, count, 1, 1, 1)

@@ -139,5 +139,5 @@ def _recognise(tensors: list[Tensor], method: str | None, source: Path) -> tuple
     if method is not None and method not in names:
         raise UsageError(f"{source} fits {' or '.join(names)}, not the method '{method}'.")
     if method is None and len(names) > 1:
-        raise UsageError(f"{source} fits {' and '.join(names)}; choose one with --as.")
+        raise UsageError(f"{source} fits {' and '.join(names)}; choose one as `method`.")
     return next(found for found in fitting if method in (None, found[0].method))

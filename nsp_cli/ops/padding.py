@@ -63,8 +63,8 @@ def cut_to_multiple(photo: Tensor, multiple: int) -> Tensor:
     if not h or not w:
         height, width = photo.shape[-2:]
         raise UsageError(
-            f"The network needs inputs of at least {multiple}x{multiple} pixels, and this --patch gives it "
-            f"{height}x{width}; use a larger --patch."
+            f"The network needs inputs of at least {multiple}x{multiple} pixels, and this `patch` gives it "
+            f"{height}x{width}; use a larger `patch`."
         )
     return photo[..., :h, :w]
 

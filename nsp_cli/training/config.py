@@ -79,17 +79,17 @@ class TrainConfig:
             raise UsageError(f"Training: {error}.") from error
         object.__setattr__(self, "teachers", tuple(self.teachers))  # JSON gives a list
         if (self.steps is None) == (self.minutes is None):
-            raise UsageError("Training needs a budget: either --steps or --minutes.")
+            raise UsageError("Training needs a budget: either `steps` or `minutes`.")
         if (self.steps is not None and self.steps < 1) or (self.minutes is not None and self.minutes <= 0):
             raise UsageError("The training budget must be above zero.")
         if self.batch < 1 or self.patch < 1 or self.lr <= 0 or not 0 <= self.ema < 1 or self.save_every < 1:
             raise UsageError("Training needs batch, patch, lr and save-every above zero, and 0 <= ema < 1.")
         if self.keep is not None and not 0 <= self.keep < 1:
-            raise UsageError(f"--keep must be 0 or more and less than 1, got {self.keep:g}.")
+            raise UsageError(f"`keep` must be 0 or more and less than 1, got {self.keep:g}.")
         if not 0 <= self.seed < 10**6:
-            raise UsageError(f"--seed must be between 0 and 999999, got {self.seed}.")
+            raise UsageError(f"`seed` must be between 0 and 999999, got {self.seed}.")
         if self.precision == "fp16":
-            raise UsageError("Training in fp16 loses small gradients; use --precision bf16, fp32 or auto.")
+            raise UsageError("Training in fp16 loses small gradients; use `precision=bf16`, fp32 or auto.")
         if self.optimizer not in OPTIMIZERS or self.schedule not in SCHEDULES:
             raise UsageError(
                 f"The optimizer is one of {', '.join(OPTIMIZERS)}, the schedule one of {', '.join(SCHEDULES)}."
@@ -118,5 +118,5 @@ class TrainConfig:
             if not set(values) <= known:
                 raise ModelError(f"The run was made by another nsp: it has the settings {sorted(set(values) - known)}.")
             return cls(**update_description(values))
-        except (ValueError, TypeError, RecursionError, UsageError) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError, UsageError) as error:
             raise ModelError(f"The settings of the run cannot be read: {error}") from error

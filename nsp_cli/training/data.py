@@ -141,7 +141,7 @@ class NoisyPhotos(Dataset[Tensor]):
             if min(layers[0].shape[:2]) >= self.patch:
                 return layers
             self._pass_over(path, f"{path} is smaller than a patch of {self.patch} pixels.")
-        raise NoInputError(f"None of the {len(self.paths)} photos can be used for training; try a smaller --patch.")
+        raise NoInputError(f"None of the {len(self.paths)} photos can be used for training; try a smaller `patch`.")
 
     def _pass_over(self, path: Path, why: str) -> None:
         self._unusable.add(path)
@@ -168,7 +168,7 @@ def large_enough(paths: Sequence[Path], patch: int) -> list[Path]:
     small = {path for path in paths if (size := probe_size(path)) is not None and min(size) < patch}
     if small and len(small) == len(paths):
         raise NoInputError(
-            f"All {len(paths)} photos are smaller than a patch of {patch} pixels; use a smaller --patch."
+            f"All {len(paths)} photos are smaller than a patch of {patch} pixels; use a smaller `patch`."
         )
     if small:
         names = ", ".join(str(path) for path in sorted(small)[:_NAMED])

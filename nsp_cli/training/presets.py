@@ -33,7 +33,7 @@ def needs_clean_photos(config: TrainConfig) -> bool:
 def find_preset(method: str, name: str) -> TrainConfig:
     """Return a preset by method and name. Raises `UsageError` where there is none."""
     if method not in PRESETS:
-        raise UsageError(f"--method must be one of {', '.join(PRESETS)}, got '{method}'.")
+        raise UsageError(f"`method` must be one of {', '.join(PRESETS)}, got '{method}'.")
     if name not in PRESETS[method]:
-        raise UsageError(f"--preset of {method} must be one of {', '.join(PRESETS[method])}, got '{name}'.")
+        raise UsageError(f"`preset` of {method} must be one of {', '.join(PRESETS[method])}, got '{name}'.")
     return PRESETS[method][name]

@@ -62,7 +62,7 @@ def find_teacher(model: str, views: int) -> Teacher:
     own = _own_views(path)
     count = views or max(len(own), _FEWEST)
     if not 0 <= views <= len(own) * _TURNS:
-        raise UsageError(f"--teacher-views for {path.name} must be from 0 to {len(own) * _TURNS}, got {views}.")
+        raise UsageError(f"`teacher_views` for {path.name} must be from 0 to {len(own) * _TURNS}, got {views}.")
     return Teacher(path, registry.sha256(path), tuple(View(own[i % len(own)], i // len(own)) for i in range(count)))
 
 

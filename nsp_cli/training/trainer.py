@@ -41,7 +41,7 @@ _ENDLESS = 10**9
 _LOG_EVERY = 20
 _PART = 2**16
 
-_DIVERGED = "Training diverged: the loss is no longer a number at step {step}; use a lower --lr or --precision fp32."
+_DIVERGED = "Training diverged: the loss is no longer a number at step {step}; use a lower `lr` or `precision=fp32`."
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class _Run:
         self.settings, self.job, self.process, self.device = settings, job, process, device
         self.method: Method = build_method(settings.method, settings.method_args)
         if settings.patch < self.method.smallest_patch:
-            raise UsageError(f"This method needs --patch of at least {self.method.smallest_patch}.")
+            raise UsageError(f"This method needs `patch` of at least {self.method.smallest_patch}.")
         self.precision = choose_precision(device, Precision(settings.precision))
         self.teachers = _find_teachers(settings, self.method)
         self.state = self._start()
@@ -127,11 +127,13 @@ class _Run:
     def _start(self) -> State:
         settings, job, teachers = self.settings, self.job, json.dumps(identities(self.teachers))
         if settings.keep and job.start is None and not job.resume:
-            raise UsageError("--keep takes a share of the weights to start from, and there are none; leave it out.")
+            raise UsageError("`keep` interpolates with the weights to start from, and there are none; leave it out.")
         torch.manual_seed(settings.seed)
         network = build_network(settings.network, {**settings.network_args, **self.method.network_args})
         if is_noise_conditional(as_network(network)) and not self.method.supports_noise_level:
-            raise UsageError(f"The method '{settings.method}' has no noise level to tell; add --set noise_level=false.")
+            raise UsageError(
+                f"The method '{settings.method}' takes no noise level; add `network_args.noise_level=false`."
+            )
         if job.start is not None and not job.resume:
             network = _start_from(job.start, network)
         network.to(device=self.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -143,10 +145,10 @@ class _Run:
             state.load(job.folder)
             if state.photos not in (_contents(job.photos), _named(job.photos)):
                 raise ModelError(
-                    "The run was made with other photos, or one has changed; --resume needs the very same."
+                    "The run was made with other photos, or one has changed; `resume` needs the same ones."
                 )
             if state.teachers != teachers:
-                raise ModelError("A teacher's file has changed since the run began; --resume needs the very same one.")
+                raise ModelError("A teacher's file has changed since the run began; `resume` needs the same one.")
         state.photos, state.teachers = _contents(job.photos), teachers
         return state
 
@@ -241,9 +243,9 @@ class _Run:
 
 def _find_teachers(settings: TrainConfig, method: Method) -> list[Teacher]:
     if settings.teachers and not method.needs_teachers:
-        raise UsageError(f"The method '{settings.method}' learns from photos alone; leave out --teacher.")
+        raise UsageError(f"The method '{settings.method}' learns from photos alone; leave out `teachers`.")
     if method.needs_teachers and not settings.teachers:
-        raise UsageError(f"The method '{settings.method}' learns from other models; name one or more with --teacher.")
+        raise UsageError(f"The method '{settings.method}' learns from other models; name one or more with `teachers`.")
     return [find_teacher(model, settings.teacher_views) for model in settings.teachers]
 
 

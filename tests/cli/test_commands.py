@@ -31,11 +31,12 @@ def nsp(*arguments: object, stdin: bytes | None = None, **environment: str) -> s
 def run(*arguments: object) -> tuple[int, str]:
     """The same in this process, because starting one takes seconds: the exit code and what was said."""
     from nsp_cli.cli.app import app
+    from nsp_cli.cli.flags import with_flags
     from nsp_cli.errors import NspError
 
     result = CliRunner().invoke(app, [str(a) for a in arguments])
     if isinstance(result.exception, NspError):
-        return result.exception.exit_code, str(result.exception)
+        return result.exception.exit_code, with_flags(str(result.exception))
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.output

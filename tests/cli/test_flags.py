@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 import typer
 from typer import rich_utils as typer_help
 
+import nsp_cli
 from nsp_cli.cli.app import app
+from nsp_cli.cli.flags import flag_of, with_flags
 
 PHOTO = (
     "--backend --blind --chroma --device --dry-run --exclude --format --if-exists --include --jobs --json "
@@ -53,3 +56,28 @@ def test_help_fits_a_terminal_and_shows_no_types_of_python(
     assert "Usage: " in text
     assert max(map(len, text.splitlines())) <= columns
     assert not re.search(r"<(bool|path|str|int|float|list)|Path", text)
+
+
+@pytest.mark.parametrize(
+    ("library", "command_line"),
+    [
+        ("`tile` must be 0, got -1.", "--tile must be 0, got -1."),
+        ("use `device=cpu`; not `white_balance`", "use --device cpu; not --raw-wb"),
+        ("add `network_args.noise_level=false`.", "add --set noise_level=false."),
+        ("`nsp models` and `width`", "`nsp models` and `width`"),
+    ],
+)
+def test_parameters_in_messages_are_flags_on_the_command_line(library: str, command_line: str) -> None:
+    assert with_flags(library) == command_line
+
+
+def test_every_parameter_that_a_message_names_is_a_flag() -> None:
+    flags = {flag for command in COMMANDS.values() for param in command.params for flag in param.opts}
+    package = Path(nsp_cli.__file__).parent
+    text = "".join(path.read_text("utf-8") for path in package.rglob("*.py") if path.parent.name != "commands")
+    raised = re.findall(r"raise \w+Error\((?:[^()]|\([^()]*\))*\)", text)
+    named = {name for call in raised for name in re.findall(r"`([a-z_]+)(?:=[^`]+)?`", call)}
+    assert {"tile", "device", "precision", "keep", "teachers"} <= named
+    for name in named:
+        assert with_flags(f"`{name}`") == flag_of(name)
+        assert flag_of(name) in flags

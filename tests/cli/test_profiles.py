@@ -115,7 +115,7 @@ def test_no_file_and_no_exif(config: Path) -> None:
         ('[camera."X"]\nstength = 1', "X: 'stength' is not one of model"),
         ('[camera."X"]\nstrength = "much"', "X: strength cannot be 'much'"),
         ('[camera."X"]\nluma = true', "X: luma cannot be True"),
-        ('[camera."X"]\nnoise = 3\nluma = 300', "X: --luma must be between 0 and 100, got 300"),
+        ('[camera."X"]\nnoise = 3\nluma = 300', "X: luma must be between 0 and 100, got 300"),
         ('[camera."X"]\nmodel = "gone"', "X: There is no model 'gone'"),
         ('[camera."X"]\nprecision = "fp1"', "X: precision is one of auto"),
         ('[camera."X".iso."high"]', "expected a range such as"),

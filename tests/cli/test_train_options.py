@@ -135,7 +135,7 @@ def test_the_weights_that_ship_are_the_start_unless_the_network_changes() -> Non
         ),
         (call("simulated", arguments={"cameras": 3}), "it must be a list, each entry"),
         (call("nsp", arguments={"stride": 4}), "choose them with --strategy consecutive"),
-        (call("n2v"), "--method must be one of"),
+        (call("n2v"), "`method` must be one of"),
     ],
 )
 def test_what_does_not_fit_is_a_usage_error(choices: Any, said: str) -> None:

@@ -64,9 +64,9 @@ def test_auto_measures_and_a_number_does_not() -> None:
 
 @pytest.mark.parametrize("wrong", [Blend, BlendOptions])
 def test_values_out_of_range_are_refused_before_any_photo_is_read(wrong: type) -> None:
-    with pytest.raises(UsageError, match="--strength"):
+    with pytest.raises(UsageError, match="`strength`"):
         wrong(101)
-    with pytest.raises(UsageError, match="--luma"):
+    with pytest.raises(UsageError, match="`luma`"):
         wrong(50, 200)
 
 
@@ -107,7 +107,7 @@ def test_what_the_user_knows_of_the_noise_counts() -> None:
     with pytest.raises(UsageError, match="no noise level as input"):
         resolve_blend(BlendOptions(noise=8.0), photo, deaf)
     for wrong in (-1, 300, float("nan")):
-        with pytest.raises(UsageError, match="--noise must be from 0 to 255"):
+        with pytest.raises(UsageError, match="`noise_level` must be from 0 to 255"):
             BlendOptions(noise=wrong)
 
 

@@ -204,7 +204,7 @@ def test_openvino_says_what_it_cannot_run(exported: Path, tmp_path: Path) -> Non
     (tmp_path / "broken.onnx").write_bytes(b"nonsense")
     with pytest.raises(ModelError, match="not a graph of ours"):
         OpenVinoBackend(tmp_path / "broken.onnx")
-    with pytest.raises(UsageError, match="--backend openvino runs models that ship"):
+    with pytest.raises(UsageError, match="`backend=openvino` runs models that ship"):
         api.load_backend(exported, backend="openvino")
     with pytest.raises(BackendError, match="runs on the CPU"):
         api.load_backend("fast", backend="openvino", device="cuda")
@@ -286,7 +286,7 @@ def test_what_the_machine_can_do_is_found_without_torch() -> None:
 
 
 def test_a_shipped_model_has_no_graph_for_settings_of_its_own() -> None:
-    with pytest.raises(UsageError, match="--backend onnx"):
+    with pytest.raises(UsageError, match="`backend=onnx`"):
         api.load_backend("nsp", backend="onnx")
     opened = api.load_backend("fast", settings={"ensemble": 2}, device="cpu", megapixels=0.1)
     assert type(opened).__name__ == "TorchBackend"
@@ -312,7 +312,7 @@ def test_a_small_photo_is_denoised_without_torch(noisy_photos: Path) -> None:
 def test_what_does_not_fit_is_said(exported: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="exported for 'denoise', not for 'shuffle'"):
         api.load_backend(exported, Task.SHUFFLE)
-    with pytest.raises(UsageError, match="--backend torch"):
+    with pytest.raises(UsageError, match="`backend=torch`"):
         api.load_backend(exported, backend="torch")
     with pytest.raises(BackendError, match="fp32"):
         api.load_backend(exported, precision="bf16")

@@ -268,7 +268,7 @@ def test_a_network_that_wants_it_is_told_the_noise_of_the_whole_photo() -> None:
     assert of_colour == pytest.approx(estimate(grainy(96, 80).pixels).luma, rel=1e-4)
     (known,) = levels(grey, noise_level=5.1)
     assert known == pytest.approx(5.1)
-    with pytest.raises(UsageError, match="--noise must be from 0 to 255"):
+    with pytest.raises(UsageError, match="`noise_level` must be from 0 to 255"):
         Blend(noise_level=-1)
 
 

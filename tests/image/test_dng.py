@@ -248,7 +248,7 @@ def test_camera_model(make: bytes, model: bytes, name: str) -> None:
 
 
 def test_what_cannot_be_is_a_sentence(make_frame: Callable[..., Frame]) -> None:
-    with pytest.raises(UsageError, match="--raw-exposure"):
+    with pytest.raises(UsageError, match="`exposure`"):
         RawOptions(exposure=1, linear=True)
     with pytest.raises(OutputError, match="RAW photo"):
         encode(make_frame(), "dng")

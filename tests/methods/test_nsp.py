@@ -142,7 +142,7 @@ def test_pairs_are_cut_to_what_a_pooling_network_takes() -> None:
             return x.repeat_interleave(2, -1).repeat_interleave(2, -2)
 
     NSP(strategy="consecutive").loss(Pooling(), torch.rand(1, 3, 55, 57), Generator())
-    with pytest.raises(UsageError, match="at least 4x4 pixels, and this --patch gives it 3x3"):
+    with pytest.raises(UsageError, match="at least 4x4 pixels, and this `patch` gives it 3x3"):
         NSP(strategy="consecutive").loss(Pooling(), torch.rand(1, 3, 15, 15), Generator())
 
 

@@ -52,7 +52,7 @@ def test_the_loss_is_the_sum_over_targets() -> None:
 def test_a_student_does_not_enlarge() -> None:
     student = Same()
     student.scale = 2
-    with pytest.raises(UsageError, match="--set scale=1"):
+    with pytest.raises(UsageError, match=r"add `network_args\.scale=1`"):
         RD().loss(student, torch.rand(1, 9, 8, 8), Generator())
 
 

@@ -140,7 +140,7 @@ def test_tbsn_of_the_published_size_is_recognised() -> None:
 
 def test_shapes_that_fit_several_methods_need_one_named(tmp_path: Path) -> None:
     path = save(published(lively(*CASES["SDAP"][:2])), tmp_path / "w.pth")
-    with pytest.raises(UsageError, match="apbsn and sdap; choose one with --as"):
+    with pytest.raises(UsageError, match="apbsn and sdap; choose one as `method`"):
         read_checkpoint(path)
     with pytest.raises(UsageError, match="not the method 'nsp'"):
         read_checkpoint(path, "nsp")

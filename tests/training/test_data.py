@@ -105,7 +105,7 @@ def test_photos_that_cannot_be_read_are_named_a_few_times(tmp_path: Path) -> Non
 
 def test_no_usable_photo_is_an_error(tmp_path: Path) -> None:
     write(Frame(np.zeros((8, 8, 3), np.uint8)), tmp_path / "small.png")
-    with pytest.raises(NoInputError, match="smaller --patch"), pytest.warns(UserWarning, match="small.png"):
+    with pytest.raises(NoInputError, match="smaller `patch`"), pytest.warns(UserWarning, match="small.png"):
         photos([tmp_path / "small.png"])[0]
     with pytest.raises(NoInputError, match="no photo"):
         photos([])

@@ -68,7 +68,7 @@ def test_a_teacher_s_own_views_come_first_and_then_their_turns(weights: Weights,
     assert find_teacher(str(weights()), 6).views[4:] == (View({"phase": 0}, 1), View({"phase": 1}, 1))
     shifts = find_teacher(str(shifting_weights(tmp_path / "shifting.safetensors")), 0)
     assert [dict(view.settings) for view in shifts.views] == [{"test_shift": k} for k in range(6)]
-    with pytest.raises(UsageError, match=r"--teacher-views for tiny\.safetensors must be from 0 to 32, got 33"):
+    with pytest.raises(UsageError, match=r"`teacher_views` for tiny\.safetensors must be from 0 to 32, got 33"):
         find_teacher(str(weights()), 33)
     with pytest.raises(ModelError, match="no model at"):
         find_teacher(str(tmp_path / "missing.safetensors"), 0)
@@ -149,10 +149,10 @@ def test_a_changed_teacher_ends_a_resumed_run(weights: Weights, noisy_photos: Pa
 
 def test_a_method_has_teachers_or_has_none(weights: Weights, noisy_photos: Path, tmp_path: Path) -> None:
     target = tmp_path / "student.safetensors"
-    with pytest.raises(UsageError, match="'rd' learns from other models; name one or more with --teacher"):
+    with pytest.raises(UsageError, match="'rd' learns from other models; name one or more with `teachers`"):
         train(STUDENT, job(noisy_photos, target))
     alone = replace(STUDENT, method="nsp", network="dbsn", network_args={}, patch=64, teachers=(str(weights()),))
-    with pytest.raises(UsageError, match="'nsp' learns from photos alone; leave out --teacher"):
+    with pytest.raises(UsageError, match="'nsp' learns from photos alone; leave out `teachers`"):
         train(alone, job(noisy_photos, target))
     with pytest.raises(UsageError, match="two targets at least"):
         train(replace(STUDENT, teachers=(str(weights()),), teacher_views=1), job(noisy_photos, target))

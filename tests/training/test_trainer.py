@@ -135,7 +135,7 @@ def test_a_share_of_the_start_is_kept(noisy_photos: Path, tmp_path: Path) -> Non
     assert same(kept, broken)
     with pytest.raises(UsageError, match="weights to start from, and there are none"):
         train(replace(TINY, keep=0.5), job(noisy_photos, tmp_path / "new.safetensors"))
-    with pytest.raises(UsageError, match="--keep must be"):
+    with pytest.raises(UsageError, match="`keep` must be"):
         replace(TINY, keep=1.0)
 
 
@@ -310,7 +310,7 @@ def test_unusable_settings_are_usage_errors(noisy_photos: Path, tmp_path: Path) 
     ):
         with pytest.raises(UsageError):
             replace(TINY, **wrong)
-    with pytest.raises(UsageError, match="--patch of at least 36"):
+    with pytest.raises(UsageError, match="`patch` of at least 36"):
         train(replace(TINY, patch=20), job(noisy_photos, tmp_path / "w.safetensors"))
 
 
@@ -391,7 +391,7 @@ def test_only_a_method_that_knows_the_noise_level_can_tell_it(noisy_photos: Path
     start = tmp_path / "told.safetensors"
     save_model(build_network("resunet", told), ModelSpec("resunet", told, "simulated", {}), start)
     wants = replace(TINY, method="amsnet", method_args={}, network="resunet", network_args=told, patch=96, steps=1)
-    with pytest.raises(UsageError, match="'amsnet' has no noise level to tell; add --set noise_level=false"):
+    with pytest.raises(UsageError, match=r"'amsnet' takes no noise level; add `network_args\.noise_level=false`"):
         train(wants, job(noisy_photos, tmp_path / "new.safetensors"))
     without = replace(wants, network_args={**told, "noise_level": False})
     train(without, job(noisy_photos, tmp_path / "new.safetensors", start=start))

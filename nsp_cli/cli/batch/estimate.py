@@ -14,6 +14,7 @@ from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status
 from nsp_cli.cli.batch.photo import is_wanted, refuse_large
 from nsp_cli.cli.batch.plan import Work
 from nsp_cli.cli.console import plain
+from nsp_cli.cli.flags import with_flags
 from nsp_cli.engine.backends.base import Backend
 from nsp_cli.engine.options import DenoiseOptions
 from nsp_cli.engine.tiling import choose_tile, round_tile
@@ -37,7 +38,7 @@ def foresee(work: Work, options: DenoiseOptions) -> Outcome:
         if size is not None:
             refuse_large(size, WRITABLE[work.target.suffix.lower()], options)
     except NspError as error:
-        return replace(outcome, status=Status.FAILED, error=str(error))
+        return replace(outcome, status=Status.FAILED, error=with_flags(str(error)))
     return replace(outcome, megapixels=None if size is None else size[0] * size[1] / 1e6)
 
 

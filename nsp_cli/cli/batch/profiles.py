@@ -213,7 +213,7 @@ def _check(name: str, settings: Mapping[str, Any]) -> None:
         if "model" in settings:
             registry.resolve(settings["model"])
     except NspError as error:
-        raise UsageError(f"{name}: {error}") from error
+        raise UsageError(f"{name}: {str(error).replace('`', '')}") from error
 
 
 def _is_strength(value: object) -> bool:

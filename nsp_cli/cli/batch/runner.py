@@ -20,6 +20,7 @@ from nsp_cli.cli.batch.outcome import Outcome, Status
 from nsp_cli.cli.batch.photo import Change, is_wanted, read_photo, refuse_large, unique, write_photo
 from nsp_cli.cli.batch.plan import Work
 from nsp_cli.cli.console import Reporter, err
+from nsp_cli.cli.flags import with_flags
 from nsp_cli.cli.report.previews import Previews, Size, take_previews
 from nsp_cli.engine.options import DenoiseOptions
 from nsp_cli.errors import InputError, MemoryLimitError, NspError, OutputError
@@ -188,8 +189,8 @@ def _write(before: Frame | None, result: Frame, outcome: Outcome, job: _Task) ->
         previews = _previews(before, result, job)
     except Exception as error:
         return _failed(outcome, error, job)
-    said = unique((*result.warnings, *warnings))
-    done = replace(outcome, target=target, status=Status.WRITTEN, warnings=said, previews=previews)
+    notes = tuple(map(with_flags, unique((*result.warnings, *warnings))))
+    done = replace(outcome, target=target, status=Status.WRITTEN, warnings=notes, previews=previews)
     return done.with_seconds(seconds)
 
 
@@ -219,4 +220,4 @@ def _failed(outcome: Outcome, error: Exception, job: _Task) -> Outcome:
         sentence = f"{outcome.source}: expected a photo that fits into memory, found none left for it"
     else:
         sentence = f"{outcome.source}: internal error, {type(error).__name__}: {error}"
-    return replace(outcome, status=Status.FAILED, error=" ".join(sentence.split()), target=None)
+    return replace(outcome, status=Status.FAILED, error=" ".join(with_flags(sentence).split()), target=None)

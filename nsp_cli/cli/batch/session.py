@@ -16,6 +16,7 @@ from nsp_cli.cli.batch.photo import Change, pipe_photo
 from nsp_cli.cli.batch.plan import Work
 from nsp_cli.cli.batch.runner import run
 from nsp_cli.cli.console import Reporter, complain, err, print_line, progress, rate, warn
+from nsp_cli.cli.flags import with_flags
 from nsp_cli.cli.interrupt import STOPPED, end_at_once, stop_on_interrupt
 from nsp_cli.cli.report.previews import Size
 from nsp_cli.cli.report.report import Report, is_report
@@ -87,14 +88,14 @@ def run_pipe(change: Change, options: DenoiseOptions, batch: BatchOptions) -> in
         frame, warnings = pipe_photo(lambda frame: change(frame, reporter), options)
     except NspError as error:
         if batch.as_json:
-            failed = replace(outcome, target=None, status=Status.FAILED, error=str(error))
+            failed = replace(outcome, target=None, status=Status.FAILED, error=with_flags(str(error)))
             print(as_json(failed, recipe), file=sys.stderr)
         raise
     for sentence in warnings:
         if not batch.as_json:
             warn(sentence)
     if batch.as_json:
-        done = replace(outcome, megapixels=frame.megapixels, warnings=warnings)
+        done = replace(outcome, megapixels=frame.megapixels, warnings=tuple(map(with_flags, warnings)))
         print(as_json(done.with_seconds(time.monotonic() - started), recipe), file=sys.stderr)
     return 0
 

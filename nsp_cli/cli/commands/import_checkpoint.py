@@ -23,7 +23,10 @@ def import_checkpoint(
     method: Annotated[
         str | None,
         typer.Option(
-            "--as", metavar="METHOD", help="Set the method of the weights; needed where their shapes fit several."
+            "--as",
+            "--method",
+            metavar="METHOD",
+            help="Set the method of the weights; needed where their shapes fit several.",
         ),
     ] = None,
     value_range: Annotated[

@@ -12,7 +12,7 @@ import typer
 
 from nsp_cli.cli.commands.train_options import TrainOptions
 from nsp_cli.cli.console import err, progress, warn
-from nsp_cli.cli.flags import takes
+from nsp_cli.cli.flags import flag_of, takes
 from nsp_cli.cli.interrupt import STOPPED, stop_on_interrupt
 from nsp_cli.errors import NoInputError, UsageError
 from nsp_cli.system.atomic import check_place
@@ -192,13 +192,6 @@ def _state(now: Progress) -> str:
     return f"{text}, {now.seconds * (1 - now.fraction) / now.fraction / 60:.0f} min left"
 
 
-_FLAGS = {
-    "start": "--from",
-    "cache_megabytes": "--cache",
-    "others": "--set",
-    "teachers": "--teacher",
-    "teacher_cache_megabytes": "--teacher-cache",
-}
 _WITH_RESUME = {"photos", "output", "resume", "pairs", "device", "quiet", "verbose"}
 
 
@@ -206,8 +199,7 @@ def _refuse_settings(context: typer.Context) -> None:
     for name in context.params:
         source = context.get_parameter_source(name)
         if name not in _WITH_RESUME and source is not None and source.name == "COMMANDLINE":
-            flag = _FLAGS.get(name, f"--{name.replace('_', '-')}")
-            raise UsageError(f"--resume goes on with the settings of the run; leave out {flag}.")
+            raise UsageError(f"--resume continues with the settings of the run; leave out {flag_of(name)}.")
 
 
 def _refuse_overwriting(output: Path, folder: Path) -> None:

@@ -33,7 +33,7 @@ def choose_device(name: str = "auto") -> torch.device:
         raise BackendError(f"The device must be auto, cuda, mps or cpu, got '{name}'.") from error
     there = {"cuda": cuda and (device.index or 0) < torch.cuda.device_count(), "mps": mps, "cpu": True}
     if not there.get(device.type, False):
-        raise BackendError(f"The device '{name}' is not available here; use --device auto or --device cpu.")
+        raise BackendError(f"The device '{name}' is not available here; use `device=auto` or `device=cpu`.")
     return device
 
 
@@ -44,7 +44,7 @@ def choose_precision(device: torch.device, precision: Precision = Precision.AUTO
     if precision is Precision.INT8:
         raise BackendError("int8 needs a model that ships with a graph in int8, such as fast, and a CPU; use fp32.")
     if precision is Precision.FP16 and device.type == "cpu":
-        raise BackendError("fp16 needs a GPU; on a CPU use --precision bf16 or fp32.")
+        raise BackendError("fp16 needs a GPU; on a CPU use `precision=bf16` or fp32.")
     return precision
 
 

@@ -39,7 +39,7 @@ class OnnxBackend:
             raise ModelError(f"{path} is not an ONNX model that can be run: {first_line(error)}.") from error
         used = self._session.get_providers()
         if device != "auto" and _PROVIDERS[device.split(":", maxsplit=1)[0]] not in used:
-            raise BackendError(f"onnxruntime cannot use the device '{device}' here; use --device cpu.")
+            raise BackendError(f"onnxruntime cannot use the device '{device}' here; use `device=cpu`.")
         metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         if PIPELINE_KEY not in metadata:
             raise ModelError(f"{path} was not written by nsp export: its metadata has no '{PIPELINE_KEY}'.")
@@ -75,7 +75,7 @@ def _providers(device: str) -> list[str | tuple[str, dict[str, int]]]:
     kind, _, index = device.partition(":")
     provider = _PROVIDERS.get(kind)
     if provider is None or provider not in there:
-        raise BackendError(f"onnxruntime has no provider for the device '{device}' here; use --device cpu.")
+        raise BackendError(f"onnxruntime has no provider for the device '{device}' here; use `device=cpu`.")
     return [(provider, {"device_id": int(index)})] if kind == "cuda" and index.isdigit() else [provider]
 
 

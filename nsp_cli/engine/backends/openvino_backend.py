@@ -49,7 +49,7 @@ class OpenVinoBackend:
             raise ModelError(f"{path} is not a graph of ours that OpenVINO can run: {first_line(error)}.") from error
         self.spec = PipelineSpec.from_json(metadata)
         if model.inputs[0].get_partial_shape()[1].get_length() != self.spec.planes:
-            raise ModelError(f"{path} measures the noise level itself; run it with --backend onnx.")
+            raise ModelError(f"{path} measures the noise level itself; run it with `backend=onnx`.")
         self._lock = Lock()  # a request runs once at a time
 
     def run(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:

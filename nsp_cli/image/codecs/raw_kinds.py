@@ -43,13 +43,11 @@ class RawOptions:
     def __post_init__(self) -> None:
         if self.white_balance not in get_args(WhiteBalance):
             choices = ", ".join(get_args(WhiteBalance))
-            raise UsageError(f"--raw-wb must be one of {choices}, got '{self.white_balance}'.")
+            raise UsageError(f"`white_balance` must be one of {choices}, got '{self.white_balance}'.")
         if not -MAX_EXPOSURE <= self.exposure <= MAX_EXPOSURE:
-            raise UsageError(
-                f"--raw-exposure must be -{MAX_EXPOSURE:g} to {MAX_EXPOSURE:g} stops, got {self.exposure:g}."
-            )
+            raise UsageError(f"`exposure` must be -{MAX_EXPOSURE:g} to {MAX_EXPOSURE:g} stops, got {self.exposure:g}.")
         if self.linear and (self.white_balance, self.exposure) != ("camera", 0):
-            raise UsageError("White balance and exposure stay open in a DNG; leave out --raw-wb and --raw-exposure.")
+            raise UsageError("White balance and exposure stay open in a DNG; leave out `white_balance` and `exposure`.")
 
     def as_linear(self) -> RawOptions:
         """Return the options for a DNG. Raises `UsageError` for settings that a DNG leaves open."""
