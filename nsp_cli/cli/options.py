@@ -104,6 +104,17 @@ Like = Annotated[
     option("--like", panel=LOOK, metavar="RESULT", help="Use the settings that this result of nsp was made with."),
 ]
 NoConfig = Annotated[bool, switch("--no-config", panel=LOOK, help="Ignore the settings for cameras in config.toml.")]
+NoFidelityCheck = Annotated[
+    bool,
+    option(
+        "--no-fidelity-check",
+        panel=MODEL,
+        metavar=" ",
+        envvar="NSP_NO_FIDELITY_CHECK",
+        show_default=False,
+        help="Write results of models that shift colours, or change the border, too.",
+    ),
+]
 NoStamp = Annotated[
     bool, switch("--no-stamp", panel=IN_OUT, help="Do not add version, model and settings to the history in XMP.")
 ]

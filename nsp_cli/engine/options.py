@@ -108,6 +108,8 @@ class OutputOptions:
         Whether the output gets the mode, the extended attributes and the times of its photo.
     stamp : bool
         Whether version, model and settings are added to the history in the output's XMP.
+    check_fidelity : bool
+        Whether a result with shifted colours or a changed border is refused, see `fidelity.check_fidelity`.
 
     Raises
     ------
@@ -123,6 +125,7 @@ class OutputOptions:
     backup: bool = True
     preserve: bool = False
     stamp: bool = True
+    check_fidelity: bool = True
 
     def __post_init__(self) -> None:
         if not 1 <= self.quality <= 100:

@@ -56,6 +56,7 @@ class PhotoFlags:
     device: options.Device = "auto"
     precision: options.Precision = Precision.AUTO
     backend: options.Backend = options.Backends.AUTO
+    no_fidelity_check: options.NoFidelityCheck = False
     recursive: options.Recursive = False
     include: options.Include = None
     exclude: options.Exclude = None
@@ -103,6 +104,7 @@ class PhotoFlags:
                 self.if_exists or (IfExists.SKIP if many else IfExists.FAIL),
                 preserve=self.preserve,
                 stamp=not (self.no_stamp or self.no_metadata),
+                check_fidelity=not self.no_fidelity_check,
             ),
         )
 
@@ -214,10 +216,14 @@ def change_with(
     """Return what a batch does with each photo: `api.denoise_frame`, with what was chosen for the photo reported."""
     from nsp_cli.api import denoise_frame
     from nsp_cli.cli.batch.stamp import add_stamp
+    from nsp_cli.engine.fidelity import check_fidelity
+    from nsp_cli.image.colour import conversion
 
     def change(frame: Frame, reporter: Reporter) -> Frame:
         chosen = settings if profiles is None else profiles.choose(frame, settings, reporter)
         result, blend = denoise_frame(frame, opened(chosen.model), chosen, reporter.within)
+        if chosen.output.check_fidelity:
+            check_fidelity(frame.pixels, result.pixels, conversion(frame))
         measured: dict[str, object] = {}
         if blend.measured is not None:
             measured = {"strength": round(blend.strength, 1), "noise": round(blend.measured.luma, 2)}
