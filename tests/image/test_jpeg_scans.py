@@ -60,6 +60,25 @@ def test_a_missing_middle_is_refused(kind: dict[str, object], picture: np.ndarra
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_padding_before_the_end_marker_loses_nothing(kind: dict[str, object], picture: np.ndarray) -> None:
+    data = jpeg(picture, quality=90, **kind)
+    for padding in (b"\xff\xff", bytes(16), bytes(500)):
+        np.testing.assert_array_equal(read(data[:-2] + padding + data[-2:]).pixels, read(data).pixels)
+
+
+def test_random_bytes_in_the_middle_are_often_found(picture: np.ndarray) -> None:
+    """Pillow takes all of these; that some are not found is because a decoder may be in step again after the damage."""
+    data, rng, found = jpeg(picture, quality=90), np.random.default_rng(0), 0
+    for place in np.linspace(0.5 * len(data), 0.9 * len(data), 20).astype(int):
+        damaged = data[:place] + rng.integers(0, 255, 16, np.uint8).tobytes() + data[place + 16 :]
+        try:
+            read(damaged)
+        except InputError:
+            found += 1
+    assert found >= 8
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_a_file_without_its_end_marker_alone_is_read(kind: dict[str, object], picture: np.ndarray) -> None:
     """One byte less of the picture itself is refused, and so is a missing last scan."""
     data = jpeg(picture, quality=90, **kind)

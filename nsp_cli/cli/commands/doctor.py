@@ -20,7 +20,7 @@ from nsp_cli.errors import NspError
 
 _PACKAGES = (
     *("torch", "onnxruntime", "onnxruntime-gpu", "openvino", "numpy", "pillow", "rawpy"),
-    *("opencv-python-headless", "tifffile", "safetensors", "typer", "rich"),
+    *("opencv-python-headless", "simplejpeg", "tifffile", "safetensors", "typer", "rich"),
 )
 _FEATURES = ("AVX2", "AVX512F", "AVX512BF16", "AMX_BF16", "NEON")  # NumPy's names of instruction sets
 _VARIABLES = ("NSP_HOME", "NSP_DEVICE", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")

@@ -60,7 +60,7 @@ def _pixels(image: JpegImagePlugin.JpegImageFile, data: bytes) -> tuple[Pixels, 
         ended, data = False, with_end_marker(data)
         array = np.array(JpegImagePlugin.JpegImageFile(BytesIO(data)))
     pixels, _ = split_channels(array)
-    if not has_every_block(data, pixels, strict=not ended):
+    if not has_every_block(data, strict=not ended):
         raise ValueError("a part of the picture is missing")
     return pixels, () if ended else ("The JPEG ends without its end marker, but all of the picture is there.",)
 
