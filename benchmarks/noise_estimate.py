@@ -25,7 +25,7 @@ from nsp_cli.evaluation.metrics import find_pairs
 from nsp_cli.image import from_unit, is_photo, read, to_unit
 from nsp_cli.image.luma import luma
 from nsp_cli.noise.correlation import noise_correlation
-from nsp_cli.noise.estimate import REACH_LEVEL, NoiseEstimate, estimate, reach
+from nsp_cli.noise.estimate import CORRELATION_LEVEL, NoiseEstimate, correlation_length, estimate
 from nsp_cli.ops.noise_level import measured
 from nsp_cli.simulation.camera import Camera, simulate, white_noise
 
@@ -46,8 +46,8 @@ def main() -> None:
     if args.pairs:
         found = find_pairs(args.pairs, args.pairs)
         rows.append(row(f"pairs of {args.pairs.name}", ((to_unit(read(p).pixels) for p in pair) for pair in found)))
-    print(f"{len(photos)} photos; reach: pixels until the autocorrelation is below {REACH_LEVEL}\n")
-    kinds = [f"{kind} {what}" for kind in ("luma", "chroma") for what in ("true", "estimated", "bias", "reach")]
+    print(f"{len(photos)} photos; correlation length: pixels until the autocorrelation is below {CORRELATION_LEVEL}\n")
+    kinds = [f"{kind} {what}" for kind in ("luma", "chroma") for what in ("true", "estimated", "bias", "length")]
     print_table(["noise", *kinds, "luma coarse", "ms a photo"], rows)
 
 
@@ -80,7 +80,7 @@ def row(name: str, pairs: Iterable[Iterable[Picture]]) -> list[str]:
     cells = [name]
     for kind in ("luma", "chroma"):
         a, b = (np.array([getattr(e, kind) for e in some]) for some in (true, found))
-        reaches = [float(np.median([getattr(e, f"{kind}_reach") for e in some])) for some in (true, found)]
+        reaches = [float(np.median([getattr(e, f"{kind}_correlation_length") for e in some])) for some in (true, found)]
         cells += [f"{np.median(a):.1f}", f"{np.median(b):.1f}", bias(a, b), f"{reaches[0]:.1f} → {reaches[1]:.1f}"]
     return [*cells, bias(np.array([e.luma for e in true]), np.array(coarse)), f"{1e3 * seconds / len(found):.0f}"]
 
@@ -98,7 +98,7 @@ def truth(residual: Picture) -> NoiseEstimate:
     red, blue = (float(np.var(residual[..., channel] - grey)) for channel in (0, 2))
     correlation = noise_correlation(residual, LAGS)
     levels = 255 * float(np.std(grey)), 255 * float(np.sqrt((red + blue) / 2))
-    return NoiseEstimate(*levels, reach(correlation.luma), reach(correlation.chroma))
+    return NoiseEstimate(*levels, correlation_length(correlation.luma), correlation_length(correlation.chroma))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python examples/figures.py [FOLDER] [--only NAME …]
 
 What stands in a figure was computed by the package: pixels are numbered or coloured before a function of `nsp_cli`
-takes them, and drawn where it put them. The weights of networks are random; a hole does not depend on them.
+takes them, and drawn where it put them. The weights of networks are random; a blind spot does not depend on them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-import drawn_holes as holes
+import drawn_blind_spots as blind_spots
 import drawn_masks as masks
 import drawn_pairs as pairs
 
@@ -21,9 +21,9 @@ FIGURES: dict[str, Callable[[], str]] = {
     "phases": pairs.phases,
     "canonical": pairs.canonical,
     "simulated": pairs.simulated,
-    "holes-dbsn": holes.holes_dbsn,
-    "holes-atbsn": holes.holes_atbsn,
-    "holes-tbsn": holes.holes_tbsn,
+    "blind-spot-dbsn": blind_spots.blind_spot_dbsn,
+    "blind-spot-atbsn": blind_spots.blind_spot_atbsn,
+    "blind-spot-tbsn": blind_spots.blind_spot_tbsn,
     "sdap": masks.sdap,
     "amsnet": masks.amsnet,
     "r3": masks.r3,

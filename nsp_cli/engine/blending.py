@@ -68,7 +68,7 @@ def scale_change(change: NDArray[np.float32], blend: Blend) -> NDArray[np.float3
 
         strength/100 · (luma/100 · Y + chroma/100 · (change − Y)),   Y the luma of the change
     """
-    for_luma, for_chroma = (np.float32(blend.strength * share / 1e4) for share in (blend.luma, blend.chroma))
+    for_luma, for_chroma = (np.float32(blend.strength * percent / 1e4) for percent in (blend.luma, blend.chroma))
     # Without a split there is no rounding: the defaults give the network's result bit for bit.
     if change.shape[2] == 1 or for_luma == for_chroma:
         return for_luma * change

@@ -135,8 +135,8 @@ def _fill_faded(
         for tile in Region(row.top, 0, row.bottom, width).split(side):
             wide = tile.with_halo(overlap, height, width)
             across = fade(tile.left * scale, tile.right * scale, width * scale, overlap * scale)
-            shares = (down[:, None] * across)[..., None]
-            band[:, wide.scaled(scale).slices[1]] += shares * run(wide, tile.with_halo(spec.halo, height, width))
+            weights = (down[:, None] * across)[..., None]
+            band[:, wide.scaled(scale).slices[1]] += weights * run(wide, tile.with_halo(spec.halo, height, width))
             report((tile.top * width + (tile.bottom - tile.top) * tile.right) / (height * width))
         done = row.bottom if row.bottom == height else row.bottom - overlap
         out[rows.top * scale : done * scale] = from_unit(band[: (done - rows.top) * scale], out.dtype)

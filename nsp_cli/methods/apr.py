@@ -1,15 +1,15 @@
-"""APR, the adjacent pixel replacer (APR-RD, AAAI 2025): two noisy photos made of one, for a network with a wide hole.
+"""APR, the adjacent pixel replacer (APR-RD, AAAI 2025): two noisy photos made of one, for a wide blind spot.
 
 Pairs
     In the 3×3 window of each pixel two different pixels are chosen at random, the same for all channels: h₁(y) is the
     photo y of the first ones, h₂(y) that of the second ones. At the photo's border the window is the nearest one that
     lies inside, so that there are always nine pixels to choose from.
 Loss
-    |f₅(h₁(y)) − h₂(y)| + λ·|f₅(h₁(y)) − h₂(y) − (h₁(f̂₅(y)) − h₂(f̂₅(y)))|, means; f₅ has a hole of 9×9, wider than the
-    noise reaches. The second term takes what the photo itself changes from h₁ to h₂ out of the first one. f̂ is f
-    without gradient, as the paper has it (the program that its authors released lets the gradient through).
+    |f₅(h₁(y)) − h₂(y)| + λ·|f₅(h₁(y)) − h₂(y) − (h₁(f̂₅(y)) − h₂(f̂₅(y)))|, means; f₅ has a blind spot of 9×9, wider
+    than the noise's correlation. The second term subtracts from the first one how far h₁ and h₂ differ in the photo
+    itself. f̂ is f without gradient, as in the paper (the program that its authors released lets the gradient through).
 Test time
-    One pass over the whole photo with a smaller hole, chosen at run time: 3×3 (k = 2) unless asked for another.
+    One pass over the whole photo with a smaller blind spot, chosen at run time: 3×3 (k = 2) by default.
     What reflection adds to make a side divisible shows a pixel to itself, as k = 0 does, near that border. The released
     programs reflect 16 pixels on all four sides (`margin`).
 """
@@ -41,8 +41,8 @@ class APR(SelfSupervised):
 
     Attributes
     ----------
-    shift : k in training
-    blind : k at test time, 0 to `WIDEST`: its hole is (2k − 1)×(2k − 1), and 0 sees the pixel itself
+    train_shift : k in training
+    test_shift : k at test time, 0 to `WIDEST`: the blind spot has (2k − 1)×(2k − 1) pixels; 0 is without one
     balance : λ, the weight of the loss's second term
     margin : pixels by which reflection extends the photo on all four sides at test time; 16 as released
     """
@@ -105,10 +105,10 @@ class APR(SelfSupervised):
         """Build the inference pipeline, a single module for the torch backend and for export."""
         if not hasattr(network, "blind_spot_size"):
             raise ModelError("APR needs a network with a blind spot to choose, such as atbsn.")
-        return PlainPipeline(_WithHole(network, self), task, channels, self.margin)
+        return PlainPipeline(_WithBlindSpot(network, self), task, channels, self.margin)
 
 
-class _WithHole(nn.Module):
+class _WithBlindSpot(nn.Module):
     """The network with the k of test time in place of its own: (N, C, h, w) → (N, C, h, w)."""
 
     scale = 1

@@ -178,11 +178,11 @@ class PlainPipeline(nn.Module):
 
 
 class SelfEnsemble(nn.Module):
-    """Average a network's results for a photo (N, C, h, w) over `turns` of its eight orientations."""
+    """Average a network's results for a photo (N, C, h, w) over `count` of its eight orientations."""
 
-    def __init__(self, network: nn.Module, turns: int) -> None:
+    def __init__(self, network: nn.Module, count: int) -> None:
         super().__init__()
-        self.network, self.turns = network, turns
+        self.network, self.count = network, count
         described = as_network(network)
         self.scale, self.size_multiple = described.scale, described.size_multiple
         self.receptive_field_radius, self.activation_floats_per_pixel = (
@@ -194,21 +194,21 @@ class SelfEnsemble(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Average the outputs over the orientations, (N, C, H, W)."""
         total = self.network(x)
-        for turn in range(1, self.turns):
-            total = total + _turn_back(self.network(_turn(x, turn)), turn)
-        return total / self.turns
+        for orientation in range(1, self.count):
+            total = total + _to_upright(self.network(_orient(x, orientation)), orientation)
+        return total / self.count
 
 
-def _turn(x: Tensor, turn: int) -> Tensor:
-    """Orient a photo by the bits of `way`, 1 to 7: flip left and right, flip top and bottom, transpose."""
-    dims = [dim for dim, bit in ((-1, 1), (-2, 2)) if turn & bit]
+def _orient(x: Tensor, orientation: int) -> Tensor:
+    """Orient a photo by the bits of `orientation`, 1 to 7: flip left and right, flip top and bottom, transpose."""
+    dims = [dim for dim, bit in ((-1, 1), (-2, 2)) if orientation & bit]
     x = x.flip(dims) if dims else x
-    return x.transpose(-2, -1) if turn & 4 else x
+    return x.transpose(-2, -1) if orientation & 4 else x
 
 
-def _turn_back(x: Tensor, turn: int) -> Tensor:
-    x = x.transpose(-2, -1) if turn & 4 else x
-    dims = [dim for dim, bit in ((-1, 1), (-2, 2)) if turn & bit]
+def _to_upright(x: Tensor, orientation: int) -> Tensor:
+    x = x.transpose(-2, -1) if orientation & 4 else x
+    dims = [dim for dim, bit in ((-1, 1), (-2, 2)) if orientation & bit]
     return x.flip(dims) if dims else x
 
 

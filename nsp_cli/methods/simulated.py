@@ -2,12 +2,12 @@
 
 Training examples
     A crop of a clean photo is the target. Its input comes from a camera that is drawn at random
-    (`simulation.random_camera`) or, half of the time, from a neutral one (`simulation.plain_camera`), which adds noise
-    without blur: if most inputs were blurred, the network could take fine texture for noise. With given `cameras`, the
-    crop gets their noise alone and keeps its sharpness and brightness. Most crops are reduced first, and texture
-    fainter than `_GRAIN` is smoothed, because the film grain and sensor noise of a "clean" photo would otherwise be
-    part of the target. Half of the crops get other colours. One crop in sixteen stays clean, at full size half of the
-    time, so that clean photos are left unchanged. One in four is a synthetic scene in the crop's colours
+    (`simulation.random_camera`) or, half of the time, from a neutral one (`simulation.neutral_camera`), which adds
+    noise without blur: if most inputs were blurred, the network could take fine texture for noise. With given
+    `cameras`, the crop gets their noise alone and keeps its sharpness and brightness. Most crops are reduced first, and
+    texture fainter than `_GRAIN` is smoothed, because the film grain and sensor noise of a "clean" photo would
+    otherwise be part of the target. Half of the crops get other colours. One crop in sixteen stays clean, at full size
+    half of the time, so that clean photos are left unchanged. One in four is a synthetic scene in the crop's colours
     (`dead_leaves`), which has more flat areas than photos of landscapes and people. For super-resolution, the camera
     gets the crop reduced by t.
 Loss
@@ -46,7 +46,7 @@ from nsp_cli.model.spec import Task
 from nsp_cli.networks import as_network, is_noise_conditional
 from nsp_cli.networks.layers import Scale
 from nsp_cli.ops.padding import cut_to_multiple
-from nsp_cli.simulation.camera import Camera, decode_srgb, encode_srgb, plain_camera, random_camera, simulate
+from nsp_cli.simulation.camera import Camera, decode_srgb, encode_srgb, neutral_camera, random_camera, simulate
 from nsp_cli.simulation.dead_leaves import dead_leaves
 from nsp_cli.system.arguments import check_arguments
 
@@ -82,7 +82,7 @@ class Simulated:
     scale : t, the factor from input to target
     cameras : `simulation.Camera`s, or their fields, such as `training.adapting` finds for a photographer's own photos
     own_prob : fraction of the examples that use these cameras; the others use random ones, which limits forgetting
-    neutral_isp_prob : fraction of the random cameras that are neutral, see `simulation.plain_camera`
+    neutral_isp_prob : fraction of the random cameras that are neutral, see `simulation.neutral_camera`
     low_light_prob : fraction of low-light photos of the other random cameras, see `simulation.random_camera`
     synthetic_scene_prob : fraction of the examples that are synthetic scenes, see `simulation.dead_leaves`
     ensemble : orientations of the photo over which the result is averaged at test time, 1 to 8; each takes a forward
@@ -118,8 +118,8 @@ class Simulated:
         if not 1 <= self.ensemble <= ORIENTATIONS:
             raise UsageError(f"The setting ensemble must be from 1 to {ORIENTATIONS}, got {self.ensemble}.")
         for name in ("own_prob", "neutral_isp_prob", "low_light_prob", "synthetic_scene_prob"):
-            if not 0 <= (share := getattr(self, name)) <= 1:
-                raise UsageError(f"The setting {name} must be from 0 to 1, got {share}.")
+            if not 0 <= (probability := getattr(self, name)) <= 1:
+                raise UsageError(f"The setting {name} must be from 0 to 1, got {probability}.")
 
         for camera in self.cameras:
             try:
@@ -168,7 +168,7 @@ class Simulated:
     def _camera(self, rng: np.random.Generator) -> tuple[Camera, bool]:
         if not self.cameras or rng.random() >= self.own_prob:
             neutral = rng.random() < self.neutral_isp_prob
-            return plain_camera(rng) if neutral else random_camera(rng, self.low_light_prob), False
+            return neutral_camera(rng) if neutral else random_camera(rng, self.low_light_prob), False
         chosen = self.cameras[int(rng.integers(len(self.cameras)))]
         camera = _camera_from(chosen)
         # No two shots are alike: a little more or less noise.
@@ -218,10 +218,10 @@ def _dissimilarity(output: Tensor, target: Tensor) -> Tensor:
     return (1 - light * structure).mean((1, 2, 3))
 
 
-def _reduce(crop: Crop, side: int, rng: np.random.Generator, share: float) -> Crop:
-    """To this side: a part of the crop, or (a `share` of the times) more of it made smaller."""
+def _reduce(crop: Crop, side: int, rng: np.random.Generator, smaller_prob: float) -> Crop:
+    """Cut a square of `side` pixels out of the crop, or with `smaller_prob` cut a larger one and scale it down."""
     least, most = (min(factor, crop.shape[0] / side) for factor in _REDUCTION)
-    cut = round(side * rng.uniform(least, most)) if rng.random() < share else side
+    cut = round(side * rng.uniform(least, most)) if rng.random() < smaller_prob else side
     y, x = rng.integers(crop.shape[0] - cut + 1, size=2)
     part = _part(crop, y, x, cut)
     return part if cut == side else _resize(part, side)

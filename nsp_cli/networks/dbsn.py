@@ -147,5 +147,5 @@ def blind_average(x: Tensor) -> Tensor:
     """
     weight = x.new_tensor([[1, 2, 1], [2, 0, 2], [1, 2, 1]]).expand(x.shape[1], 1, 3, 3)
     total = F.conv2d(x, weight, padding=1, groups=x.shape[1])
-    share = F.conv2d(torch.ones_like(x[:1, :1]), weight[:1], padding=1)
-    return total / share.clamp(min=1)
+    weight_inside = F.conv2d(torch.ones_like(x[:1, :1]), weight[:1], padding=1)
+    return total / weight_inside.clamp(min=1)

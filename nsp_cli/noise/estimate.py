@@ -1,18 +1,18 @@
-"""How noisy a photo is, measured on the photo alone.
+"""Estimate the noise level and the correlation length of a photo from the photo alone.
 
 ::
 
     cells spread over the photo, each of 2×2 blocks → a plane is taken off each block (light falls off, skies shade)
     → cells of like brightness together → in each group the flattest cells → their variance and autocorrelation
 
-Camera noise is shared between neighbouring pixels, so differences of neighbours see too little of it; the variance of a
-block sees all that is finer than the block. Texture adds to variance, so only the flattest cells speak. Which ones are
-flat is decided by two of their blocks and measured on the other two: no block is chosen for its own lucky noise.
-Groups by brightness, because a camera's noise grows and shrinks with it.
+Camera noise is correlated between neighbouring pixels, so differences of neighbours see too little of it; the variance
+of a block sees all that is finer than the block. Texture adds to variance, so only the flattest cells are used. Two
+blocks of a cell decide whether it is flat and the other two are measured, so that no block is chosen for its own lucky
+noise. The groups are by brightness, because a camera's noise depends on it.
 
-What this cannot know: grain that covers the whole photo is noise to it, and so is texture that leaves no flat cell; at
-low noise both raise the level and lengthen the reach.
-`benchmarks/noise_estimate.py` measures bias and scatter where the answer is known.
+Limits: grain that covers the whole photo is counted as noise, and so is texture where no cell is flat. At low noise,
+both raise the level and the correlation length. `benchmarks/noise_estimate.py` measures bias and scatter with known
+noise.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from nsp_cli.noise.correlation import autocovariance
 Blocks = NDArray[np.float32]
 Convert = Callable[[Blocks], Blocks]
 
-REACH_LEVEL = 0.2
-"""Noise reaches as far as its autocorrelation is above this; independent pixels then have a reach of 0.8."""
+CORRELATION_LEVEL = 0.2
+"""Autocorrelation that defines the correlation length; the noise of independent pixels then has a length of 0.8."""
 
-# Small blocks find flat places in textured photos, large ones see noise that reaches far; chroma noise reaches further,
-# and the colour of photos changes more slowly. These sides have the least bias, see the benchmark.
-_LUMA_BLOCK, _REACH_BLOCK, _CHROMA_BLOCK = 8, 12, 24
+# Small blocks find flat places in textured photos, large ones measure noise with a long correlation. Chroma noise has
+# a longer one, and the colour of photos changes more slowly. These sides have the least bias, see the benchmark.
+_LUMA_BLOCK, _CORRELATION_BLOCK, _CHROMA_BLOCK = 8, 12, 24
 _SMALLEST_BLOCK = 4  # a plane takes 3 of a block's degrees of freedom
-_CELLS = {_LUMA_BLOCK: 5000, _REACH_BLOCK: 2000, _CHROMA_BLOCK: 1000}  # at most, whatever the photo's size
+_CELLS = {_LUMA_BLOCK: 5000, _CORRELATION_BLOCK: 2000, _CHROMA_BLOCK: 1000}  # at most, whatever the photo's size
 _GROUPS = 6
-_FLATTEST = {_LUMA_BLOCK: 0.05, _REACH_BLOCK: 0.05, _CHROMA_BLOCK: 0.15}  # share of a group's cells
+_FLATTEST = {_LUMA_BLOCK: 0.05, _CORRELATION_BLOCK: 0.05, _CHROMA_BLOCK: 0.15}  # fraction of a group's cells
 _FEWEST = 3  # cells of a group
 _EVEN = 1e-4  # variance of a frame, a caption or a filled area: no camera made it, and it would be the flattest of all
 _MOSTLY_EVEN = 0.1  # where fewer cells than that are uneven, the picture was drawn
@@ -59,13 +59,14 @@ class NoiseEstimate:
     ----------
     luma : standard deviation of luma noise in 8-bit units (white = 255), whatever the photo's depth
     chroma : the same for chroma, root mean square over R − Y and B − Y; 0 for grey photos
-    luma_reach, chroma_reach : pixels until the noise's autocorrelation is below `REACH_LEVEL`
+    luma_correlation_length, chroma_correlation_length : lag in pixels at which the noise's autocorrelation falls below
+        `CORRELATION_LEVEL`
     """
 
     luma: float = 0.0
     chroma: float = 0.0
-    luma_reach: float = 0.0
-    chroma_reach: float = 0.0
+    luma_correlation_length: float = 0.0
+    chroma_correlation_length: float = 0.0
 
     @property
     def may_be_texture(self) -> bool:
@@ -85,9 +86,11 @@ def estimate(pixels: Pixels, to_srgb: Convert | None = None) -> NoiseEstimate:
     if min(pixels.shape[:2]) < 2 * _SMALLEST_BLOCK:
         return NoiseEstimate()
     level = luma_level(pixels, to_srgb)
-    _, luma_reach = _measure(pixels, _REACH_BLOCK, _luma, to_srgb)
-    chroma, chroma_reach = (0.0, 0.0) if pixels.shape[2] == 1 else _measure(pixels, _CHROMA_BLOCK, _chroma, to_srgb)
-    return NoiseEstimate(level, chroma, luma_reach, chroma_reach)
+    _, luma_correlation_length = _measure(pixels, _CORRELATION_BLOCK, _luma, to_srgb)
+    chroma, chroma_correlation_length = (
+        (0.0, 0.0) if pixels.shape[2] == 1 else _measure(pixels, _CHROMA_BLOCK, _chroma, to_srgb)
+    )
+    return NoiseEstimate(level, chroma, luma_correlation_length, chroma_correlation_length)
 
 
 def luma_level(pixels: Pixels, to_srgb: Convert | None = None) -> float:
@@ -142,7 +145,7 @@ def _measure(
     if np.mean(uneven) > _MOSTLY_EVEN:
         cells, rest, variance = cells[uneven], rest[:, uneven], variance[uneven]
     levels: list[float] = []
-    shares: list[int] = []
+    sizes: list[int] = []
     covariance = np.zeros(side // 2 + 1)
     for group in np.array_split(np.argsort(cells.mean((1, 2, 3)), kind="stable"), min(_GROUPS, len(cells))):
         most = max(round(_FLATTEST[block] * len(group)), _FEWEST)
@@ -152,13 +155,13 @@ def _measure(
         ]
         found = [variance[flat][:, measured].mean(1) for flat, measured in chosen]
         levels.append(float(np.median(np.concatenate(found))))
-        shares.append(len(group))
+        sizes.append(len(group))
         # By the square of its precision, so that what texture is left in one group does not drown the others.
         weight = len(group) / max(levels[-1], 1e-6) ** 2
         for flat, measured in chosen:
             covariance += weight * autocovariance(rest[:, flat][:, :, measured], range(side // 2 + 1))
     limited = np.minimum(levels, _TEXTURED * min(levels))
-    return float(np.sqrt(np.average(limited, weights=shares))), reach(covariance)
+    return float(np.sqrt(np.average(limited, weights=sizes))), correlation_length(covariance)
 
 
 def _without_plane(blocks: Blocks) -> Blocks:
@@ -173,13 +176,16 @@ def _without_plane(blocks: Blocks) -> Blocks:
     return rest
 
 
-def reach(covariance: NDArray[np.float64]) -> float:
-    """Pixels until a curve known at lags 0, 1, 2 … falls below `REACH_LEVEL` of lag 0; between lags a straight line."""
+def correlation_length(covariance: NDArray[np.float64]) -> float:
+    """Return the lag in pixels at which an autocovariance falls below `CORRELATION_LEVEL` of its value at lag 0.
+
+    `covariance` is known at lags 0, 1, 2 …; between them it is interpolated linearly.
+    """
     if covariance[0] <= 1e-6:
         return 0.0
     curve = covariance / covariance[0]
-    below = np.flatnonzero(curve < REACH_LEVEL)
+    below = np.flatnonzero(curve < CORRELATION_LEVEL)
     if not len(below):
         return float(len(curve) - 1)
     lag = int(below[0])
-    return float(lag - (REACH_LEVEL - curve[lag]) / (curve[lag - 1] - curve[lag]))
+    return float(lag - (CORRELATION_LEVEL - curve[lag]) / (curve[lag - 1] - curve[lag]))

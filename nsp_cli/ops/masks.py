@@ -13,14 +13,14 @@ PERIOD = 16
 """Pixels after which a pattern repeats, down and across."""
 
 
-def draw_patterns(count: int, share: float, seed: int = 0, channels: int = 1) -> Tensor:
-    """Draw patterns in which round(share · PERIOD²) pixels are chosen, each channel having its own.
+def draw_patterns(count: int, fraction: float, seed: int = 0, channels: int = 1) -> Tensor:
+    """Draw patterns in which round(fraction · PERIOD²) pixels are chosen, each channel having its own.
 
     Returns (count, channels, PERIOD, PERIOD) bool on the CPU.
     """
     generator = Generator().manual_seed(seed)
     order = torch.stack([torch.randperm(PERIOD * PERIOD, generator=generator) for _ in range(count * channels)])
-    return (order < round(share * PERIOD * PERIOD)).view(count, channels, PERIOD, PERIOD)
+    return (order < round(fraction * PERIOD * PERIOD)).view(count, channels, PERIOD, PERIOD)
 
 
 def repeat_pattern(pattern: Tensor, like: Tensor) -> Tensor:

@@ -97,20 +97,20 @@ class Camera:
             raise ValueError(f"exposure must be above 0, got {self.exposure}")
 
 
-def random_camera(rng: np.random.Generator, nights: float = 0.4) -> Camera:
+def random_camera(rng: np.random.Generator, low_light_prob: float = 0.4) -> Camera:
     """Draw a camera: from a phone in the dark (photos at 17 dB, as in SIDD) to a large sensor by day (45 dB).
 
-    Shot and read noise are log-uniform over three decades; the share `nights` of the shots has the noisiest of them.
+    Shot and read noise are log-uniform over three decades; with `low_light_prob` both are from the noisiest part of it.
     """
-    night = rng.random() < nights
+    is_low_light = rng.random() < low_light_prob
 
-    def sometimes(share: float, low: float, high: float, otherwise: float = 0.0) -> float:
+    def sometimes(probability: float, low: float, high: float, otherwise: float = 0.0) -> float:
         value = float(rng.uniform(low, high))
-        return value if rng.random() < share else otherwise
+        return value if rng.random() < probability else otherwise
 
     return Camera(
-        shot_gain=float(10 ** (rng.uniform(-2.3, -1.2) if night else rng.uniform(-4.2, -1.9))),
-        read_noise=float(10 ** (rng.uniform(-2.0, -1.0) if night else rng.uniform(-4.2, -1.8))),
+        shot_gain=float(10 ** (rng.uniform(-2.3, -1.2) if is_low_light else rng.uniform(-4.2, -1.9))),
+        read_noise=float(10 ** (rng.uniform(-2.0, -1.0) if is_low_light else rng.uniform(-4.2, -1.8))),
         red_gain=float(rng.uniform(1.3, 2.5)),
         blue_gain=float(rng.uniform(1.3, 2.5)),
         exposure=float(2 ** rng.uniform(-2.0, 0.6)),
@@ -126,7 +126,7 @@ def random_camera(rng: np.random.Generator, nights: float = 0.4) -> Camera:
     )
 
 
-def plain_camera(rng: np.random.Generator) -> Camera:
+def neutral_camera(rng: np.random.Generator) -> Camera:
     """Draw a camera that leaves the picture as sharp and as bright as it is, with 10,000 to 100 electrons at raw white.
 
     Read noise is 0.1 to 4 electrons: modern sensors have little, and a photo's darkest noise is often clipped away.

@@ -78,7 +78,7 @@ def _outline(rng: np.random.Generator) -> NDArray[np.float64]:
 def _paint(labels: Labels, photo: Picture, detail: Picture, rng: np.random.Generator) -> tuple[Picture, Picture]:
     """Colour, slope and texture for each shape.
 
-    Returns (picture times mask, mask), both of the photo's size; mask is the share of a pixel that shapes cover.
+    Returns (picture times mask, mask), both of the photo's size; mask is the fraction of a pixel that shapes cover.
     """
     side = photo.shape[0]
     count = int(labels.max()) + 1

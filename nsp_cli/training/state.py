@@ -58,7 +58,7 @@ def learning_rate(settings: TrainConfig, step: int, progress: float) -> float:
 class State:
     """Where a run is: `step` done steps, `seconds` of training, which photos and teachers, and what steps change.
 
-    `start` is the weights that the run began with, if `settings.keep` wants a share of them.
+    `start` is the weights that the run began with, for the interpolation by `settings.keep`.
     """
 
     settings: TrainConfig
@@ -73,7 +73,7 @@ class State:
 
     @property
     def progress(self) -> float:
-        """The share of the budget that is used up, 0 … 1."""
+        """The fraction of the budget that is used up, 0 … 1."""
         if self.settings.steps is not None:
             return self.step / self.settings.steps
         return self.seconds / 60 / (self.settings.minutes or 1)
@@ -84,10 +84,10 @@ class State:
         learned: nn.Module = self.ema.module if self.settings.ema else self.network
         if self.start is None:
             return learned
-        share = self.settings.keep or 0.0
+        fraction = self.settings.keep or 0.0
         blended = copy.deepcopy(learned)
         for name, weight in blended.state_dict().items():
-            weight.lerp_(self.start[name].to(weight), share)
+            weight.lerp_(self.start[name].to(weight), fraction)
         return blended
 
     def save(self, folder: Path) -> None:

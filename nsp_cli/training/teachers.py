@@ -1,8 +1,8 @@
 """Teachers: models whose outputs are training targets, each with several inference variants.
 
-A *view* is one inference variant: settings of the teacher's method (a blind shift, a phase), and one of the eight
-orientations of the photo. The output of each view is a target. Source: the six blind shifts of
-recharged distillation (APR-RD, AAAI 2025); phases, turns and several teachers are ours.
+A variant is a set of settings of the teacher's method (a blind shift, a phase) and one of the eight orientations of
+the photo. The output of each variant is a target. Source: the six blind shifts of recharged distillation (APR-RD, AAAI
+2025); phases, orientations and several teachers are ours.
 """
 
 from __future__ import annotations
@@ -28,45 +28,51 @@ from nsp_cli.system.version import __version__
 from nsp_cli.training.cache import OutputCache
 
 _FEWEST = 4
-"""Default number of views of a teacher whose method has fewer: orientations of the photo give the others."""
+"""Default number of variants of a teacher whose method has fewer: orientations of the photo give the others."""
 
-_TURNS = 8
+_ORIENTATIONS = 8
 
 
 @dataclass(frozen=True)
-class View:
-    """`settings` of the teacher's method; `turn` below 4 is quarter turns to the left, 4 to 7 the same and a mirror."""
+class Variant:
+    """One way to run a teacher.
+
+    Attributes
+    ----------
+    settings : of the teacher's method
+    orientation : 0 to 3 are quarter turns to the left, 4 to 7 the same and then a mirror image
+    """
 
     settings: Mapping[str, Any]
-    turn: int
+    orientation: int
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """A model's file, identified by its hash, and its views."""
+    """A model's file, identified by its hash, and its variants."""
 
     path: Path
     sha256: str
-    views: tuple[View, ...]
+    variants: tuple[Variant, ...]
 
 
-def find_teacher(model: str, views: int) -> Teacher:
-    """Look a model up by name or path. Raises `ModelError` where there is none, `UsageError` for too many views.
+def find_teacher(model: str, count: int) -> Teacher:
+    """Look a model up by name or path. Raises `ModelError` where there is none, `UsageError` for too many variants.
 
     Parameters
     ----------
-    views : how many: the method's own ones first, then these again for each further orientation of the photo; 0 for
-        the method's own, filled up to four
+    count : number of variants: the method's own ones first, then these again for each further orientation of the photo;
+        0 for the method's own, filled up to four
     """
     path = registry.resolve(model)
-    own = _own_views(path)
-    count = views or max(len(own), _FEWEST)
-    if not 0 <= views <= len(own) * _TURNS:
-        raise UsageError(f"`teacher_views` for {path.name} must be from 0 to {len(own) * _TURNS}, got {views}.")
-    return Teacher(path, registry.sha256(path), tuple(View(own[i % len(own)], i // len(own)) for i in range(count)))
+    own = _variants_of_method(path)
+    if not 0 <= count <= len(own) * _ORIENTATIONS:
+        raise UsageError(f"`teacher_views` for {path.name} must be from 0 to {len(own) * _ORIENTATIONS}, got {count}.")
+    count = count or max(len(own), _FEWEST)
+    return Teacher(path, registry.sha256(path), tuple(Variant(own[i % len(own)], i // len(own)) for i in range(count)))
 
 
-def _own_views(path: Path) -> Sequence[Mapping[str, Any]]:
+def _variants_of_method(path: Path) -> Sequence[Mapping[str, Any]]:
     if path.suffix == ".onnx":  # whose settings are fixed
         return ({},)
     spec = load_model(path)[1]
@@ -74,8 +80,10 @@ def _own_views(path: Path) -> Sequence[Mapping[str, Any]]:
 
 
 def identities(teachers: Sequence[Teacher]) -> list[dict[str, Any]]:
-    """Identify the teachers by file name, hash and number of views, for the weights' metadata and for resuming."""
-    return [{"file": teacher.path.name, "sha256": teacher.sha256, "views": len(teacher.views)} for teacher in teachers]
+    """Identify the teachers by file name, hash and number of variants, for the weights' metadata and for resuming."""
+    return [
+        {"file": teacher.path.name, "sha256": teacher.sha256, "views": len(teacher.variants)} for teacher in teachers
+    ]
 
 
 @dataclass(frozen=True)
@@ -98,30 +106,30 @@ class TeacherTargets:
         photo = self.read(path)
         digest = _digest(photo)
         return photo, *(
-            self._cached(photo, digest, teacher, view) for teacher in self.teachers for view in teacher.views
+            self._cached(photo, digest, teacher, variant) for teacher in self.teachers for variant in teacher.variants
         )
 
-    def _cached(self, photo: Pixels, digest: str, teacher: Teacher, view: View) -> Pixels:
-        identity = [digest, teacher.sha256, dict(view.settings), view.turn, __version__]
+    def _cached(self, photo: Pixels, digest: str, teacher: Teacher, variant: Variant) -> Pixels:
+        identity = [digest, teacher.sha256, dict(variant.settings), variant.orientation, __version__]
         key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-        return self.cache.get(key, photo.shape, photo.dtype, lambda: self._compute(photo, teacher, view))
+        return self.cache.get(key, photo.shape, photo.dtype, lambda: self._compute(photo, teacher, variant))
 
-    def _compute(self, photo: Pixels, teacher: Teacher, view: View) -> Pixels:
+    def _compute(self, photo: Pixels, teacher: Teacher, variant: Variant) -> Pixels:
         # Loaded for each output and not kept: loading takes a moment, an output takes seconds to minutes.
-        backend = load_backend(teacher.path, device=self.device, settings=view.settings)
-        output = process(Frame(np.ascontiguousarray(turned(photo, view.turn))), backend)
-        return np.ascontiguousarray(turned_back(output.pixels, view.turn))
+        backend = load_backend(teacher.path, device=self.device, settings=variant.settings)
+        output = process(Frame(np.ascontiguousarray(oriented(photo, variant.orientation))), backend)
+        return np.ascontiguousarray(to_upright(output.pixels, variant.orientation))
 
 
-def turned(photo: Pixels, turn: int) -> Pixels:
-    """Rotate and flip (H, W, C) to one of its eight orientations, see `View`."""
-    rotated = np.rot90(photo, turn % 4)
-    return rotated[:, ::-1] if turn >= 4 else rotated
+def oriented(photo: Pixels, orientation: int) -> Pixels:
+    """Rotate and flip (H, W, C) to one of its eight orientations, see `Variant`."""
+    rotated = np.rot90(photo, orientation % 4)
+    return rotated[:, ::-1] if orientation >= 4 else rotated
 
 
-def turned_back(photo: Pixels, turn: int) -> Pixels:
-    """Invert `turned`."""
-    return np.rot90(photo[:, ::-1] if turn >= 4 else photo, -(turn % 4))
+def to_upright(photo: Pixels, orientation: int) -> Pixels:
+    """Invert `oriented`."""
+    return np.rot90(photo[:, ::-1] if orientation >= 4 else photo, -(orientation % 4))
 
 
 def _digest(photo: Pixels) -> str:

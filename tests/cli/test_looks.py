@@ -90,7 +90,7 @@ def test_inspect_measures_and_writes_the_residual(weights: Weights, noisy_photos
     answer = json.loads(text)
     (row,) = answer["photos"]
     assert (row["height"], row["width"]) == (96, 112)
-    assert min(row["luma"], row["chroma"], row["luma_reach"], row["strength"]) > 0
+    assert min(row["luma"], row["chroma"], row["luma_correlation_length"], row["luma_reach"], row["strength"]) > 0
     assert row["factor"] >= 1
     assert answer["model"]["name"] == "tiny"
     picture = read(target).pixels
@@ -108,7 +108,7 @@ def test_inspect_needs_no_flag_and_goes_on_past_a_bad_file(noisy_photos: Path, t
     code, text = run("inspect", noisy_photos)
     assert code == 1
     assert "broken.png" in text
-    assert "chroma reach" in text
+    assert "chroma corr. length" in text
     assert "tiny.png" in text
     assert run("inspect", tmp_path / "missing.png")[0] == 3
     assert run("inspect", noisy_photos, "--residual", tmp_path / "r.png")[0] == 2

@@ -93,7 +93,7 @@ def test_the_loss_is_the_paper_s(balance: float) -> None:
     torch.testing.assert_close(network.weight.grad, gradient)
 
 
-def test_the_hole_of_test_time_is_chosen_at_test_time() -> None:
+def test_the_blind_spot_of_test_time_is_chosen_at_test_time() -> None:
     network, photo = tiny(), torch.rand(1, 3, 16, 24)
     with torch.no_grad():
         for k in range(6):

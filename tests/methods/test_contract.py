@@ -33,8 +33,8 @@ class Case:
 
     Attributes
     ----------
-    hole : side of the square around a pixel, in the pixels of the network's input, that its output does not depend on;
-        0 where the method claims no blindness
+    blind_spot : side of the square around a pixel, in the pixels of the network's input, that its output does not
+        depend on; 0 where the method claims no blindness
     size, size_args : the published network's parameters, and the arguments that give it
     patch : training patch in pixels; lr : for the few steps in which the loss must fall
     seam : where the network is global, and tiles can only resemble the whole photo: their mean difference at most
@@ -44,7 +44,7 @@ class Case:
     method_args: Mapping[str, Any]
     network: str
     network_args: Mapping[str, Any]
-    hole: int = 0
+    blind_spot: int = 0
     size: int = 0
     size_args: Mapping[str, Any] = field(default_factory=dict)
     patch: int = 64
@@ -86,7 +86,7 @@ CASES = [
         method_args={"strategy": "consecutive", "inputs": 2},
         network="dbsn",
         network_args={"width": 8, "depth": 1, "residual": True},
-        hole=1,
+        blind_spot=1,
         size=3_750_723,
         size_args={"scale": 2},
         lr=1e-2,
@@ -96,7 +96,7 @@ CASES = [
         method_args={"strategy": "canonical", "canonical_strides": (2,)},
         network="atbsn",
         network_args={"width": 6, "levels": 1},
-        hole=1,
+        blind_spot=1,
         size=1_379_427,
         size_args={"scale": 2},
         patch=72,
@@ -106,7 +106,7 @@ CASES = [
         method_args={"margin": 16},
         network="atbsn",
         network_args={"width": 6, "levels": 2},
-        hole=9,
+        blind_spot=9,
         size=1_268_547,
         patch=40,
     ),
@@ -145,7 +145,7 @@ CASES = [
         method_args={"refine": 2, "refine_pad": 2, "refine_masks": "channel", "extend": "zeros"},
         network="dbsn",
         network_args={"width": 8, "depth": 1, "variant": "apbsn", "residual": True},
-        hole=1,
+        blind_spot=1,
         size=3_656_131,
         size_args={"scale": 1, "variant": "apbsn"},
     ),
@@ -154,7 +154,7 @@ CASES = [
         method_args={"second_pass": True},
         network="dbsn",
         network_args={"width": 8, "depth": 1, "residual": True},
-        hole=1,
+        blind_spot=1,
         size=3_874_563,
         size_args={"scale": 1},
         lr=1e-2,
@@ -178,7 +178,7 @@ CASES = [
         method_args={"inputs": 1},
         network="tbsn",
         network_args=TINY_TBSN,
-        hole=1,
+        blind_spot=1,
         size=12_766_148,
         size_args={"scale": 2},
         seam=0.01,
@@ -188,7 +188,7 @@ CASES = [
         method_args={"inputs": 1, "refine": 0},
         network="tbsn",
         network_args=TINY_TBSN,
-        hole=1,
+        blind_spot=1,
         size=12_783_644,
         size_args={"scale": 1},
         seam=0.01,
@@ -254,15 +254,15 @@ def test_the_published_network_has_its_published_size(case: Case) -> None:
 
 
 @every
-def test_no_output_depends_on_its_own_hole(case: Case) -> None:
-    """By gradient: the output of one pixel, with respect to the input, is zero in the hole and not zero around it."""
-    if not case.hole:
+def test_no_output_depends_on_its_own_blind_spot(case: Case) -> None:
+    """By gradient: the output of one pixel, with respect to the input, is zero in the blind spot alone."""
+    if not case.blind_spot:
         pytest.skip("claims no blindness")
     _, network = case.build()
     x = photo(32, 32).requires_grad_()
     out = network(x)
     scale = out.shape[-1] // 32
-    y, column, reach = 15, 14, case.hole // 2
+    y, column, reach = 15, 14, case.blind_spot // 2
     out[..., y * scale : (y + 1) * scale, column * scale : (column + 1) * scale].sum().backward()
     assert x.grad is not None
     seen = x.grad[0].abs().sum(0) > 0

@@ -95,7 +95,7 @@ def test_own_cameras_leave_the_picture_as_it_is() -> None:
 
 
 def test_plain_cameras_take_their_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulated, "plain_camera", lambda *_: LOUD)
+    monkeypatch.setattr(simulated, "neutral_camera", lambda *_: LOUD)
     monkeypatch.setattr(simulated, "random_camera", lambda *_: SILENT)
 
     def noisy(plain: float, own: float = 0.0) -> float:

@@ -1,4 +1,4 @@
-"""AT-BSN is the published network, and its hole is what it says, for every k and at every phase of its poolings."""
+"""AT-BSN is the published network; its blind spot has the stated size for every k and every phase of its poolings."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ def test_the_published_parameter_count() -> None:
 
 @pytest.mark.parametrize("scale", [1, 2])
 @pytest.mark.parametrize("k", range(6))
-def test_the_hole_is_exact_at_every_phase(scale: int, k: int) -> None:
+def test_the_blind_spot_is_exact_at_every_phase(scale: int, k: int) -> None:
     """Never a pixel in it, always the middle of its rim, and each pixel of its rim from one phase or another."""
     network = tiny(scale=scale)
     rims: list[Tensor] = []
     for y in range(20, 20 + CELL):
         for x in range(24, 24 + CELL):
             seen = seen_from(network, y, x, (44, 52), k)
-            hole = seen[y - k + 1 : y + k, x - k + 1 : x + k]
-            assert not hole.any()
+            hidden = seen[y - k + 1 : y + k, x - k + 1 : x + k]
+            assert not hidden.any()
             rim = seen[y - k : y + k + 1, x - k : x + k + 1]
             near = slice(max(k - 2, 0), k + 3)  # as far as the two convolutions of full size reach
             for edge in (rim[0], rim[-1], rim[:, 0], rim[:, -1]):
@@ -57,7 +57,7 @@ def test_the_hole_is_exact_at_every_phase(scale: int, k: int) -> None:
 
 
 @pytest.mark.parametrize(("y", "x"), [(0, 0), (3, 43), (39, 0), (38, 42), (0, 17), (21, 43)])
-def test_the_hole_is_blind_at_the_border(y: int, x: int) -> None:
+def test_the_blind_spot_is_blind_at_the_border(y: int, x: int) -> None:
     for k in (1, 2, 5):
         seen = seen_from(tiny(), y, x, (40, 44), k)
         assert not seen[max(y - k + 1, 0) : y + k, max(x - k + 1, 0) : x + k].any()

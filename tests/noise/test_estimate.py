@@ -33,7 +33,7 @@ def test_white_noise_is_measured(sigma: float) -> None:
     assert found.luma == pytest.approx(brightness, rel=0.2)
     assert found.chroma == pytest.approx(colour, rel=0.2)
     if sigma >= 10:  # below, what texture is left lengthens the reach
-        assert found.chroma_reach == pytest.approx(0.8, abs=0.2)
+        assert found.chroma_correlation_length == pytest.approx(0.8, abs=0.2)
 
 
 @pytest.mark.parametrize("gain", [1e-3, 4e-3, 1.6e-2])
@@ -44,7 +44,7 @@ def test_correlated_camera_noise_is_measured(gain: float) -> None:
     brightness, colour = true_levels(noisy - target)
     assert found.luma == pytest.approx(brightness, rel=0.3)
     assert found.chroma == pytest.approx(colour, rel=0.3)
-    assert found.luma_reach == pytest.approx(1.8, abs=0.5 if gain > 1e-3 else 1.0)
+    assert found.luma_correlation_length == pytest.approx(1.8, abs=0.5 if gain > 1e-3 else 1.0)
 
 
 def test_more_noise_is_more_and_reaching_noise_reaches() -> None:
@@ -53,7 +53,7 @@ def test_more_noise_is_more_and_reaching_noise_reaches() -> None:
     assert (np.diff([e.luma for e in levels]) > 0).all()
     assert (np.diff([e.chroma for e in levels]) > 0).all()
     smooth = estimate(simulate(CLEAN, Camera(chroma_smoothing=2.0), rng)[0])
-    assert smooth.chroma_reach > 3 * levels[-1].chroma_reach
+    assert smooth.chroma_correlation_length > 3 * levels[-1].chroma_correlation_length
 
 
 def test_a_clean_smooth_picture_has_next_to_none() -> None:
@@ -73,21 +73,21 @@ def test_depth_says_nothing_and_contrast_scales() -> None:
     half = estimate(0.25 + 0.5 * noisy)
     assert half.luma == pytest.approx(found.luma / 2, rel=0.02)
     assert half.chroma == pytest.approx(found.chroma / 2, rel=0.02)
-    assert half.luma_reach == pytest.approx(found.luma_reach, abs=0.05)
+    assert half.luma_correlation_length == pytest.approx(found.luma_correlation_length, abs=0.05)
 
 
 def test_grey_photos_have_luma_alone() -> None:
     noisy = white_noise(CLEAN, 10 / 255, np.random.default_rng(1))[..., 1:2]
     found = estimate(np.ascontiguousarray(noisy))
     assert found.luma == pytest.approx(10, rel=0.2)
-    assert (found.chroma, found.chroma_reach) == (0, 0)
+    assert (found.chroma, found.chroma_correlation_length) == (0, 0)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 200), (7, 300), (8, 8), (9, 30), (16, 16), (50, 17)])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_small_photos_do_not_fail(size: tuple[int, int], channels: int) -> None:
     found = estimate(np.random.default_rng(0).integers(0, 256, (*size, channels), np.uint8))
-    assert min(found.luma, found.chroma, found.luma_reach, found.chroma_reach) >= 0
+    assert min(found.luma, found.chroma, found.luma_correlation_length, found.chroma_correlation_length) >= 0
     assert (found.luma > 0) == (min(size) >= 8)
 
 

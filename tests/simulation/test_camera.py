@@ -189,7 +189,7 @@ def test_plain_cameras_leave_the_picture_as_sharp_as_it_is() -> None:
     """Down to single pixels, where it is neither black nor white; their noise is from little to that of a dark room."""
     rng = random(1)
     scene = rng.uniform(0.4, 0.7, (96, 96, 3)).astype(np.float32)
-    shots = [simulate(scene, camera_module.plain_camera(rng), rng) for _ in range(30)]
+    shots = [simulate(scene, camera_module.neutral_camera(rng), rng) for _ in range(30)]
     assert all(np.abs(target - scene).max() < 0.02 for _, target in shots)
     quality = [psnr(*shot) for shot in shots]
     assert min(quality) < 29
@@ -198,7 +198,7 @@ def test_plain_cameras_leave_the_picture_as_sharp_as_it_is() -> None:
 
 def test_plain_cameras_have_the_read_noise_of_sensors() -> None:
     rng = random()
-    cameras = [camera_module.plain_camera(rng) for _ in range(200)]
+    cameras = [camera_module.neutral_camera(rng) for _ in range(200)]
     electrons = [camera.read_noise / camera.shot_gain for camera in cameras]
     assert 0.1 <= min(electrons) < 0.15
     assert 3.6 < max(electrons) < 3.99

@@ -35,7 +35,7 @@ def test_the_cameras_found_make_the_noise_that_was_seen(camera: Camera) -> None:
     nearest = estimate(simulate(seen.clean, found[0], np.random.default_rng(2))[0])
     assert nearest.luma == pytest.approx(wanted.luma, rel=0.3)
     assert nearest.chroma == pytest.approx(wanted.chroma, rel=0.5)
-    assert nearest.luma_reach == pytest.approx(wanted.luma_reach, rel=0.5)
+    assert nearest.luma_correlation_length == pytest.approx(wanted.luma_correlation_length, rel=0.5)
 
 
 def test_a_camera_has_every_photos_noise_level(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from nsp_cli.networks import build_network
 from nsp_cli.training import Job, TrainConfig, teachers, train
 from nsp_cli.training.cache import OutputCache
 from nsp_cli.training.data import NoisyPhotos
-from nsp_cli.training.teachers import Teacher, TeacherTargets, View, find_teacher, turned, turned_back
+from nsp_cli.training.teachers import Teacher, TeacherTargets, Variant, find_teacher, oriented, to_upright
 
 Weights = Callable[..., Path]
 
@@ -56,18 +56,18 @@ def job(photos: Path, target: Path, **changes: object) -> Job:
 
 def test_the_eight_turns_differ_and_turn_back() -> None:
     photo = np.random.default_rng(0).random((4, 6, 3), np.float32)
-    seen = [turned(photo, turn) for turn in range(8)]
+    seen = [oriented(photo, turn) for turn in range(8)]
     assert len({(pixels.shape, pixels.tobytes()) for pixels in seen}) == 8
-    assert all(np.array_equal(turned_back(pixels, turn), photo) for turn, pixels in enumerate(seen))
+    assert all(np.array_equal(to_upright(pixels, turn), photo) for turn, pixels in enumerate(seen))
 
 
 def test_a_teacher_s_own_views_come_first_and_then_their_turns(weights: Weights, tmp_path: Path) -> None:
-    phases = [View({"phase": phase}, 0) for phase in range(4)]
+    phases = [Variant({"phase": phase}, 0) for phase in range(4)]
     own = find_teacher(str(weights()), 0)
-    assert list(own.views) == phases
-    assert find_teacher(str(weights()), 6).views[4:] == (View({"phase": 0}, 1), View({"phase": 1}, 1))
+    assert list(own.variants) == phases
+    assert find_teacher(str(weights()), 6).variants[4:] == (Variant({"phase": 0}, 1), Variant({"phase": 1}, 1))
     shifts = find_teacher(str(shifting_weights(tmp_path / "shifting.safetensors")), 0)
-    assert [dict(view.settings) for view in shifts.views] == [{"test_shift": k} for k in range(6)]
+    assert [dict(view.settings) for view in shifts.variants] == [{"test_shift": k} for k in range(6)]
     with pytest.raises(UsageError, match=r"`teacher_views` for tiny\.safetensors must be from 0 to 32, got 33"):
         find_teacher(str(weights()), 33)
     with pytest.raises(ModelError, match="no model at"):
@@ -77,7 +77,9 @@ def test_a_teacher_s_own_views_come_first_and_then_their_turns(weights: Weights,
 def test_a_teacher_of_one_view_is_turned(tmp_path: Path) -> None:
     arguments = {"width": 4, "levels": 2}
     save_model(build_network("unet", arguments), ModelSpec("unet", arguments, "rd", {}), tmp_path / "plain.safetensors")
-    assert find_teacher(str(tmp_path / "plain.safetensors"), 0).views == tuple(View({}, turn) for turn in range(4))
+    assert find_teacher(str(tmp_path / "plain.safetensors"), 0).variants == tuple(
+        Variant({}, turn) for turn in range(4)
+    )
 
 
 def test_a_layer_is_what_the_teacher_makes_of_the_photo(weights: Weights, tmp_path: Path) -> None:
@@ -85,11 +87,11 @@ def test_a_layer_is_what_the_teacher_makes_of_the_photo(weights: Weights, tmp_pa
     write(Frame(pixels), tmp_path / "photo.png")
     backend = load_backend(weights(), device="cpu", settings={"phase": 2})
     for turn in (0, 5):
-        taught = Teacher(weights(), "tiny", (View({"phase": 2}, turn),))
+        taught = Teacher(weights(), "tiny", (Variant({"phase": 2}, turn),))
         photo, layer = targets_of(tmp_path / "kept", taught)(tmp_path / "photo.png")
         assert np.array_equal(photo, pixels)
-        expected = process(Frame(np.ascontiguousarray(turned(pixels, turn))), backend).pixels
-        assert np.array_equal(layer, turned_back(expected, turn))
+        expected = process(Frame(np.ascontiguousarray(oriented(pixels, turn))), backend).pixels
+        assert np.array_equal(layer, to_upright(expected, turn))
         assert layer.dtype == np.uint16
 
 

@@ -107,6 +107,8 @@ def _row(path: Path, residual: Path | None, backend: Backend, tile: int) -> dict
         "height": frame.size[0],
         "width": frame.size[1],
         **{key: round(value, 2) for key, value in dataclasses.asdict(noise).items()},
+        "luma_reach": round(noise.luma_correlation_length, 2),  # former names, for one version
+        "chroma_reach": round(noise.chroma_correlation_length, 2),
         "may_be_texture": noise.may_be_texture,
         "strength": round(blend.strength, 1),
         "stamps": [dataclasses.asdict(stamp) for stamp in read_stamps(path)],
@@ -131,22 +133,22 @@ def _print_table(rows: list[dict[str, Any]], about: dict[str, Any]) -> None:
     from rich.table import Table
 
     from nsp_cli.cli.batch.stamp import Stamp
-    from nsp_cli.noise.estimate import REACH_LEVEL
+    from nsp_cli.noise.estimate import CORRELATION_LEVEL
 
-    names = ("photo", "luma noise", "chroma noise", "luma reach", "chroma reach", "auto strength")
+    names = ("photo", "luma noise", "chroma noise", "luma corr. length", "chroma corr. length", "auto strength")
     table = Table(*names, box=None, pad_edge=False)
     for row in rows:
         values = (
             f"{row['luma']:.1f}{'?' if row['may_be_texture'] else ''}",
             f"{row['chroma']:.1f}",
-            f"{row['luma_reach']:.1f}",
-            f"{row['chroma_reach']:.1f}",
+            f"{row['luma_correlation_length']:.1f}",
+            f"{row['chroma_correlation_length']:.1f}",
         )
         table.add_row(Path(row["photo"]).name, *values, f"{row['strength']:.0f}")
     out.print(table)
     err.print(
         "Noise: standard deviation of 255, chroma over R − Y and B − Y. "
-        f"Reach: pixels until its autocorrelation is below {REACH_LEVEL}."
+        f"Reach: pixels until its autocorrelation is below {CORRELATION_LEVEL}."
     )
     if any(row["may_be_texture"] for row in rows):
         err.print(

@@ -50,17 +50,15 @@ def random_network(name: str, **arguments: Any) -> nn.Module:
     return network.eval()
 
 
-def _holes(title: str, shown: Mapping[str, Tensor]) -> str:
+def _blind_spots(title: str, shown: Mapping[str, Tensor]) -> str:
     parts = [
         _map(20 + 190 * i, 34, found) + words(20 + 190 * i, 24, name) for i, (name, found) in enumerate(shown.items())
     ]
-    legend = (
-        "Orange: the middle pixel's output has no gradient there (hole, or out of reach). White to blue: more and more."
-    )
+    legend = "Orange: the middle pixel's output has no gradient there (blind spot, or too far). White to blue: larger."
     return document(max(20 + 190 * len(shown), 690), 240, title, [*parts, words(20, 226, legend)])
 
 
-def holes_dbsn() -> str:
+def blind_spot_dbsn() -> str:
     """The receptive field of DBSN, measured, and the weights of its blind average."""
     shallow, deep = (random_network("dbsn", width=8, depth=depth, scale=1) for depth in (0, 9))
     photo = torch.zeros(1, 1, 7, 7).requires_grad_()
@@ -70,17 +68,17 @@ def holes_dbsn() -> str:
     average = grid(
         440, 60, 3, 3, 36, lambda r, c: PALE if (r, c) != (1, 1) else ORANGE, lambda r, c: str(int(weights[r, c]))
     )
-    made = _holes("What DBSN sees", {"no residual modules": seen(shallow), "nine of them": seen(deep)})
+    made = _blind_spots("What DBSN sees", {"no residual modules": seen(shallow), "nine of them": seen(deep)})
     return made.replace("</svg>", words(440, 24, "blind average, over 12") + average + "</svg>")
 
 
-def holes_atbsn() -> str:
-    """The tunable hole of AT-BSN: (2k − 1)×(2k − 1)."""
+def blind_spot_atbsn() -> str:
+    """The blind spot of AT-BSN for each k: (2k − 1)×(2k − 1)."""
     network = random_network("atbsn", width=4, levels=2)
-    return _holes("What AT-BSN sees", {f"k = {k}": seen(network, blind_spot_size=k) for k in (0, 1, 2, 5)})
+    return _blind_spots("What AT-BSN sees", {f"k = {k}": seen(network, blind_spot_size=k) for k in (0, 1, 2, 5)})
 
 
-def holes_tbsn() -> str:
+def blind_spot_tbsn() -> str:
     """TBSN, through its attention: the middle pixel alone is unseen."""
     network = random_network("tbsn", dim=16, blocks=(1, 1, 1), refinement=1, scale=1)
-    return _holes("What TBSN sees", {"TBSN, a small one": seen(network)})
+    return _blind_spots("What TBSN sees", {"TBSN, a small one": seen(network)})
