@@ -93,13 +93,15 @@ def run_watched(folder: Path) -> None:
 
 def measure(code: Path, photo: Path, options: list[str], folder: Path) -> dict[str, list[float]]:
     """Run a checkout's `nsp denoise` with watched stages, then unwatched, and return the seconds of each stage."""
-    environment = {**os.environ, "PYTHONPATH": str(code)}
+    environment = {**os.environ, "PYTHONPATH": str(code.absolute())}
     target = folder / f"result{photo.suffix}"
-    arguments = ["denoise", str(photo), str(target), *options]
+    arguments = ["denoise", str(photo.absolute()), str(target), *options]
     for command in ([__file__, "--watched", str(folder)], ["-m", "nsp_cli"]):
         target.unlink(missing_ok=True)
         before, started = os.times(), time.perf_counter()
-        subprocess.run([sys.executable, *command, *arguments], env=environment, check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, *command, *arguments], cwd=folder, env=environment, check=True, capture_output=True
+        )  # in another folder, because -m prefers the code in the working one
         wall, after = time.perf_counter() - started, os.times()
     cpu = sum(after[2:4]) - sum(before[2:4])
     return {**json.loads((folder / "stages.json").read_text()), "whole process": [wall, cpu]}

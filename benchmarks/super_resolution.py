@@ -40,6 +40,7 @@ CAMERAS = {
     "medium, wide chroma": Camera(chroma_smoothing=1.5, jpeg_quality=92),
     "medium, sensor × 0.67": Camera(resize=1.5, chroma_smoothing=1.0),
 }
+_IN_INT8 = (Task.DENOISE, Task.DIRECT)
 _MODES = (Task.DIRECT, Task.SHUFFLE, Task.SHUFFLE_DENOISE)
 
 
@@ -90,7 +91,7 @@ def main() -> None:
     flags.add_argument("--denoiser", help="what `denoise` runs (the default that ships)")
     flags.add_argument("--photos", type=int, default=6)
     flags.add_argument("--crop", type=int, default=192, help="side of a clean crop, a multiple of 2")
-    flags.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16")
+    flags.add_argument("--precision", default="auto", help="auto, fp32, bf16, fp16 or int8 (where a model has it)")
     args = flags.parse_args()
     use_threads(args.threads)
     backends = {
@@ -98,7 +99,7 @@ def main() -> None:
             args.denoiser if task is Task.DENOISE else args.model,
             task,
             device=args.device,
-            precision=args.precision,
+            precision="auto" if args.precision == "int8" and task not in _IN_INT8 else args.precision,
         )
         for task in (Task.DENOISE, *_MODES)
     }

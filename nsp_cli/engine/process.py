@@ -7,19 +7,21 @@ input, its output and one tile.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nsp_cli.engine.backends.base import Backend
-from nsp_cli.engine.blending import Blend, scale_change
+from nsp_cli.engine.blending import Blend
+from nsp_cli.engine.conversion import Converter, Tile, enlarge
 from nsp_cli.engine.shadows import keep_shadows
 from nsp_cli.engine.tiling import Region, choose_tile, fade, least_tile, round_tile, smallest_tile
-from nsp_cli.errors import MemoryLimitError, OutputError, UsageError
+from nsp_cli.errors import MemoryLimitError, UsageError
 from nsp_cli.image.alpha import fill_hidden, hidden
-from nsp_cli.image.colour import SRGB_LIMITS, ColourSpace, colour_space
+from nsp_cli.image.colour import colour_space
 from nsp_cli.image.frame import Frame, Pixels, from_unit
 from nsp_cli.model.spec import PipelineSpec
 from nsp_cli.noise.estimate import luma_level
@@ -72,59 +74,87 @@ def process(
     ):  # the same in every tile
         noise = luma_level(frame.pixels, space and space.to_srgb)
 
-    seen = fill_hidden(frame)
-
-    def run(region: Region, outer: Region) -> NDArray[np.float32]:
-        return _run_region(seen, backend, region, outer, blend, space, noise)
-
-    fill = _fill_faded if backend.spec.tile else _fill
-    fill(out, run, frame.size, side, backend.spec, report)
+    converter = Converter(fill_hidden(frame), backend.spec, blend, space, noise)
+    if backend.spec.tile:
+        _fill_faded(out, backend, converter, side, report)
+    else:
+        whole = Region(0, 0, height, width)
+        regions = whole.split(side) if tile else whole.split_evenly(side, backend.spec.multiple)
+        _fill(out, backend, converter, side, regions, report)
     keep_shadows(frame, out)
-    alpha = None if frame.alpha is None or scale == 1 else _enlarge(frame.alpha, scale)
+    alpha = None if frame.alpha is None or scale == 1 else enlarge(frame.alpha, scale)
     if scale == 1 and (unseen := hidden(frame)) is not None:
         out[unseen] = frame.pixels[unseen]
     return frame.with_pixels(out, alpha)
 
 
-_EVEN_SIDE = 9
-"""Side of the square of pixels that must have one value for its centre to be taken for a part of an even area."""
-
-_Run = Callable[[Region, Region], NDArray[np.float32]]
-"""The result for a region, when the network sees a larger one around it."""
+_ROWS = 32  # of a tile that are converted at once: what they need then stays in the processor's cache
 
 
 def _fill(
-    out: Pixels, run: _Run, size: tuple[int, int], side: int, spec: PipelineSpec, report: Callable[[float], None]
+    out: Pixels,
+    backend: Backend,
+    converter: Converter,
+    side: int,
+    regions: Iterable[Region],
+    report: Callable[[float], None],
 ) -> None:
-    """Tile by tile, smaller ones when the memory runs out."""
-    height, width = size
-    waiting = deque(Region(0, 0, height, width).split(side))
+    """Tile by tile, smaller ones when the memory runs out.
+
+    While the backend runs on one tile, other threads convert the tiles before and after it.
+    """
+    (height, width), spec = converter.frame.size, backend.spec
+    waiting = deque(regions)
     done = 0
-    while waiting:
-        region = waiting.popleft()
-        if max(region.bottom - region.top, region.right - region.left) > side:
-            waiting.extendleft(reversed(list(region.split(side))))
-            continue
-        try:
-            result = run(region, region.with_halo(spec.halo, height, width))
-        except MemoryLimitError:
-            side = _halved(side, region, spec)
-            waiting.appendleft(region)
-            continue
-        out[region.scaled(spec.scale).slices] = from_unit(result, out.dtype)
-        done += (region.bottom - region.top) * (region.right - region.left)
-        report(done / (height * width))
+    ahead: Future[Tile] | None = None
+    behind: Future[None] | None = None
+
+    def prepare(region: Region) -> Tile:
+        return converter.prepare(region, region.with_halo(spec.halo, height, width))
+
+    def finish(tile: Tile, output: NDArray[np.float32] | None) -> None:
+        parts = tile.region.split(_ROWS, width) if spec.scale == 1 else [tile.region]
+        for part in parts:
+            out[part.scaled(spec.scale).slices] = from_unit(converter.finish(tile, output, part), out.dtype)
+
+    with ThreadPoolExecutor(2, "nsp-tile") as threads:
+        while waiting:
+            region = waiting.popleft()
+            if max(region.bottom - region.top, region.right - region.left) > side:
+                waiting.extendleft(reversed(list(region.split(side))))
+                ahead = None
+                continue
+            tile = prepare(region) if ahead is None else ahead.result()
+            ahead = threads.submit(prepare, waiting[0]) if waiting else None
+            try:
+                output = _run(backend, converter, tile)
+            except MemoryLimitError:
+                side, ahead = _halved(side, region, spec), None
+                waiting.appendleft(region)
+                continue
+            if behind is not None:
+                behind.result()
+            behind = threads.submit(finish, tile, output)
+            done += (region.bottom - region.top) * (region.right - region.left)
+            report(done / (height * width))
+        if behind is not None:
+            behind.result()
+
+
+def _run(backend: Backend, converter: Converter, tile: Tile) -> NDArray[np.float32] | None:
+    return None if converter.unchanged else backend.run(tile.planes)
 
 
 def _fill_faded(
-    out: Pixels, run: _Run, size: tuple[int, int], side: int, spec: PipelineSpec, report: Callable[[float], None]
+    out: Pixels, backend: Backend, converter: Converter, side: int, report: Callable[[float], None]
 ) -> None:
     """Row by row of tiles that depend on what else is in them: faded into each other, they leave no seam.
 
     They overlap by half of the halo on each side. Another size would be another result, so a tile that does not fit
     into the memory stays a `MemoryLimitError`.
     """
-    (height, width), scale = size, spec.scale
+    (height, width), spec = converter.frame.size, backend.spec
+    scale = spec.scale
     overlap = min(spec.halo, side) // 2
     left_over = np.zeros((0, width * scale, out.shape[2]), np.float32)
     for row in Region(0, 0, height, 1).split(side):
@@ -136,7 +166,9 @@ def _fill_faded(
             wide = tile.with_halo(overlap, height, width)
             across = fade(tile.left * scale, tile.right * scale, width * scale, overlap * scale)
             weights = (down[:, None] * across)[..., None]
-            band[:, wide.scaled(scale).slices[1]] += weights * run(wide, tile.with_halo(spec.halo, height, width))
+            prepared = converter.prepare(wide, tile.with_halo(spec.halo, height, width))
+            result = converter.finish(prepared, _run(backend, converter, prepared))
+            band[:, wide.scaled(scale).slices[1]] += weights * result
             report((tile.top * width + (tile.bottom - tile.top) * tile.right) / (height * width))
         done = row.bottom if row.bottom == height else row.bottom - overlap
         out[rows.top * scale : done * scale] = from_unit(band[: (done - rows.top) * scale], out.dtype)
@@ -148,75 +180,3 @@ def _halved(side: int, region: Region, spec: PipelineSpec) -> int:
     if side < smallest_tile(spec):
         raise MemoryLimitError("There is not enough free memory for even the smallest tile; close other programs.")
     return side
-
-
-def _run_region(
-    frame: Frame,
-    backend: Backend,
-    region: Region,
-    outer: Region,
-    blend: Blend,
-    space: ColourSpace | None,
-    noise: float | None,
-) -> NDArray[np.float32]:
-    """Compute the result for one region, (h·scale, w·scale, C) float32."""
-    spec = backend.spec
-    photo = frame.unit_values(*outer.slices)
-    if blend.is_identity(frame.pixels.shape[2]):  # the network would run for nothing
-        inner = region.inside(outer).scaled(spec.scale).slices
-        return _enlarge(photo, spec.scale)[inner].astype(np.float32, copy=False)
-    working = photo if space is None else space.to_srgb(photo)
-    inner = region.inside(outer).scaled(spec.scale).slices
-    lowest, highest = SRGB_LIMITS if space is None else space.limits
-    if frame.below_black is not None or frame.linear_raw is not None:
-        lowest = -highest
-    tile = np.clip(working, lowest, highest).transpose(2, 0, 1)[None]
-    grey = tile.shape[1] < spec.channels
-    network_in = np.repeat(tile, spec.channels, 1) if grey else tile
-    if noise is not None:
-        plane = np.full((1, 1, *tile.shape[2:]), noise / 255, np.float32)
-        network_in = np.concatenate([network_in, plane], 1)
-    result = backend.run(np.ascontiguousarray(network_in))[0].transpose(1, 2, 0)[inner]
-    if not np.isfinite(result).all():
-        raise OutputError(
-            "The model's result holds values that are not finite, so nothing was written: its weights are damaged, or "
-            "its precision is too low (try fp32)."
-        )
-    base, clipped = (
-        _enlarge(a, spec.scale)[inner].astype(np.float32, copy=False) for a in (working, tile[0].transpose(1, 2, 0))
-    )
-    # The change is what is scaled and added, so that highlights above white in a float photo stay where they are.
-    change = result - clipped
-    if grey:
-        change = change.mean(2, keepdims=True)
-    if spec.scale > 1:  # an even area stays even: networks that enlarge draw a faint grid in it
-        change[_enlarge_mask(_is_even(photo), spec.scale)[inner]] = 0
-    changed = base + scale_change(change, blend)
-    if space is None:
-        return changed
-    back = space.from_srgb(changed)
-    # Again the change alone: an unchanged pixel comes back bit for bit, whatever the conversion rounds.
-    return (photo[inner] + (back - space.from_srgb(base))).astype(np.float32) if spec.scale == 1 else back
-
-
-def _is_even(pixels: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """(H, W, C) to (H, W): whether a pixel and all around it have exactly the same value, as in a drawing."""
-    import cv2
-
-    window = np.ones((_EVEN_SIDE, _EVEN_SIDE), np.uint8)
-    same = cv2.dilate(pixels, window) == cv2.erode(pixels, window)
-    return same if same.ndim == 2 else same.all(2)
-
-
-def _enlarge_mask(mask: NDArray[np.bool_], scale: int) -> NDArray[np.bool_]:
-    return mask.repeat(scale, 0).repeat(scale, 1)
-
-
-def _enlarge(pixels: Pixels, scale: int) -> Pixels:
-    """Bicubic interpolation of (H, W) or (H, W, C), any depth."""
-    if scale == 1:
-        return pixels
-    import cv2
-
-    large = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-    return large.reshape(*large.shape[:2], *pixels.shape[2:]).astype(pixels.dtype, copy=False)

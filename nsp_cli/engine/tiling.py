@@ -49,11 +49,20 @@ class Region:
         """Scale the region's coordinates by an integer factor."""
         return Region(self.top * scale, self.left * scale, self.bottom * scale, self.right * scale)
 
-    def split(self, side: int) -> Iterator[Region]:
-        """Cut into regions of at most side × side pixels, row by row."""
-        for top in range(self.top, self.bottom, side):
-            for left in range(self.left, self.right, side):
-                yield Region(top, left, min(top + side, self.bottom), min(left + side, self.right))
+    def split(self, height: int, width: int = 0) -> Iterator[Region]:
+        """Cut into regions of at most height × width pixels, row by row; without a width into squares."""
+        width = width or height
+        for top in range(self.top, self.bottom, height):
+            for left in range(self.left, self.right, width):
+                yield Region(top, left, min(top + height, self.bottom), min(left + width, self.right))
+
+    def split_evenly(self, side: int, multiple: int) -> Iterator[Region]:
+        """Cut into as few regions of at most side × side pixels as there can be, of about the same size, row by row.
+
+        Their origins are multiples of `multiple`, as `side` and the region's own origin are.
+        """
+        lengths = (self.bottom - self.top, self.right - self.left)
+        return self.split(*(-(-length // (-(-length // side) * multiple)) * multiple for length in lengths))
 
 
 MOST_BYTES = 10**9

@@ -1,8 +1,10 @@
 """The engine, with backends that are plain functions, and with the real pipeline in tiles."""
 
 import tracemalloc
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from threading import Semaphore
 
 import numpy as np
 import pytest
@@ -11,8 +13,10 @@ from numpy.typing import NDArray
 
 from nsp_cli.engine.backends.torch_backend import TorchBackend
 from nsp_cli.engine.blending import Blend
+from nsp_cli.engine.conversion import Converter, Tile
 from nsp_cli.engine.process import process
-from nsp_cli.errors import MemoryLimitError, UsageError
+from nsp_cli.engine.tiling import Region
+from nsp_cli.errors import MemoryLimitError, OutputError, UsageError
 from nsp_cli.image import Frame, Metadata
 from nsp_cli.methods.nsp import NSP
 from nsp_cli.model.spec import PipelineSpec, Task
@@ -285,3 +289,34 @@ def test_a_hundred_megapixels_stay_under_three_times_their_float32_size() -> Non
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak + frame.pixels.nbytes < 3 * 4 * 300e6 / 2  # half of what is allowed, the network may have the rest
+
+
+def test_the_next_tile_is_converted_while_the_backend_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared, needed = Semaphore(0), deque([2, 1, 1, 0])  # tiles that must be converted before each of four ends
+    prepare = Converter.prepare
+
+    def watched(self: Converter, region: Region, outer: Region) -> Tile:
+        tile = prepare(self, region, outer)
+        prepared.release()
+        return tile
+
+    def run(tile: Array) -> Array:
+        assert all(prepared.acquire(timeout=1) for _ in range(needed.popleft()))
+        return tile
+
+    monkeypatch.setattr(Converter, "prepare", watched)
+    frame = photo(64, 64)
+    assert np.array_equal(process(frame, Fake(run), tile=32).pixels, frame.pixels)
+    assert not needed
+
+
+@pytest.mark.parametrize("bad", [0, 1, 3])
+def test_an_error_of_any_tile_ends_the_work(bad: int) -> None:
+    backend = Fake()
+
+    def run(tile: Array) -> Array:
+        return np.full_like(tile, np.nan) if len(backend.sizes) == bad + 1 else tile
+
+    backend.function = run
+    with pytest.raises(OutputError, match="not finite"):
+        process(photo(64, 64), backend, tile=32)

@@ -22,6 +22,21 @@ def test_regions_cover_every_pixel_once(h: int, w: int, side: int) -> None:
     assert (seen == 1).all()
 
 
+@pytest.mark.parametrize(("h", "w", "side", "parts"), [(4000, 6000, 1024, 24), (1155, 1732, 1024, 4), (7, 5, 8, 1)])
+def test_even_regions_are_as_few_as_can_be_and_start_at_multiples(h: int, w: int, side: int, parts: int) -> None:
+    regions = list(Region(0, 0, h, w).split_evenly(side, 8))
+    covered = np.zeros((h, w), int)
+    for region in regions:
+        covered[region.slices] += 1
+        assert region.top % 8 == region.left % 8 == 0
+    assert (covered == 1).all()
+    assert len(regions) == parts
+    heights, widths = (sorted({r.bottom - r.top for r in regions}), sorted({r.right - r.left for r in regions}))
+    assert max(heights + widths) <= side
+    assert heights[-1] - heights[0] <= 8 * len(regions)
+    assert widths[-1] - widths[0] <= 8 * len(regions)
+
+
 def test_a_halo_ends_at_the_photo_and_is_found_again() -> None:
     outer = Region(8, 0, 16, 8).with_halo(6, 20, 30)
     assert outer == Region(2, 0, 20, 14)

@@ -1,5 +1,7 @@
 """Free memory is the machine's or the container's, whichever is less."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -42,3 +44,24 @@ def test_a_group_above_its_limit_leaves_nothing(tmp_path: Path) -> None:
 def test_without_control_groups_it_is_the_machine_s(tmp_path: Path) -> None:
     found = available_bytes(tmp_path / "none", tmp_path / "none")
     assert found == pytest.approx(psutil.virtual_memory().available, rel=0.2)
+
+
+_FREED_BUT_ONE = """
+import numpy, psutil, sys
+from nsp_cli.system.memory import return_large_blocks
+if sys.argv[1] == "returned":
+    return_large_blocks()
+for _ in range(2):  # the C library adapts to the size of what was freed
+    blocks = [numpy.ones(8 << 20, numpy.uint8) for _ in range(10)]
+    del blocks[:9]
+print(psutil.Process().memory_info().rss)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a setting of glibc")
+def test_large_blocks_go_back_to_the_system_as_soon_as_they_are_freed() -> None:
+    kept, returned = (
+        int(subprocess.run([sys.executable, "-c", _FREED_BUT_ONE, name], check=True, capture_output=True).stdout)
+        for name in ("kept", "returned")
+    )
+    assert kept - returned > 40 * MIB

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nsp_cli.engine.tiling import pad_tile
 from nsp_cli.errors import BackendError, MemoryLimitError, ModelError
 from nsp_cli.model.spec import PipelineSpec
-from nsp_cli.system.memory import available_bytes
+from nsp_cli.system.memory import available_bytes, return_large_blocks
 
 PIPELINE_KEY = "nsp.pipeline"
 NOISE_LEVEL = "noise_level"
@@ -24,6 +24,7 @@ class OnnxBackend:
     """See `backends.base.Backend`. Raises `ModelError` for a file that is not ours, `BackendError` for the device."""
 
     def __init__(self, path: Path, device: str = "auto", threads: int = 0) -> None:
+        return_large_blocks()
         options = ort.SessionOptions()
         options.log_severity_level = 4  # what goes wrong is said in a sentence of ours
         ort.set_default_logger_severity(4)

@@ -8,13 +8,14 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
+from nsp_cli.engine.backends.machine import has_bf16
 from nsp_cli.engine.backends.onnx_backend import PIPELINE_KEY, first_line
 from nsp_cli.engine.tiling import pad_tile
 from nsp_cli.errors import BackendError, MemoryLimitError, ModelError, UnavailableError
 from nsp_cli.model.spec import PipelineSpec, Precision
-from nsp_cli.system.memory import available_bytes
+from nsp_cli.system.memory import available_bytes, return_large_blocks
 
-_HINTS = {Precision.FP32: "f32", Precision.BF16: "bf16", Precision.INT8: "f32"}
+_FLOAT32, _BFLOAT16 = "f32", "bf16"  # OpenVINO's names
 _OUT_OF_MEMORY = ("alloc", "memory", "could not create a primitive")
 
 
@@ -24,7 +25,9 @@ class OpenVinoBackend:
     Parameters
     ----------
     path : a graph that takes all planes of a tile, see `exporting.export`
-    precision : fp32, or bf16, in which sums and what the network adds to the photo stay float32; int8 for such graphs
+    precision : fp32, or bf16, in which sums and what the network adds to the photo stay float32; int8 for such graphs,
+        in which what is not int8 is bf16 where the processor multiplies it (float32 if the graph enlarges: the photo's
+        own enlargement would be rounded)
     threads : of the CPU, 0 for all cores
 
     Raises
@@ -39,15 +42,18 @@ class OpenVinoBackend:
             raise UnavailableError(
                 "OpenVINO is not installed; install it with: pip install 'nsp-cli[openvino]'."
             ) from error
+        return_large_blocks()
         core = openvino.Core()
-        options = {"INFERENCE_PRECISION_HINT": _HINTS[precision], "INFERENCE_NUM_THREADS": threads}
         try:
             model = core.read_model(path)
             metadata: str = model.get_rt_info(["framework", PIPELINE_KEY]).astype(str)
+            self.spec = PipelineSpec.from_json(metadata)
+            mixed = precision == Precision.INT8 and has_bf16() and self.spec.scale == 1
+            hint = _BFLOAT16 if mixed or precision == Precision.BF16 else _FLOAT32
+            options = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads}
             self._request = core.compile_model(model, "CPU", options).create_infer_request()
         except Exception as error:  # OpenVINO raises RuntimeError for everything
             raise ModelError(f"{path} is not a graph of ours that OpenVINO can run: {first_line(error)}.") from error
-        self.spec = PipelineSpec.from_json(metadata)
         if model.inputs[0].get_partial_shape()[1].get_length() != self.spec.planes:
             raise ModelError(f"{path} measures the noise level itself; run it with `backend=onnx`.")
         self._lock = Lock()  # a request runs once at a time

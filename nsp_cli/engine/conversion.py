@@ -1,0 +1,150 @@
+"""Convert regions of a photo to a network's input, and the network's output to pixels. Imports no framework."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsp_cli.engine.blending import Blend, scale_change
+from nsp_cli.engine.tiling import Region
+from nsp_cli.errors import OutputError
+from nsp_cli.image.colour import SRGB_LIMITS, ColourSpace
+from nsp_cli.image.frame import Frame, Pixels
+from nsp_cli.model.spec import PipelineSpec
+
+_EVEN_SIDE = 9
+"""Side of the square of pixels that must have one value for its centre to be taken for a part of an even area."""
+
+_Values = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A region of the photo with its halo.
+
+    Attributes
+    ----------
+    region, outer : what the result is used for, and that with its halo
+    photo : (h, w, C) in the photo's own colours
+    working : (h, w, C) in sRGB encoding, not clipped
+    clipped : (h, w, C), what the network gets of `working`
+    planes : (1, planes, h, w), the network's input
+    """
+
+    region: Region
+    outer: Region
+    photo: _Values
+    working: _Values
+    clipped: _Values
+    planes: _Values
+
+
+@dataclass(frozen=True)
+class Converter:
+    """Converts one photo to tiles, and the results for the tiles to pixels.
+
+    Attributes
+    ----------
+    frame : the photo that the network gets
+    spec : of the network's pipeline
+    blend : how much of the change is used
+    space : the photo's colours; None for sRGB
+    noise : the noise level that is an input of the network, of 255; None for a network without that input
+    """
+
+    frame: Frame
+    spec: PipelineSpec
+    blend: Blend
+    space: ColourSpace | None
+    noise: float | None
+
+    @cached_property
+    def unchanged(self) -> bool:
+        """Whether a network would run for nothing."""
+        return self.blend.is_identity(self.frame.pixels.shape[2])
+
+    @cached_property
+    def _limits(self) -> tuple[float, float]:
+        lowest, highest = SRGB_LIMITS if self.space is None else self.space.limits
+        signed = self.frame.below_black is not None or self.frame.linear_raw is not None
+        return -highest if signed else lowest, highest
+
+    def prepare(self, region: Region, outer: Region) -> Tile:
+        """Convert the photo within `outer`, whose result is used for `region`."""
+        photo = self.frame.unit_values(*outer.slices)
+        working = photo if self.space is None or self.unchanged else self.space.to_srgb(photo)
+        # Values of an integer photo in sRGB are within the limits.
+        whole = self.space is None and self.frame.below_black is None and photo.dtype != self.frame.pixels.dtype
+        clipped = working if whole else np.clip(working, *self._limits)
+        planes = np.empty((1, self.spec.planes, *photo.shape[:2]), np.float32)
+        planes[0, : self.spec.channels] = clipped.transpose(2, 0, 1)  # of a grey photo the same in each channel
+        if self.noise is not None:
+            planes[0, self.spec.channels :] = self.noise / 255
+        return Tile(region, outer, photo, working, clipped, planes)
+
+    def finish(self, tile: Tile, output: _Values | None, region: Region | None = None) -> _Values:
+        """Return the result for `region`, (h·scale, w·scale, C).
+
+        Parameters
+        ----------
+        tile
+            What `prepare` returned.
+        output
+            What the network made of it, (1, C, h·scale, w·scale); None if nothing is changed.
+        region
+            A part of `tile.region`, None for all of it.
+
+        Raises
+        ------
+        OutputError
+            The output has values that are not finite.
+        """
+        scale = self.spec.scale
+        inner = (region or tile.region).inside(tile.outer).scaled(scale).slices
+        if output is None:
+            return enlarge(tile.photo, scale)[inner].astype(np.float32, copy=False)
+        result = output[0].transpose(1, 2, 0)[inner]
+        if not np.isfinite(result).all():
+            raise OutputError(
+                "The model's result holds values that are not finite, so nothing was written: its weights are "
+                "damaged, or its precision is too low (try fp32)."
+            )
+        base = enlarge(tile.working, scale)[inner].astype(np.float32, copy=False)
+        same = tile.clipped is tile.working
+        clipped = base if same else enlarge(tile.clipped, scale)[inner].astype(np.float32, copy=False)
+        # The change is what is scaled and added, so that highlights above white in a float photo stay where they are.
+        change = result - clipped
+        if change.shape[2] > tile.photo.shape[2]:
+            change = change.mean(2, keepdims=True)
+        if scale > 1:  # an even area stays even: networks that enlarge draw a faint grid in it
+            change[_is_even(tile.photo).repeat(scale, 0).repeat(scale, 1)[inner]] = 0
+        changed = base + scale_change(change, self.blend)
+        if self.space is None:
+            return changed
+        back = self.space.from_srgb(changed)
+        if scale > 1:
+            return back
+        # Again the change alone: an unchanged pixel comes back bit for bit, whatever the conversion rounds.
+        return (tile.photo[inner] + (back - self.space.from_srgb(base))).astype(np.float32)
+
+
+def enlarge(pixels: Pixels, scale: int) -> Pixels:
+    """Bicubic interpolation of (H, W) or (H, W, C), any depth."""
+    if scale == 1:
+        return pixels
+    import cv2
+
+    large = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    return large.reshape(*large.shape[:2], *pixels.shape[2:]).astype(pixels.dtype, copy=False)
+
+
+def _is_even(pixels: _Values) -> NDArray[np.bool_]:
+    """(H, W, C) to (H, W): whether a pixel and all around it have exactly the same value, as in a drawing."""
+    import cv2
+
+    window = np.ones((_EVEN_SIDE, _EVEN_SIDE), np.uint8)
+    same = cv2.dilate(pixels, window) == cv2.erode(pixels, window)
+    return same if same.ndim == 2 else same.all(2)
