@@ -53,7 +53,7 @@ def denoise_frame(
     options: DenoiseOptions = DenoiseOptions(),  # noqa: B008 (frozen)
     report: Callable[[float], None] = lambda _: None,
 ) -> tuple[Frame, Blend]:
-    """Denoise or enlarge a photo: the one way from a frame to a frame, for commands, batches and the Python API.
+    """Denoise or enlarge a frame, for commands, batches and the Python API.
 
     Parameters
     ----------

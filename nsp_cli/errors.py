@@ -1,4 +1,4 @@
-"""Everything that can go wrong and that a user can mend.
+"""Exceptions for errors that a user can fix.
 
 ::
 
@@ -8,7 +8,7 @@
     │   └── NoInputError         3   there is no photo to work on at all
     ├── OutputError              1   a result cannot be written
     │   └── TargetExistsError    1   there is a file of that name already
-    └── UnavailableError         4   what was asked for is not at hand here
+    └── UnavailableError         4   a model, device or runtime is not available here
         ├── ModelError           4   weights: missing, damaged, or not made for this
         └── BackendError         4   a device, a runtime, a precision
             └── MemoryLimitError 4   even the smallest tile does not fit

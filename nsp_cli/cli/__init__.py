@@ -31,7 +31,7 @@ def main() -> None:
     except KeyboardInterrupt:
         complain("Interrupted; every file that was written is whole.")
         sys.exit(130)
-    except BrokenPipeError:  # `nsp … | head`: nobody is left to tell
+    except BrokenPipeError:  # stdout was closed, as in `nsp … | head`
         drop_stdout()
         sys.exit(1)
     except OSError as error:  # a path that the system refuses, or a full disk under stdout

@@ -1,4 +1,4 @@
-"""What a person sees: a progress bar on a terminal, plain lines in a log, always on stderr."""
+"""Messages: a progress bar on a terminal, plain lines in a log, always on stderr."""
 
 from __future__ import annotations
 

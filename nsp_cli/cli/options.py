@@ -1,4 +1,4 @@
-"""Flags that several commands share, spelled once."""
+"""Flags that several commands have in common."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`--strength auto`: how much of the denoised photo to take, from how noisy the photo was.
+"""Automatic strength (`strength="auto"`): the weight of the denoised photo, from the noise of the photo.
 
 Of a noisy photo x + n and a result x + e, whose errors are independent, the mix with the least error takes the share
 w = σ² / (σ² + mean e²) of the result. σ is what `noise.estimate` finds; and the mean square of what the result changes,

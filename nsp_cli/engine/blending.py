@@ -1,4 +1,4 @@
-"""How much of the network's change a photo gets, in luma and in chroma separately."""
+"""Blend a photo with the network's result, in luma and in chroma separately."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nsp_cli.noise.estimate import NoiseEstimate
 
 @dataclass(frozen=True)
 class Blend:
-    """How much of the network's change one photo gets, and what is known of its noise.
+    """Strengths of the blend of one photo with the network's result, and its noise level.
 
     Attributes
     ----------

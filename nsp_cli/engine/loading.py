@@ -1,4 +1,4 @@
-"""From a model's name or file to a backend that is ready for a task."""
+"""Open a model, by its name or file, as a backend for a task."""
 
 from __future__ import annotations
 

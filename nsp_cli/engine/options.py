@@ -25,7 +25,7 @@ class IfExists(StrEnum):
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """Which model runs, and where.
+    """The model, and the device and runtime that run it.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class BlendOptions:
-    """How much of the change a photo gets, before anything is measured; see `auto_strength.resolve_blend`.
+    """Strengths of the blend, before anything is measured; see `auto_strength.resolve_blend`.
 
     Attributes
     ----------
@@ -88,7 +88,7 @@ class BlendOptions:
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """How results are written.
+    """Options of the output files.
 
     Attributes
     ----------

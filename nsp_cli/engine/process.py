@@ -99,7 +99,7 @@ def _fill(
     regions: Iterable[Region],
     report: Callable[[float], None],
 ) -> None:
-    """Tile by tile, smaller ones when the memory runs out.
+    """Process tile by tile, with smaller tiles when the memory runs out.
 
     While the backend runs on one tile, other threads convert the tiles before and after it.
     """
@@ -148,7 +148,7 @@ def _run(backend: Backend, converter: Converter, tile: Tile) -> NDArray[np.float
 def _fill_faded(
     out: Pixels, backend: Backend, converter: Converter, side: int, report: Callable[[float], None]
 ) -> None:
-    """Row by row of tiles that depend on what else is in them: faded into each other, they leave no seam.
+    """Process rows of tiles whose results depend on the whole tile, with cross-fades at their borders.
 
     They overlap by half of the halo on each side. Another size would be another result, so a tile that does not fit
     into the memory stays a `MemoryLimitError`.

@@ -1,4 +1,4 @@
-"""Dark parts of a RAW photo keep their mean in linear light, and with it their colour.
+"""Correct dark parts of a RAW photo so that they keep their mean in linear light, and with it their colour.
 
 A network makes less of values below black than of those above it, and the sRGB curve bends noise upwards in one part
 and downwards in the other. Both raise the mean of dark parts, more in the channels with more noise: black becomes
@@ -78,7 +78,7 @@ def _noise_below_black(frame: Frame) -> float:
 
 
 def _bias(frame: Frame, out: Pixels, noise: float) -> _Light:
-    """Mean of what the result lacks in dark parts, in linear light: (ceil(H / 16), ceil(W / 16), C)."""
+    """Return by how much the result is too dark in the shadows, in linear light: (ceil(H / 16), ceil(W / 16), C)."""
     import cv2  # not with the module: few photos are RAW
 
     height, width = frame.size

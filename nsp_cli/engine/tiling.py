@@ -66,7 +66,7 @@ class Region:
 
 
 MOST_BYTES = 10**9
-"""What one tile may use at most: a photo of 100 megapixels then stays under three times its own float32 size."""
+"""Largest memory of one tile in bytes: a photo of 100 megapixels then stays under three times its own float32 size."""
 
 
 def smallest_tile(spec: PipelineSpec) -> int:
@@ -75,7 +75,7 @@ def smallest_tile(spec: PipelineSpec) -> int:
 
 
 def least_tile(spec: PipelineSpec) -> int:
-    """Return the smallest side that may be asked for: half a halo, which costs 25 times the photo's own pixels."""
+    """Return the smallest side that a caller may choose: half a halo, which costs 25 times the photo's own pixels."""
     return -(-spec.halo // (2 * spec.multiple)) * spec.multiple
 
 
@@ -98,7 +98,7 @@ def choose_tile(spec: PipelineSpec, free_bytes: int, largest: int = 1024) -> int
 
 
 def fade(start: int, stop: int, length: int, width: int) -> NDArray[np.float32]:
-    """How much each pixel takes from the tile [start, stop) of a side of `length` pixels, where tiles overlap.
+    """Return the weight of each pixel of the tile [start, stop) of a side of `length` pixels, where tiles overlap.
 
     For the pixels from start − width up to stop + width, as far as the side reaches: rising to 1 over 2·width pixels
     around `start` and falling around `stop`, but not at the side's ends. The tiles of a side, at least 2·width long

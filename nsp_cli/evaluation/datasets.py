@@ -1,4 +1,4 @@
-"""The test sets of the papers, as their authors hand them out: noisy blocks, and clean ones where they are public.
+"""The test sets of the papers, as released by their authors: noisy blocks, and clean ones where they are public.
 
 ::
 

@@ -1,4 +1,4 @@
-"""PSNR and SSIM as the field publishes them, on uint8 RGB, by scikit-image."""
+"""PSNR and SSIM as in published tables, on uint8 RGB, by scikit-image."""
 
 from __future__ import annotations
 
@@ -67,13 +67,13 @@ def _partner(stem: str, partners: dict[str, Path]) -> Path | None:
 
 
 def to_uint8(pixels: Pixels) -> NDArray[np.uint8]:
-    """Any depth as uint8 RGB, (H, W, 3): what the published figures are measured on."""
+    """Convert pixels of any depth to uint8 RGB, (H, W, 3), on which published figures are measured."""
     eight = pixels if pixels.dtype == np.uint8 else from_unit(to_unit(pixels), np.uint8)
     return np.ascontiguousarray(np.broadcast_to(eight, (*eight.shape[:2], 3))).astype(np.uint8, copy=False)
 
 
 def score(result: Pixels, clean: Pixels) -> Scores:
-    """PSNR in dB and SSIM of (H, W, C) pixels against the clean ones.
+    """Compute PSNR in dB and SSIM of (H, W, C) pixels against the clean ones.
 
     Raises
     ------
@@ -95,7 +95,7 @@ PUBLISHED = {
 
 
 def published_scores(result: Pixels, clean: Pixels) -> dict[str, float]:
-    """PSNR and SSIM of (H, W, C) pixels in each variant that papers on this noise publish, by the keys of `PUBLISHED`.
+    """Compute PSNR and SSIM of (H, W, C) pixels in each variant of the published tables, by the keys of `PUBLISHED`.
 
     ``ssim`` is `score`'s: σ = 1.5, 11×11, mean of the three channels (TBSN's program has the same). ``ssim_y`` is that
     of Rec. 601's Y in 16 … 235, not rounded (AT-BSN's program); it is higher, because chroma noise does not count.

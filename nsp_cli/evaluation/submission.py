@@ -1,4 +1,4 @@
-"""What the servers of SIDD and of DND take, whose clean photos are secret.
+"""Submission files for the servers of SIDD and DND, whose clean photos are secret.
 
 SIDD benchmark, sRGB: a CSV file with the header ``ID,BLOCK`` and a row for each block, numbered from 0 over photos and
 then their blocks; BLOCK is the base64 of its (H, W, 3) uint8 RGB bytes, row after row. As the authors' example
@@ -8,7 +8,7 @@ DND, sRGB track: ``bundled/NNNN.mat`` for each photo, MATLAB version 5, with the
 ``Idenoised``, and ``israw`` = false, ``eval_version`` = '1.0'; beside them ``NNNN_BB.mat``, the crops one by one as
 ``Idenoised_crop``. As the authors' submission kit writes them (bundle_submissions.py, which AP-BSN's program ships).
 
-Neither server was asked: what they accept today was not tried.
+Not tested with either server.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Submission(Protocol):
         ...
 
     def close(self) -> Path:
-        """Finish, and say what is to be handed in. Raises OutputError."""
+        """Finish, and return the path of what is to be submitted. Raises OutputError."""
         ...
 
 
@@ -72,7 +72,7 @@ class SiddCsv:
 
 
 class DndBundle:
-    """A folder of crops, and in it the folder `bundled`, whose content is handed in.
+    """A folder of crops, and in it the folder `bundled`, whose content is submitted.
 
     Raises UsageError where the target is a file or its parent is missing, TargetExistsError where it is not empty.
     """

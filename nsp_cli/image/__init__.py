@@ -4,7 +4,7 @@
 
     formats      the table: suffixes, first bytes, what each format can hold, which module reads and writes it
     reading      read, read_srgb png  jpeg  tiff  webp  avif     one codec each: bytes to Frame, Frame to bytes
-    writing      write, encode                                   the file appears whole or not at all (`publishing`)
+    writing      write, encode                                   the file appears whole or not at all (`system.atomic`)
     jpeg_scans   has_every_block: finds damaged JPEGs
     raw_kinds    RawOptions, is_raw                                 raw, raw_exif: RAW files, developed, with their EXIF
     exif, ifd    EXIF blocks: true after a change of size, in and out of TIFF

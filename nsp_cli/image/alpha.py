@@ -1,4 +1,4 @@
-"""Colours under an alpha of 0: nobody sees them, and they must not mix with those that are seen."""
+"""Colours under an alpha of 0, which are invisible and must not mix with visible ones."""
 
 from __future__ import annotations
 

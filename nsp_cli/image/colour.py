@@ -97,7 +97,7 @@ def colour_space(metadata: Metadata, channels: int) -> tuple[ColourSpace | None,
 
     Returns
     -------
-    None for sRGB, for a photo that does not say, and for a profile that cannot be used; and a sentence on the last.
+    None for sRGB, for a photo without a profile, and for a profile that cannot be used; and a sentence on the last.
     """
     try:
         profile = _profile(metadata, channels)

@@ -1,4 +1,4 @@
-"""The table of raster formats: how each is recognised, and what it can hold."""
+"""The table of raster formats: signatures, suffixes and what each can hold."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ RAW = Format(
     name="raw",
     title="RAW",
     suffixes=RAW_SUFFIXES,
-    magic=_magic(rb""),  # `is_raw` knows them
+    magic=_magic(rb""),  # recognised by `is_raw`
     depths=("uint16",),
     grey=True,
     alpha=False,
@@ -229,7 +229,7 @@ def sniff(data: bytes, suffix: str = "") -> Format:
 
 
 _LARGE, _BYTES_A_PIXEL = 100_000_000, 12
-"""Above so many pixels the memory is asked first: decoding and processing take about so much for each."""
+"""Number of pixels above which the free memory is checked first, and what decoding and processing take for each."""
 
 
 def check_size(width: int, height: int) -> None:

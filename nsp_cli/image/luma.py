@@ -1,4 +1,4 @@
-"""Luma and chroma of sRGB-encoded pixels, as all of `nsp` means them: Rec. 601, the luma of JPEG."""
+"""Luma and chroma of sRGB-encoded pixels, by Rec. 601, the luma of JPEG."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
-"""Shares of R, G and B in luma (ITU-R BT.601); they sum to 1, so a grey pixel's luma is its value."""
+"""Weights of R, G and B in luma (ITU-R BT.601); they sum to 1, so a grey pixel's luma is its value."""
 
 
 def luma(pixels: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -1,4 +1,4 @@
-"""How large a photo is, from its header alone."""
+"""Read the size of a photo from its header alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PLUGINS = {
 
 
 def probe_size(path: Path) -> tuple[int, int] | None:
-    """(height, width) as stored, or None where the header does not tell it. Never raises for a damaged file."""
+    """(height, width) as stored, or None where the header does not have it. Never raises for a damaged file."""
     kind = SUFFIXES.get(path.suffix.lower())
     try:
         return {"tiff": _tiff, "raw": _raw, "heic": _heic}.get(kind or "", _other)(path)

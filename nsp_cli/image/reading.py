@@ -12,7 +12,7 @@ from nsp_cli.image.frame import Frame, Pixels
 
 
 def read(source: Path | bytes, develop: RawOptions | None = None) -> Frame:
-    """Read a photo, whose format is told by its content and not by its suffix.
+    """Read a photo; its format is detected from its content and not from its suffix.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""`write` and `encode`: a `Frame` to a file or to bytes, saying what the format cannot hold."""
+"""`write` and `encode`: a `Frame` to a file or to bytes, with warnings of what the format cannot hold."""
 
 from __future__ import annotations
 

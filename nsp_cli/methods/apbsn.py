@@ -2,7 +2,7 @@
 
 Pairs
     PD by s = 5: pixels of a sub-image are so far apart in the photo that a camera's noise is no longer correlated.
-    A sub-image is input and target at once, which a network can only be taught if it is blind to the pixel that it
+    A sub-image is input and target at once, which only trains a network if it is blind to the pixel that it
     predicts.
 Loss
     L1 between the network's output and its input, mean over all sub-images.

@@ -1,4 +1,4 @@
-"""The method protocol and base classes that methods share."""
+"""The method protocol and common base classes."""
 
 from __future__ import annotations
 

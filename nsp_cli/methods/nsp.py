@@ -172,7 +172,7 @@ class NSP(SelfSupervised):
 class NSPPipeline(nn.Module):
     """(N, C, H, W) in [0, 1] → (N, C, H, W), or (N, C, t·H, t·W) for super-resolution; any H and W.
 
-    `spec` tells the engine how to cut tiles, see `PipelineSpec`.
+    `spec` describes how the engine cuts tiles, see `PipelineSpec`.
     """
 
     def __init__(self, settings: NSP, network: nn.Module, task: Task, channels: int) -> None:

@@ -26,10 +26,10 @@ from nsp_cli.ops.refine import REPLACE_FRACTION, refine
 
 
 class Layout(StrEnum):
-    """How the network gets the sub-images of a PD."""
+    """Arrangements of a PD's sub-images for the network."""
 
     BATCH = "batch"
-    """Each as a picture of its own: its border is a border, and tiles agree with the whole photo."""
+    """Each sub-image as a picture of its own, with its own border; tiles then agree with the whole photo."""
     MOSAIC = "mosaic"
     """Side by side in one picture, as the released AP-BSN does: near a sub-image's border the network sees another's
     far side, so that a strip along the photo's border, as wide as the network reaches, is another one in a tile."""

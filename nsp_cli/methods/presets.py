@@ -1,4 +1,4 @@
-"""What the presets of several methods share; each method's own presets are in its file."""
+"""Settings that the presets of several methods have in common; each method's presets are in its file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 PHOTOGRAPHER = "photographer"
-"""Every method has a preset of this name: what fits thirty photos, a CPU and half an hour."""
+"""Name of the preset of every method that is for thirty photos, a CPU and half an hour."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ PUBLISHED: Mapping[str, Any] = {
     "precision": "fp32",
     "validation_every": 0,
 }
-"""What all papers share: Adam, float32, and every photo is trained on."""
+"""Settings common to all papers: Adam, float32, and all photos are for training."""
 
 APR_RD: Mapping[str, Any] = {**PUBLISHED, "batch": 8, "lr": 3e-4, "schedule": "cosine"}
-"""What APR and RD have in common as published (AAAI 2025)."""
+"""Settings common to APR and RD as published (AAAI 2025)."""
 
 NSP_SCHEDULE: Mapping[str, Any] = {
     **PUBLISHED,

@@ -8,7 +8,7 @@ Loss
 Test time
     PD by 2, the sub-images one by one (stacked), merged. With `second_pass` the network runs once more on that result,
     without PD: what is left of the noise is hardly correlated, and the phases, which PD denoised apart, are brought
-    together. methods.md only says that there is a second pass; this reading of it is ours, R3 that puts nothing back.
+    together. The paper only mentions a second pass; this interpretation is ours, R3 that puts nothing back.
 """
 
 from __future__ import annotations

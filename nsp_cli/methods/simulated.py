@@ -52,7 +52,7 @@ from nsp_cli.system.arguments import check_arguments
 
 _UNTOUCHED = 1 / 16
 _ANYWHERE = 16
-"""What begins at a random pixel of such a square begins anywhere in a mosaic and in JPEG's blocks, chroma's too."""
+"""Side of a square; a random offset in it covers all phases of the mosaic and of JPEG's blocks, chroma's too."""
 
 _REDUCED = 0.85
 _REDUCTION = (1.3, 2.0)  # or as much as the crop has room for
@@ -70,7 +70,7 @@ _MISTAKEN = 0.3
 or so, and a whole photo's noise is not that of any crop."""
 
 _TEXTURE = (0.2 / 255, 20 / 255)
-"""Noise levels that a clean example is said to have: texture that lies everywhere is taken for so much noise."""
+"""Noise levels given to the network with a clean example: dense texture is measured as this much noise."""
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,7 @@ def _part(picture: Crop, y: int, x: int, side: int) -> Crop:
 
 
 def _recoloured(clean: Crop, rng: np.random.Generator) -> Crop:
-    """Its channels in any order, more or less saturated: noise depends on colour, and few photos have all colours."""
+    """Permute the channels and change the saturation: noise depends on colour, and few photos have all colours."""
     colours = clean[..., rng.permutation(3)]
     grey = luma_of(colours)[..., None]
     return np.clip(grey + (colours - grey) * np.float32(rng.uniform(*_SATURATION)), 0, 1).astype(np.float32)
@@ -261,7 +261,7 @@ def _shot_small(
 
 
 def _bicubic(picture: Crop, side: int) -> Crop:
-    """With antialiasing, as the papers of super-resolution reduce their photos."""
+    """Scale down by bicubic interpolation with antialiasing, as the papers on super-resolution do."""
     planes = [
         Image.fromarray(np.ascontiguousarray(picture[..., c])).resize((side, side), Image.Resampling.BICUBIC)
         for c in range(picture.shape[2])

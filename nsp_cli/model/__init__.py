@@ -1,1 +1,1 @@
-"""What a set of weights is: its specification, its file, and where it is found."""
+"""Models: their specification, their files, their names, and published checkpoints."""

@@ -1,4 +1,4 @@
-"""How published checkpoints store their networks: shapes and order of tensors, and what becomes of them here.
+"""Layouts of published checkpoints: shapes and order of tensors, and their names in the networks of this package.
 
 A layout is recognised by shapes alone, in the order in which a release defines its layers; names differ from release to
 release. Where a release fuses or splits what is one tensor here, the layout has an arrangement of its own.

@@ -1,4 +1,4 @@
-"""The weights that are at hand: those that ship, and those in the user's own folder. Imports no framework."""
+"""Names of models: those that ship, and those in the user's folder. Imports no framework."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def shipped() -> list[ModelInfo]:
 
 
 def at_hand() -> list[ModelInfo]:
-    """Everything that `-m NAME` may name: what ships, then the files in `home()/weights`."""
+    """List all models that have a name: those that ship, then the files in `home()/weights`."""
     own = sorted(path for path in (home() / "weights").glob("*") if path.suffix in _SUFFIXES)
     return shipped() + [ModelInfo(name=path.stem, path=path, photos="your own") for path in own]
 

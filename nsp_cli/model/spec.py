@@ -1,4 +1,4 @@
-"""What a set of weights needs to be run, and what a tile needs to be cut: plain data, no framework."""
+"""Specifications of models and pipelines: plain data, no framework."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ FORMAT = 1
 
 
 SMALLEST = 8
-"""Pixels along a side of what a network is given: smaller photos are padded, so that it has neighbours to look at."""
+"""Pixels along a side of what a network is given: smaller photos are padded."""
 
 
 class Task(StrEnum):
-    """What a pipeline makes of a photo (NSP paper, inference)."""
+    """The tasks of a pipeline (NSP paper, inference)."""
 
     DENOISE = "denoise"
     DIRECT = "direct"
@@ -46,7 +46,7 @@ class Precision(StrEnum):
 
 @dataclass(frozen=True)
 class _Record:
-    """A frozen dataclass that travels as JSON in a file's metadata."""
+    """A frozen dataclass that is stored as JSON in a file's metadata."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)
@@ -71,7 +71,7 @@ class _Record:
 
 @dataclass(frozen=True)
 class ModelSpec(_Record):
-    """The recipe that a set of weights carries with it.
+    """Description of a model, stored with its weights: network, method, settings.
 
     Attributes
     ----------
@@ -105,7 +105,7 @@ class ModelSpec(_Record):
 
 @dataclass(frozen=True)
 class PipelineSpec(_Record):
-    """What the engine must know of a pipeline to feed it tiles.
+    """Tensor contract and tiling requirements of a pipeline.
 
     Attributes
     ----------
@@ -116,7 +116,7 @@ class PipelineSpec(_Record):
         tiles equal the whole photo, or the smaller halo that was measured, see `ModelSpec.halo`
     working_bytes : float32 activation memory for one input pixel, the largest moment of a forward pass
     channels : colour channels in and out
-    noise_level : whether a plane follows the colours that says how noisy the photo is, the standard deviation of its
+    noise_level : whether a plane with the noise level follows the colours, the standard deviation of the photo's
         luma noise (white = 1), the same at every pixel; `planes` are all that go in
     tile : side of a tile where the result depends on all of it, as with attention over the whole picture: every photo
         is cut into the same tiles whatever the memory, and they are faded into each other; 0 where any tile will do

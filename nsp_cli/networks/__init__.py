@@ -35,7 +35,7 @@ __all__ = [
 
 
 class Network(Protocol):
-    """What a method and the engine ask of a network."""
+    """The protocol of a network, for methods and the engine."""
 
     scale: int
     receptive_field_radius: int

@@ -16,16 +16,16 @@ from nsp_cli.networks.layers import Activation, Channels, Depth, Scale, Width, m
 
 
 class Variant(StrEnum):
-    """Whose DBSN: they differ in the 1×1 convolutions of the tail and in the activation everywhere."""
+    """Published variants of DBSN, which differ in the tail's 1×1 convolutions and in the activation."""
 
     NSP = "nsp"
-    """2w → 2w → 2w, pixel-shuffle t, → 2w/t² → 2w/t² → C, with GELU; 3,750,723 parameters with t = 2."""
+    """Tail 2w → 2w → 2w, pixel-shuffle t, → 2w/t² → 2w/t² → C, with GELU; 3,750,723 parameters with t = 2."""
     APBSN = "apbsn"
-    """2w → w → w/2 → w/2 → C, with ReLU, for t = 1 alone; 3,656,131 parameters."""
+    """Tail 2w → w → w/2 → w/2 → C, with ReLU, for t = 1 alone; 3,656,131 parameters."""
 
 
 class CentralMaskedConv2d(nn.Conv2d):
-    """A convolution that cannot see the pixel it sits on: the centre is multiplied by zero in the forward pass."""
+    """A convolution whose kernel has a zero at its centre."""
 
     def __init__(self, inputs: int, outputs: int, kernel_size: int, bias: bool = True) -> None:
         super().__init__(inputs, outputs, kernel_size, padding=kernel_size // 2, bias=bias)

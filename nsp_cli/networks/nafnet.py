@@ -100,7 +100,7 @@ class NAFNet(nn.Module):
 
 
 def _radius(depths: tuple[int, ...]) -> int:
-    """How far an output pixel sees: each block one pixel of its level, and half the size makes two pixels of one."""
+    """Return the receptive field's radius: each block adds one pixel of its level, 2^level of the photo."""
     reach = depths[-1]
     for depth in reversed(depths[:-1]):
         reach = 2 * reach + 1 + 2 * depth

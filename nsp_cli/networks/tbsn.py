@@ -38,7 +38,7 @@ _HEAD = 16
 _WINDOW = 4
 """Side of a window in pixels of a phase: 8 in the photo, as published."""
 _MARGIN = 1
-"""By which keys and values reach over each side of it: together half the window, as published."""
+"""Pixels by which keys and values extend over each side of a window: together half its side, as published."""
 _OFFSETS = 23
 """Rows of the paper's tables of relative positions, for 12 + 12 − 1 offsets of pixels, the odd ones among them, which
 its mask never lets through. They are kept so that the count of parameters is the published one."""
@@ -68,9 +68,9 @@ class TBSN(nn.Module):
 
     size_multiple = 1
     grid = _PHASES * 4 * _WINDOW
-    """Phases, two levels, windows."""
+    """Product of phases, two levels and windows."""
     receptive_field_radius = 24
-    """Of what matters most: attention reaches, window by window, over hundreds of pixels, and statistics over all."""
+    """Main part of the receptive field: attention extends it over hundreds of pixels, and statistics over all."""
     tile = 192
     """Enough to take statistics over: the paper's training gives the network 128 pixels (patches of 640 by PD 5)."""
 
@@ -132,7 +132,7 @@ class TBSN(nn.Module):
 
 
 def _cells(side: int, grid: int) -> int:
-    """How many squares of the grid a side needs."""
+    """Return the number of squares of the grid that cover a side."""
     cells: Any = (side + grid - 1) // grid
     if torch.compiler.is_exporting():
         # A symbol of its own: all sizes that follow are products of it. Written with the photo's own size, through
@@ -261,7 +261,7 @@ class WindowAttention(nn.Module):
 
 
 def _windows(x: Tensor, rows: int, columns: int) -> Tensor:
-    """Overlapping windows, (N, C, 4·rows, 4·columns) → (N, C, rows, 6, columns, 6), by gathers that ONNX can say."""
+    """Overlapping windows, (N, C, 4·rows, 4·columns) → (N, C, rows, 6, columns, 6), by gathers, for ONNX."""
     side = _WINDOW + 2 * _MARGIN
     x = F.pad(x, (_MARGIN, _MARGIN, _MARGIN, _MARGIN))
     inside = torch.arange(side, device=x.device)

@@ -154,7 +154,7 @@ class ResUNet(nn.Module):
         nn.init.zeros_(self.last.bias)  # pyright: ignore[reportArgumentType]
 
     def adopt(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Turn the weights of another `ResUNet` into weights of this one that give the same answer at first.
+        """Turn the weights of another `ResUNet` into weights of this one that give the same output at first.
 
         The other network may lack the noise level or have it where this one lacks it, may not enlarge, and may have
         fewer channels and blocks in a level (after Net2Net, Chen et al., ICLR 2016). What it adds to a pixel, this one

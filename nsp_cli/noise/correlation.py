@@ -1,4 +1,4 @@
-"""How far noise reaches from pixel to pixel."""
+"""Spatial autocorrelation of noise."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nsp_cli.image.luma import luma as luma_of
 
 
 def autocovariance(planes: NDArray[np.floating[Any]], lags: Iterable[int]) -> NDArray[np.float64]:
-    """Of (…, h, w) planes whose mean is zero: the mean product of pixels `lag` apart, across and down alike."""
+    """Compute the mean product of pixels `lag` apart, across and down, of (…, h, w) planes whose mean is zero."""
     h, w = planes.shape[-2:]
     return np.array(
         [
@@ -42,7 +42,7 @@ class Correlation(NamedTuple):
 
 
 def noise_correlation(residual: NDArray[np.floating[Any]], max_lag: int) -> Correlation:
-    """How far noise reaches: `residual` is noisy minus clean, (H, W, 3); chroma is the mean of R − Y and B − Y."""
+    """Compute the autocorrelation of `residual`, noisy − clean, (H, W, 3); chroma: mean of R − Y and B − Y."""
     luma = luma_of(residual)
     of_luma, red, blue = (
         _autocorrelation(plane, max_lag) for plane in (luma, residual[..., 0] - luma, residual[..., 2] - luma)

@@ -53,7 +53,7 @@ _NO_COLOUR = 0.5  # chroma noise of 255: below it the picture is a grey one
 
 @dataclass(frozen=True)
 class NoiseEstimate:
-    """Noise of a photo; all zero where the photo is too small to say (a side below 8 pixels).
+    """Noise of a photo; all zero where a side is below 8 pixels.
 
     Attributes
     ----------

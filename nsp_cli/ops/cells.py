@@ -1,4 +1,4 @@
-"""A photo cut into s×s cells, whose pixels are dealt out at random: NSP's targets and inputs, SDAP's sub-images.
+"""Random partitions of a photo's s×s cells: NSP's targets and inputs, SDAP's sub-images.
 
 Every function works on all cells of a batch at once, on the photo's own device. Sources: NSP (CVPR 2026), Fig. 3; SDAP
 (ICCV 2023).
@@ -22,7 +22,7 @@ _RETRIES = 10_000
 
 
 class Strategy(StrEnum):
-    """How a cell's target pixels are chosen."""
+    """Strategies for the choice of a cell's target pixels."""
 
     RANDOM = "random"
     """Any t² pixels, in any order."""
@@ -35,7 +35,7 @@ class Strategy(StrEnum):
 
 
 def most_targets(strategy: Strategy, s: int, t: int) -> int:
-    """How many disjoint targets of t² pixels an s×s cell can hold."""
+    """Return the number of disjoint targets of t² pixels that an s×s cell can hold."""
     if strategy is Strategy.CONSECUTIVE:
         return (s // t) ** 2
     if strategy is Strategy.INTERSECTED:

@@ -26,7 +26,7 @@ def draw_patterns(count: int, fraction: float, seed: int = 0, channels: int = 1)
 def repeat_pattern(pattern: Tensor, like: Tensor) -> Tensor:
     """Repeat (K, C, PERIOD, PERIOD) over a photo (…, H, W), (K, C, H, W).
 
-    Written with gathers, because a graph for any size (ONNX) has no other way to say it.
+    Written with gathers, because an ONNX graph for photos of any size has no other way.
     """
     rows, columns = (torch.arange(side, device=pattern.device) % PERIOD for side in like.shape[-2:])
     return pattern.index_select(-2, rows).index_select(-1, columns)

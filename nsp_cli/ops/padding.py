@@ -15,7 +15,7 @@ def pad_to_multiple(photo: Tensor, multiple: int, smallest: int = 1) -> Tensor:
     """Extend (N, C, H, W) by reflection until both sides are multiples of `multiple` and at least `smallest`.
 
     Reflection leaves out the edge pixel and goes back and forth where the photo is smaller than the padding; a side
-    of one pixel is repeated. Written with gathers, because a graph for any size (ONNX) has no other way to say it.
+    of one pixel is repeated. Written with gathers, because an ONNX graph for photos of any size has no other way.
     """
     h, w = photo.shape[-2:]
     rows, columns = (_reflected(side, multiple, smallest, photo.device) for side in (h, w))

@@ -1,1 +1,1 @@
-"""Simulated cameras and synthetic scenes, where the clean answer is known."""
+"""Simulated cameras and synthetic scenes, for which the clean photo is known."""

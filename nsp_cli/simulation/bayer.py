@@ -1,4 +1,4 @@
-"""A Bayer mosaic (RGGB), and what demosaicing makes of it.
+"""A Bayer mosaic (RGGB), and its demosaicing.
 
 By plain bilinear interpolation; after Malvar et al., "High-quality linear interpolation for demosaicing" (ICASSP 2004),
 whose noise is finer; or along edges after Hamilton and Adams (US patent 5,629,734, expired), as most cameras do.

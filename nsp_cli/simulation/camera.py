@@ -1,4 +1,4 @@
-"""Simulated camera noise, where a clean answer is known.
+"""Simulated camera noise, for which the clean photo is known.
 
 ::
 

@@ -1,4 +1,4 @@
-"""Put bytes under a name so that a reader finds the whole file or none, and no other file is lost."""
+"""Atomic file writes: a reader finds the whole file or none, and no other file is lost."""
 
 from __future__ import annotations
 

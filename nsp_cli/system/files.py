@@ -1,4 +1,4 @@
-"""Questions about paths whose answer is no, and not an exception, where the system cannot follow the path."""
+"""Tests of paths that return False, and do not raise, where the system cannot follow the path."""
 
 from __future__ import annotations
 
@@ -38,6 +38,6 @@ def size_of(path: Path | str) -> int:
 
 
 def sentence(error: OSError) -> str:
-    """Return what an error of the system means, with the file that it is about: "out/a.png: No space left"."""
+    """Format an error of the system with the file that it is about: "out/a.png: No space left"."""
     found = error.strerror or str(error) or type(error).__name__
     return f"{error.filename}: {found}." if error.filename is not None else f"{found}."

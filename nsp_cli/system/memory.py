@@ -1,4 +1,4 @@
-"""How much memory this process may still use, with the limits of containers (control groups) taken into account."""
+"""Memory that this process may still use, including the limits of containers (control groups)."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class ProcessInfo:
 
 
 def process_info() -> ProcessInfo:
-    """Return what `torchrun`'s environment variables tell of this process; one process alone without them."""
+    """Read rank and world size from `torchrun`'s environment variables; one process alone without them."""
     names = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
     return ProcessInfo(*(int(os.environ.get(name, default)) for name, default in zip(names, "001", strict=True)))
 

@@ -1,4 +1,4 @@
-"""What was computed once for a photo and may be needed again, on the disk: bounded, and never trusted."""
+"""A cache of arrays on the disk, of bounded size; every entry is checked when it is read."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class OutputCache:
             self._make_room(len(data))
             write_atomically(data, path, overwrite=True)
         except (OSError, OutputError) as error:  # training goes on without, only slower
-            warnings.warn(f"What teachers make of photos cannot be kept: {error}", stacklevel=2)
+            warnings.warn(f"The outputs of teachers cannot be cached: {error}", stacklevel=2)
             return pixels
         kept = _read(path, pixels.shape, pixels.dtype)
         return pixels if kept is None else kept

@@ -36,7 +36,7 @@ _CLIPPED = 0.02
 
 _FITTED = 6
 _FLAT = 0.5
-"""Number of photos that a camera has to fit, and the largest ratio of their detail to their noise."""
+"""Number of photos to which a camera is fitted, and the largest ratio of their detail to their noise."""
 
 _DRAWS = (24, 16, 16, 16)
 _KEPT = 4

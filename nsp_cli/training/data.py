@@ -1,4 +1,4 @@
-"""Crops of noisy photos, decoded as the run goes, the same for the same seed and step whatever happened before."""
+"""Random crops of noisy photos, decoded during the run, which depend on the seed and the step alone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _REUSE = 8
 
 
 _NAMED = 5
-"""Photos that cannot be used which are named by a warning."""
+"""Number of unusable photos that are named by a warning."""
 
 Layers = tuple[Pixels, ...]
 """The photo, (H, W, 1 or 3) in its own depth, and perhaps other pictures of the same size that go with it."""
@@ -50,7 +50,7 @@ class PhotoCache:
 
     @property
     def bytes(self) -> int:
-        """What is in memory: layers that are mapped from the disk are not."""
+        """Bytes in memory, without layers that are mapped from the disk."""
         layers = (layer for kept in self._kept.values() for layer in kept)
         return sum(layer.nbytes for layer in layers if not isinstance(layer, np.memmap))
 
@@ -67,7 +67,7 @@ class PhotoCache:
 
 
 MakeExample = Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]]
-"""What a method makes of a crop, see `methods.Method.make_example`."""
+"""Makes a training example of a crop, see `methods.Method.make_example`."""
 
 
 class NoisyPhotos(Dataset[Tensor]):

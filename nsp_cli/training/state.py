@@ -1,4 +1,4 @@
-"""Everything that a training run needs to go on, in one file that is never a pickle."""
+"""The state of a training run that can be resumed, in one safetensors file."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def learning_rate(settings: TrainConfig, step: int, progress: float) -> float:
 
 @dataclass
 class State:
-    """Where a run is: `step` done steps, `seconds` of training, which photos and teachers, and what steps change.
+    """State of a run: `step` done steps, `seconds` of training, photos and teachers, network and optimizer.
 
     `start` is the weights that the run began with, for the interpolation by `settings.keep`.
     """
@@ -80,7 +80,7 @@ class State:
 
     @property
     def weights(self) -> nn.Module:
-        """The network to keep: the moving average (or the last weights), mixed with the start where that is wanted."""
+        """The result: the moving average or the last weights, interpolated with the initial ones by `keep`."""
         learned: nn.Module = self.ema.module if self.settings.ema else self.network
         if self.start is None:
             return learned
@@ -108,7 +108,7 @@ class State:
         save_tensors({k: v.clone() for k, v in tensors.items()}, metadata, folder / _FILE)
 
     def load(self, folder: Path) -> None:
-        """Take up a saved state of a run with the same settings. Raises `ModelError`."""
+        """Load a saved state of a run with the same settings. Raises `ModelError`."""
         tensors, metadata = load_tensors(folder / _FILE)
         try:
             self.network.load_state_dict(_under("network.", tensors))
@@ -127,7 +127,7 @@ class State:
 
 
 def has_run(folder: Path) -> bool:
-    """Whether there is a run to continue."""
+    """Return whether there is a run to resume."""
     return exists(folder / _FILE)
 
 

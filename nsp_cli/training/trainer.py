@@ -1,4 +1,4 @@
-"""The training loop. It knows that there is a method with a loss, and nothing else about it."""
+"""The training loop, for any method with a loss."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _DIVERGED = "Training diverged: the loss is no longer a number at step {step}; u
 
 @dataclass(frozen=True)
 class Progress:
-    """What a run tells its caller after a step."""
+    """State of a run after a step, for the caller."""
 
     step: int
     fraction: float
@@ -56,7 +56,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Job:
-    """Where a run's photos and files are.
+    """Photos and files of a run.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ def train(settings: TrainConfig, job: Job) -> Path:
 
     Raises
     ------
-    NspError : the loss is no longer a number; UsageError, ModelError, NoInputError for what was asked for
+    NspError : the loss is no longer a number; UsageError, ModelError, NoInputError for wrong arguments
     """
     with training_processes(choose_device(job.device)) as (process, device):
         _Run(settings, job, process, device).loop()
@@ -157,7 +157,7 @@ class _Run:
         return TeacherTargets(self.teachers, cache, read_srgb, str(self.device))
 
     def loop(self) -> None:
-        """Step until the budget is used up or the caller asks to stop."""
+        """Step until the budget is used up or the caller requests a stop."""
         state, clock = self.state, time.monotonic()
         steps = range(state.step, len(self.photos))
         # A process that was forked cannot use CUDA, which teachers may have to.
@@ -273,7 +273,7 @@ def _contents(photos: Sequence[Path]) -> str:
 
 
 def _named(photos: Sequence[Path]) -> str:
-    """Return what `_contents` was before it took the content into account."""
+    """Return the hash of an earlier version, which does not depend on the content."""
     return hashlib.sha256("\n".join(path.name for path in photos).encode("utf-8", "surrogateescape")).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""`--dry-run`: what would be read and written, and how long it might take."""
+"""`--dry-run`: predict what would be read and written, and estimate the time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from nsp_cli.image import WRITABLE
 from nsp_cli.image.probe import probe_size
 
 _SIDE = 256
-"""Of the tile that is timed, in pixels: as a rule under a second on a laptop."""
+"""Side in pixels of the tile that is timed: as a rule it takes under a second on a laptop."""
 
 
 def foresee(work: Work, options: DenoiseOptions) -> Outcome:
@@ -43,7 +43,7 @@ def foresee(work: Work, options: DenoiseOptions) -> Outcome:
 
 
 def megapixels(works: Sequence[Work], most: float = 100) -> float:
-    """Add up the sizes of photos by their headers; infinite if one does not tell it, or from `most` on."""
+    """Add up the sizes of photos by their headers; infinite if a header has none, or from `most` on."""
     total = 0.0
     for work in works:
         if work.problem is not None:
@@ -56,7 +56,7 @@ def megapixels(works: Sequence[Work], most: float = 100) -> float:
 
 
 def show(planned: Outcome) -> None:
-    """One line on stdout."""
+    """Print one line on stdout."""
     if planned.status is Status.FAILED:
         typer.echo(plain(f"{planned.source}: would fail: {planned.error}"))
         return

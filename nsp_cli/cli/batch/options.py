@@ -1,4 +1,4 @@
-"""How a command works through its photos: plain data that costs nothing to import."""
+"""Options of a batch: plain data that costs nothing to import."""
 
 from __future__ import annotations
 

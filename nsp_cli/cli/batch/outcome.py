@@ -1,4 +1,4 @@
-"""What became of each photo, and what it was done with: for the lines, the JSON and the report."""
+"""Outcomes of photos and the settings of a batch, for printed lines, JSON and the report."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Status(StrEnum):
-    """What became of a photo."""
+    """Outcome of a photo."""
 
     WRITTEN = "written"
     SKIPPED = "skipped"
@@ -112,7 +112,7 @@ def unread_sentence(formats: Counter[str]) -> str:
 
 @dataclass
 class Tally:
-    """How far a batch has come."""
+    """Counts of a batch's outcomes."""
 
     photos: int
     written: int = 0

@@ -46,7 +46,7 @@ def pipe_photo(change: Callable[[Frame], Frame], options: DenoiseOptions) -> tup
     except (OSError, AttributeError) as error:  # closed, or a folder
         raise InputError("stdin cannot be read; give a photo, as in `nsp denoise - < in.png > out.png`.") from error
     if sys.stdout is None:
-        raise OutputError("stdout is closed; say where to write, as in `nsp denoise - < in.png > out.png`.")
+        raise OutputError("stdout is closed; name an output, as in `nsp denoise - < in.png > out.png`.")
     frame = read_photo(given, output.format, options.raw)
     format = WRITABLE.get(f".{output.format}") or output_format(frame)
     refuse_large(frame.size, format, options)
@@ -133,7 +133,7 @@ def write_photo(frame: Frame, source: Path, target: Path, output: OutputOptions)
 
 @contextlib.contextmanager
 def file_errors(path: Path) -> Generator[None]:
-    """Turn what the file system says into one sentence."""
+    """Convert errors of the file system to one sentence."""
     try:
         yield
     except (OSError, ValueError) as error:

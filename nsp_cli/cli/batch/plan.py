@@ -1,4 +1,4 @@
-"""From what was typed to a list of (photo, output): files, folders and patterns. Reads folders, never photos."""
+"""Pair the photos of the command line (files, folders, patterns) with outputs. Reads folders, never photos."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def list_photos(paths: Sequence[Path]) -> list[Path]:
 
 
 def _split(paths: Sequence[str], output: Path | None) -> tuple[list[str], Path | None, bool]:
-    """Split what was typed into inputs and output; also return whether the output is a folder. Raises `UsageError`."""
+    """Split the arguments into inputs and output; also return whether the output is a folder. Raises `UsageError`."""
     if output is not None:
         many = len(paths) > 1 or files.is_folder(paths[0]) or _is_pattern(paths[0])
         if many and files.is_file(output):
@@ -179,7 +179,7 @@ def _pattern(text: str, folder: Path | None, format: str | None, batch: BatchOpt
 
 def _folder(source: Path, out: Path | None, format: str | None, batch: BatchOptions) -> list[Work]:
     if out is None or files.is_file(out):
-        raise UsageError(f"{source} is a folder: say which folder to write to, as in `nsp denoise {source} denoised/`.")
+        raise UsageError(f"{source} is a folder: name the folder to write to, as in `nsp denoise {source} denoised/`.")
     inside, results = source.resolve(), out.resolve()
     if inside == results:
         raise UsageError(f"{out} is the folder that is read; nsp never writes over its input.")

@@ -29,7 +29,7 @@ from nsp_cli.image import WRITABLE, Frame
 
 @dataclass(frozen=True)
 class _Task:
-    """What the readers and writers do with each photo; `previews` is the size of the report's pictures, if any."""
+    """Work of the readers and writers on each photo; `previews` is the size of the report's pictures, if any."""
 
     change: Change
     options: DenoiseOptions

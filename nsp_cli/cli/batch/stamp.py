@@ -22,7 +22,7 @@ _AGENT = "nsp "
 
 @dataclass(frozen=True)
 class Stamp:
-    """What a result was made with.
+    """Version, model and settings that a result was made with.
 
     Attributes
     ----------

@@ -33,7 +33,7 @@ Signature = tuple[int, int]
 
 @dataclass
 class Arrivals:
-    """Tells apart the files of a folder that are new or changed, and whole: unchanged for `settle` seconds."""
+    """Finds the files of a folder that are new or changed, and complete: unchanged for `settle` seconds."""
 
     settle: float
     _seen: dict[Path, tuple[Signature, float]] = field(default_factory=dict[Path, tuple[Signature, float]])

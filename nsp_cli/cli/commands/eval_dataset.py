@@ -60,7 +60,7 @@ def evaluate_dataset(
         if not quiet:
             err.print(f"{written} is what the server takes.")
         if dataset.count != dataset.complete:
-            warn(f"{dataset.title} has {dataset.complete} blocks and here are {dataset.count}: its server wants all.")
+            warn(f"{dataset.title} has {dataset.complete} blocks and here are {dataset.count}: its server needs all.")
 
 
 def _open_submission(dataset: str, target: Path | None) -> Submission | None:

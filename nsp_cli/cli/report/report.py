@@ -1,4 +1,4 @@
-"""`--report`: one page that shows every photo before and after, and needs nothing but itself."""
+"""`--report`: one self-contained page that shows every photo before and after."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Runtimes: `base.Backend` is what the engine asks for, torch and onnxruntime are what there is."""
+"""Runtimes: the protocol `base.Backend`, and its implementations by PyTorch, onnxruntime and OpenVINO."""

@@ -1,4 +1,4 @@
-"""What the engine asks of a runtime: an array in, an array out."""
+"""The protocol of a runtime: an array in, an array out."""
 
 from __future__ import annotations
 

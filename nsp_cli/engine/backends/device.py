@@ -1,4 +1,4 @@
-"""Which device, and in which precision: the one place that asks the machine."""
+"""The choice of a device and of a precision, with PyTorch."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def free_bytes(device: torch.device) -> int:
 
 @contextmanager
 def memory_errors() -> Generator[None]:
-    """Turn every way in which torch says "out of memory" into `MemoryLimitError`."""
+    """Convert every out-of-memory error of PyTorch into `MemoryLimitError`."""
     try:
         yield
     except torch.OutOfMemoryError as error:

@@ -1,4 +1,4 @@
-"""What this machine can do, found without importing torch, which takes a second."""
+"""Capabilities of this machine, found without importing PyTorch, which takes a second."""
 
 from __future__ import annotations
 

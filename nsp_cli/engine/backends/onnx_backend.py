@@ -15,7 +15,7 @@ from nsp_cli.system.memory import available_bytes, return_large_blocks
 
 PIPELINE_KEY = "nsp.pipeline"
 NOISE_LEVEL = "noise_level"
-"""The second input of a network that is told it, see `exporting.export`."""
+"""Name of the optional second input of noise-conditional models, see `exporting.export`."""
 
 _PROVIDERS = {"cuda": "CUDAExecutionProvider", "mps": "CoreMLExecutionProvider", "cpu": "CPUExecutionProvider"}
 
@@ -26,7 +26,7 @@ class OnnxBackend:
     def __init__(self, path: Path, device: str = "auto", threads: int = 0) -> None:
         return_large_blocks()
         options = ort.SessionOptions()
-        options.log_severity_level = 4  # what goes wrong is said in a sentence of ours
+        options.log_severity_level = 4  # errors are reported by exceptions
         ort.set_default_logger_severity(4)
         options.intra_op_num_threads = threads
         # Tiles differ in size; buffers planned for the largest would stay allocated for all.

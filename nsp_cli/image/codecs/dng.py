@@ -156,7 +156,7 @@ def _camera_fields(linear: LinearRaw, channels: int, order: str) -> list[Entry]:
 
 
 def _preview(pixels: Pixels, linear: LinearRaw) -> NDArray[np.uint8]:
-    """RawOptions the photo roughly, at most 1024 pixels wide and high; (H, W, 1 or 3) sRGB."""
+    """Develop a preview of the photo, at most 1024 pixels wide and high; (H, W, 1 or 3) sRGB."""
     factor = min(1.0, _PREVIEW_SIDE / max(pixels.shape[:2]))
     height, width = (max(1, round(side * factor)) for side in pixels.shape[:2])
     small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA).reshape(height, width, -1)

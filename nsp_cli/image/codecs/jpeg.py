@@ -17,13 +17,13 @@ from nsp_cli.image.formats import check_size
 from nsp_cli.image.frame import Frame, Metadata, Pixels, split_channels
 from nsp_cli.image.metadata.exif import exif_dpi
 
-# Pillow looks for a resolution in EXIF and talks to stderr about odd fields there, which stay as they are anyway.
+# Pillow reads the resolution from EXIF and warns of odd fields there, which are kept as they are.
 python_warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
 
 _SUBSAMPLING = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 _MAX_EXIF, _MAX_XMP, _MAX_IPTC = 65_533 - 6, 65_533 - 29, 65_533 - 27
 _MOST_PIXELS_A_BYTE = 2_000
-"""A header that promises more lies: each block of 64 pixels takes a bit at least, and chroma has a quarter as many."""
+"""Largest plausible ratio: each block of 64 pixels takes at least a bit, and chroma has a quarter as many blocks."""
 
 
 def decode(data: bytes) -> Frame:
@@ -43,7 +43,7 @@ def decode(data: bytes) -> Frame:
         icc=info.get("icc_profile") or None,
         exif=exif,
         xmp=info.get("xmp") or None,
-        # Pillow makes up 72 where neither JFIF nor EXIF says anything.
+        # Pillow returns 72 where neither JFIF nor EXIF has a resolution.
         dpi=info.get("dpi") if info.get("jfif_unit") in (1, 2) else exif_dpi(exif),
         iptc=first_iptc(image.applist),
     )
@@ -93,7 +93,7 @@ def encode(frame: Frame, quality: int) -> tuple[bytes, tuple[str, ...]]:
 
 
 def _wrap(name: str, value: bytes) -> tuple[str, bytes]:
-    """Pillow's keyword, and the value as Pillow wants it."""
+    """Return Pillow's keyword for a kind of metadata, and the value in Pillow's form."""
     if name == "EXIF":
         return "exif", b"Exif\0\0" + value
     if name == "XMP":

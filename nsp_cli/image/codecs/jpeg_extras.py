@@ -49,7 +49,7 @@ def first_iptc(segments: Segments) -> bytes | None:
 
 
 def left_behind(info: dict[Any, Any], segments: Segments, data: bytes) -> tuple[str, ...]:
-    """Say in sentences what a JPEG holds that is not carried over.
+    """Return a sentence on each thing in a JPEG that is not carried over.
 
     Parameters
     ----------

@@ -86,7 +86,7 @@ def _is_padding(data: bytes, damage: re.Match[str]) -> bool:
 
 
 def _has_every_scan(data: bytes, frame: int) -> bool:
-    """Whether all coefficients of all components have been coded to their last bit; `frame` is its header's place."""
+    """Return whether all coefficients of all components are coded to their last bit; `frame` is its header's place."""
     wanted = {data[frame + 8 + 3 * index] for index in range(data[frame + 7])}
     coded: dict[int, set[int]] = {component: set() for component in wanted}
     for marker, place in _segments(data, 2, until=_END):

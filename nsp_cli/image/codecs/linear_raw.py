@@ -1,4 +1,4 @@
-"""A RAW file demosaiced in the camera's own colours, and what a linear DNG says about these colours.
+"""A RAW file demosaiced in the camera's own colours, and the description of these colours in a linear DNG.
 
 Source: Adobe, Digital Negative (DNG) Specification 1.4.
 """
@@ -139,7 +139,7 @@ def _balance(raw: Any) -> NDArray[np.float64]:
 
 
 def _source_tags(data: bytes) -> tuple[tuple[TagValue, ...], bool]:
-    """Return what a DNG says about its camera's colours, and whether it has corrections that are lost.
+    """Return a DNG's fields on its camera's colours, and whether it has corrections that are lost.
 
     Other RAW files have nothing of it.
     """
@@ -159,7 +159,7 @@ def _source_tags(data: bytes) -> tuple[tuple[TagValue, ...], bool]:
 
 
 def _library_tags(raw: Any, to_srgb: NDArray[np.float64]) -> tuple[TagValue, ...]:
-    """Return what LibRaw knows about the colours of a camera, in a file that does not describe them."""
+    """Return LibRaw's data on the colours of a camera, for a file that does not describe them."""
     matrix = np.asarray(raw.rgb_xyz_matrix, np.float64)[:3]
     if not matrix.any():  # LibRaw has only its matrix of white-balanced colours
         daylight = np.array(raw.daylight_whitebalance[:3], np.float64)
@@ -170,7 +170,7 @@ def _library_tags(raw: Any, to_srgb: NDArray[np.float64]) -> tuple[TagValue, ...
 
 
 def _crop(sizes: Any, shape: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Return the (left, top, width, height) that the camera means to be seen; all, where it does not say so."""
+    """Return the (left, top, width, height) of the visible part; the whole picture by default."""
     height, width = shape
     left, top = sizes.crop_left_margin - sizes.left_margin, sizes.crop_top_margin - sizes.top_margin
     inside = min(left, top) >= 0 and left + sizes.crop_width <= width and top + sizes.crop_height <= height

@@ -36,7 +36,7 @@ Read = TypeVar("Read")
 
 
 def metadata_chunks(metadata: Metadata) -> list[Chunk]:
-    """In an order that the PNG specification allows right after IHDR."""
+    """Return the chunks of a frame's metadata in an order that the PNG specification allows right after IHDR."""
     chunks: list[Chunk] = []
     if metadata.icc is not None:
         chunks.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.icc)))
@@ -52,7 +52,7 @@ def metadata_chunks(metadata: Metadata) -> list[Chunk]:
 def read_metadata(
     chunks: Iterable[Chunk], damaged: Iterable[bytes] = (), *, grey: bool
 ) -> tuple[Metadata, tuple[str, ...]]:
-    """Read the metadata of a PNG, and say in sentences what is not carried over.
+    """Read the metadata of a PNG, with a sentence on each thing that is not carried over.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def _names(kinds: Iterable[bytes]) -> str:
 
 
 def _described_colours(found: dict[bytes, bytes], *, grey: bool) -> bytes | None:
-    """Return an ICC profile of cICP, or of cHRM and gAMA; None for sRGB and where nothing is said."""
+    """Return an ICC profile of cICP, or of cHRM and gAMA; None for sRGB and where there is none."""
     if b"cICP" in found:
         primaries, transfer, matrix, full_range = struct.unpack(">4B", found[b"cICP"])
         if matrix != 0 or full_range != 1:

@@ -34,7 +34,7 @@ _stderr_lock = threading.Lock()
 
 
 def decode(data: bytes, develop: RawOptions | None = None) -> Frame:
-    """RawOptions a RAW file; the frame is upright, its EXIF says so, and its profile is sRGB.
+    """Develop a RAW file to an upright frame with EXIF to match and an sRGB profile.
 
     With `RawOptions.linear` it is in the camera's own colours and not rotated, see `linear_raw.demosaic`.
     """
@@ -152,5 +152,5 @@ def _preview_exif(raw: Any) -> bytes | None:
 
 @cache
 def _srgb_profile() -> bytes:
-    """Said aloud, since the camera's EXIF may name the colours of its JPEGs."""
+    """Return the sRGB profile, which is embedded because the camera's EXIF may name the colours of its JPEGs."""
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

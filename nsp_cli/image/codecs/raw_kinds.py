@@ -1,4 +1,4 @@
-"""RAW files: how they are recognised, and how they are to be developed. Imports no RAW library."""
+"""Recognition of RAW files, and the options of their development. Imports no RAW library."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_EXPOSURE = 5.0
 
 @dataclass(frozen=True)
 class RawOptions:
-    """How a RAW file is developed.
+    """Options of the development of a RAW file.
 
     Attributes
     ----------

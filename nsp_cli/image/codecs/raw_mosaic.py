@@ -45,7 +45,7 @@ BALANCED: dict[str, Any] = {
 
 
 def can_balance(raw: Any, data: bytes) -> bool:
-    """Whether `balance` understands a RAW file: one value a pixel, at most three colours, one black level a channel."""
+    """Test whether `balance` takes a RAW file: one value a pixel, at most three colours, one black level a channel."""
     mosaic = raw.raw_type == rawpy.RawType.Flat and raw.raw_image is not None  # pyright: ignore[reportAttributeAccessIssue]
     if not mosaic or raw.num_colors not in (1, 3) or data[8:12] in _PHASE_ONE or data[:4] in _PHASE_ONE:
         return False

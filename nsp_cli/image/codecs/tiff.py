@@ -57,7 +57,7 @@ def decode(data: bytes) -> Frame:
         pixels = _unmultiply(pixels, alpha)
         warnings += ("The TIFF's premultiplied alpha was turned into plain alpha, as it will be written.",)
     elif alpha is not None and tuple(extra) != (_UNASSOCIATED,):
-        warnings += ("The TIFF's extra channel does not say what it is and is carried as alpha.",)
+        warnings += ("The TIFF's extra channel has no stated meaning and is carried as alpha.",)
     icc, xmp, iptc = (_bytes(tree, first, tag) for tag in (ICC_TAG, XMP_TAG, IPTC_TAG))
     return Frame(pixels, alpha, Metadata(icc, exif, xmp, exif_dpi(exif), iptc), "tiff", warnings=warnings)
 
@@ -68,7 +68,7 @@ def _bytes(tree: Tree, directory: Directory, tag: int) -> bytes | None:
 
 
 def _check_pages(tree: Tree, first: Directory) -> None:
-    """Refuse RAW files in TIFF's clothes, and files with more than one full picture."""
+    """Raise InputError for RAW files that are TIFFs, and for files with more than one full picture."""
     if _DNG_VERSION in first.fields or (is_reduced(tree, first) and _SUB_IFDS in first.fields):
         raise InputError("expected a TIFF photo, found a RAW file in TIFF form")
     seen, full, page = {tree.first}, 1, first

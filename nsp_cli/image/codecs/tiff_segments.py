@@ -1,7 +1,7 @@
 """Strips and tiles that tifffile cannot decode without a further package: LZW, and the float predictor.
 
 LZW comes from Pillow's libtiff. Everything else (places, planes, byte order, integer predictor) stays with tifffile,
-which is told that the segments are stored plain.
+which is passed the segments as uncompressed ones.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def _append_picture(tree: Tree, described: Directory, frame: Frame) -> bytes:
         data[4:8] = bytes(data[start + 4 : start + 8])  # tifffile has put a header of its own there
         whole = Tree(data)
         packed = {tag: _entry(whole, field) for tag, field in whole.directory(whole.first).fields.items()}
-    # What EXIF says wins, print resolution included, for which both have the same fields.
+    # EXIF takes precedence, print resolution included, for which both have the same fields.
     skipped = STORAGE_TAGS - {EXIF_POINTER, GPS_POINTER}
     if exif_dpi(bytes(tree.data)) is None and frame.metadata.dpi is not None:
         skipped |= _RESOLUTION_TAGS

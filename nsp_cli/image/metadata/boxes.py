@@ -1,4 +1,4 @@
-"""Boxes of ISO base media files (AVIF, CR3), and what an AVIF's boxes say about its primary picture.
+"""Boxes of ISO base media files (AVIF, CR3), and the properties of an AVIF's primary picture.
 
 Sources: ISO/IEC 14496-12 (boxes, `meta`, `pitm`, `iinf`), ISO/IEC 23008-12 (`iprp`, `clap`, `auxC`).
 """
@@ -53,7 +53,7 @@ def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def primary_picture(data: bytes) -> PrimaryPicture:
-    """Return what the boxes of an AVIF file say about its primary picture; nothing where they cannot be read."""
+    """Return the properties of an AVIF file's primary picture; none where its boxes cannot be read."""
     meta = dict(boxes(dict(boxes(data)).get(b"meta", b"")[4:]))
     try:
         (primary,) = struct.unpack_from(">H" if meta[b"pitm"][0] == 0 else ">I", meta[b"pitm"], 4)

@@ -17,7 +17,7 @@ _PHOTOSHOP_TAGS, _SUB_IFDS = (34377, 37724), 330
 _COLOUR_SPACE, _MODEL, _ISO = 0xA001, 0x0110, 0x8827
 _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 513, 514
 
-# Fields of a TIFF's first directory that say how its pixels are stored, or that `Metadata` carries by itself.
+# Fields of a TIFF's first directory that describe how its pixels are stored, or that `Metadata` carries by itself.
 STORAGE_TAGS = frozenset(
     {*range(254, 267), 273, *range(277, 282), 284, *range(288, 294), 317, *range(320, 326), _SUB_IFDS}
     | {*range(332, 348), *range(512, 522), 529, 530, 532, XMP_TAG, IPTC_TAG, ICC_TAG, *_PHOTOSHOP_TAGS}
@@ -120,7 +120,7 @@ def orientation_only(exif: bytes | None) -> bytes | None:
 
 
 def exif_dpi(exif: bytes | None) -> tuple[float, float] | None:
-    """(x, y) dots per inch as EXIF says, or None where it does not say or gives no unit."""
+    """Return (x, y) dots per inch of EXIF; None where it has none, or no unit."""
     if exif is None:
         return None
     try:

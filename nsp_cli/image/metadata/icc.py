@@ -104,7 +104,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Profile:
-    """What a profile says.
+    """Contents of a profile.
 
     Attributes
     ----------

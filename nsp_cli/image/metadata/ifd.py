@@ -128,7 +128,7 @@ def make_entry(order: str, tag: int, kind: int, values: Sequence[float]) -> Entr
 
 
 def append_directory(out: bytearray, order: str, entries: list[Entry]) -> int:
-    """Append values and then a directory of them; returns the directory's offset, which is even as TIFF asks."""
+    """Append values and then a directory of them; returns the directory's offset, which is even as TIFF requires."""
     packed: list[bytes] = []
     for tag, kind, count, value in sorted(entries, key=lambda entry: entry[0]):
         if isinstance(value, int):

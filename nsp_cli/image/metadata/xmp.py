@@ -10,7 +10,7 @@ _ORIENTATION = re.compile(rb"""(\btiff:Orientation(?:\s*=\s*["']|>))\d+""")
 _HEIGHT = re.compile(rb"""(\b(?:tiff:ImageLength|exif:PixelYDimension)(?:\s*=\s*["']|>))\d+""")
 
 _GOOGLE = b"http://ns.google.com/photos/1.0/"
-_UNTRUE = {  # by namespace: properties that tell of something behind the picture, which no result has
+_UNTRUE = {  # by namespace: properties that announce data behind the picture, which no result has
     _GOOGLE + b"camera/": rb"(?:MotionPhoto|MicroVideo)\w*",
     _GOOGLE + b"container/": rb"Directory",
     **dict.fromkeys((_GOOGLE + name for name in (b"depthmap/", b"image/", b"audio/")), rb"\w+"),
