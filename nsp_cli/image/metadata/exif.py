@@ -69,17 +69,8 @@ def retouch_exif(exif: bytes | None, size: tuple[int, int]) -> bytes | None:
 
 
 def upright_exif(exif: bytes | None) -> bytes | None:
-    """EXIF of a picture whose pixels have been turned: an orientation, where it is given, is set to upright."""
-    if exif is None:
-        return None
-    try:
-        tree, first = parse_exif(exif)
-    except ValueError:
-        return exif
-    out = bytearray(exif)
-    if ORIENTATION in first.fields:
-        _set_integer(out, tree, first.fields[ORIENTATION], 1)
-    return bytes(out)
+    """Set the orientation of EXIF, where it has one, to upright, for a picture whose pixels were rotated."""
+    return _with_ones(exif, with_colour_space=False)
 
 
 def _set_integer(out: bytearray, tree: Tree, field: Field, value: int) -> None:
@@ -145,7 +136,12 @@ def _rational(tree: Tree, field: Field | None) -> float:
 
 
 def mark_developed(exif: bytes | None) -> bytes | None:
-    """EXIF that is true for a RAW photo developed to an upright sRGB picture; damaged EXIF stays as it is."""
+    """Set orientation and colour space of EXIF, where it has them, to upright and sRGB, for a developed RAW photo."""
+    return _with_ones(exif, with_colour_space=True)
+
+
+def _with_ones(exif: bytes | None, *, with_colour_space: bool) -> bytes | None:
+    """Set the orientation, and perhaps the colour space, to 1; damaged EXIF is returned unchanged."""
     if exif is None:
         return None
     try:
@@ -153,7 +149,7 @@ def mark_developed(exif: bytes | None) -> bytes | None:
     except ValueError:
         return exif
     out = bytearray(exif)
-    sub = tree.child(first, EXIF_POINTER)
+    sub = tree.child(first, EXIF_POINTER) if with_colour_space else None
     for directory, tag in ((first, ORIENTATION), (sub, _COLOUR_SPACE)):
         if directory and tag in directory.fields:
             _set_integer(out, tree, directory.fields[tag], 1)
