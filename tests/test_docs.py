@@ -1,4 +1,4 @@
-"""What the documentation shows is there: its links, its pictures, and the flags that it tells people to type."""
+"""The links, pictures, flags and folders in the documentation exist."""
 
 import re
 from pathlib import Path
@@ -55,3 +55,18 @@ def test_flags_exist(name: str) -> None:
 def test_pictures_are_small() -> None:
     for picture in (ROOT / "docs").glob("*.jpg"):
         assert picture.stat().st_size < 300_000, picture.name
+
+
+def test_the_architecture_page_has_every_folder_and_no_module_that_is_gone() -> None:
+    package = ROOT / "nsp_cli"
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([a-z_/]+)/` \| (.+) \|$", text, re.MULTILINE))
+    folders = {path.parent.relative_to(package).as_posix() for path in package.rglob("__init__.py")} - {"."}
+    assert set(rows) == folders
+    for folder, row in rows.items():
+        modules = {path.stem for path in (package / folder).glob("*.py")}
+        named = re.findall(r"`([a-z][a-z_]*)`", row)
+        assert [name for name in named if name not in modules] == []
+    files = re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.py)`", text)
+    assert files
+    assert [name for name in files if not ((package / name).exists() or (ROOT / name).exists())] == []
