@@ -8,7 +8,7 @@ to measure with. The command learns from the noisy ones alone, as a photographer
     nsp train OUT/noisy --from MODEL -o OUT/own.safetensors --minutes 10
 
 Printed is PSNR before and after, on the odd photos and on each folder of real pairs in PAIRS_ROOT. A model that learned
-from CLEAN_FOLDER knows these scenes, before as after. What OUT holds is not made again.
+from CLEAN_FOLDER was trained on these scenes, before as after. What OUT holds is not made again.
 """
 
 from __future__ import annotations

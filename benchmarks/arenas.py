@@ -1,4 +1,4 @@
-"""Photos to compare methods on: what they learn from, and pairs that say how well they learned. For `methods.py`."""
+"""Photos to compare methods on: what they train on, and pairs to measure them on. For `methods.py`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Arena:
     ----------
     noisy, clean : photos to learn from, for methods that want noisy ones and for those that want clean ones
     tests : folders of x_noisy and x_clean, by the names of the table's columns
-    noise : what makes the noise, None where nobody knows
+    noise : what makes the noise, None where it is unknown
     """
 
     name: str
@@ -65,7 +65,7 @@ def photos_in(folder: Path) -> list[Path]:
 
 
 def simulated_arena(name: str, folder: Path, photos: Path | None, seed: int) -> Arena:
-    """Noise of `NOISES`, added to `photos`/clean or to painted pictures; what is in `folder` already is kept.
+    """Noise of `NOISES`, added to `photos`/clean or to synthetic scenes; what is in `folder` already is kept.
 
     Every eighth photo is for testing, its middle of 256×256; of the others 24 are to learn from, the middle of 384×384.
     """

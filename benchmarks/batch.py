@@ -4,8 +4,8 @@
     python benchmarks/batch.py --pretend 10
 
 The first row is inference alone, photos already in memory; its share is 100 % by definition. The others read, work and
-write through `cli.run`, as `nsp denoise FOLDER OUT` does. `--pretend` sleeps instead of working, at so many megapixels
-a second: what a device of that speed would get from this machine's processor and disk. The aim is 90 %.
+write through `cli.batch.runner`, as `nsp denoise FOLDER OUT` does. `--pretend` sleeps instead of working, at so many
+megapixels a second: what a device of that speed would get from this machine's processor and disk. The aim is 90 %.
 """
 
 from __future__ import annotations

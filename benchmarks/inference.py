@@ -2,7 +2,7 @@
 
     python benchmarks/inference.py [-m MODEL] [--megapixels 1] [--tiles 128 256 512 1024]
 
-The photo is a painted picture with simulated camera noise. Differences are the largest of any value from torch in fp32
+The photo is a synthetic scene with simulated camera noise. Differences are the largest of any value from torch in fp32
 with the largest tile, in steps of an 8-bit photo; a float32 row that is off by more than an export may be is an error.
 """
 

@@ -4,9 +4,9 @@
 
 Each method learns three times, with its `photographer` preset and one seed: on photos with white noise, on photos with
 noise that is correlated like a camera's, and (with --photos) on the real ones of PHOTOS/train. It is measured on other
-photos with the same noise, and on the pairs of PHOTOS/pairs. Without --photos pictures are painted, and real noise is
-left out. A method that wants clean photos gets those that the noisy ones were made of (PHOTOS/clean for real noise);
-one that wants teachers gets a method of the table that learned here just before, and what that one says of all photos,
+photos with the same noise, and on the pairs of PHOTOS/pairs. Without --photos synthetic scenes are used, and real noise
+is left out. A method that needs clean photos gets those that the noisy ones were made of (PHOTOS/clean for real noise);
+one that needs teachers gets a method of the table that was trained here just before, and its outputs for all photos,
 before its own time begins.
 
 The first row is the noisy photo, the last one a network that saw the clean answers: what lies outside is an error.
@@ -91,7 +91,7 @@ def settings_of(name: str, arena: Arena, minutes: float, seed: int) -> TrainConf
 
 
 def teacher_of(name: str, done: Sequence[str]) -> str:
-    """Of the methods that are done, the last one that learns by itself, those with several views first."""
+    """Return the last finished method that needs no teacher, those with several variants first."""
     able = [other for other in done if not (_method(other).needs_clean_photos or _wants_teachers(_method(other)))]
     if not able:
         raise SystemExit(f"{name} learns from another method; name one more with --only.")
@@ -115,7 +115,7 @@ def learn(settings: TrainConfig, arena: Arena, target: Path, device: str) -> Non
 
 
 def ask_teachers(settings: TrainConfig, arena: Arena, target: Path, device: str) -> None:
-    """Fill the cache of what teachers say: a run of the smallest steps, whose weights nobody needs."""
+    """Fill the cache of the teachers' outputs: a run of the smallest steps, whose weights are not used."""
     small = replace(settings, minutes=None, steps=_STEPS_A_PHOTO * len(arena.noisy), batch=1)
     asking = target.with_name("asking.safetensors")
     learn(small, arena, asking, device)
@@ -196,13 +196,13 @@ def main() -> None:
     flags = parser(__doc__)
     flags.add_argument("out", type=Path, metavar="OUT", help="folder for photos, weights and results")
     flags.add_argument("--minutes", type=float, required=True, help="of training, for each method and each noise")
-    flags.add_argument("--photos", type=Path, help="a folder with clean/, train/ and pairs/ (painted pictures)")
+    flags.add_argument("--photos", type=Path, help="a folder with clean/, train/ and pairs/ (synthetic scenes)")
     flags.add_argument("--only", nargs="+", choices=list(METHODS), help="methods (all)")
     flags.add_argument("--seed", type=int, default=0)
     flags.add_argument("--into", type=Path, help="a document to write the table into, between its marks")
     args = flags.parse_args()
     use_threads(args.threads)
-    os.environ["NSP_HOME"] = str(args.out / "home")  # what teachers say is kept there
+    os.environ["NSP_HOME"] = str(args.out / "home")  # the outputs of teachers are cached there
     chosen = [name for name in METHODS if args.only is None or name in args.only]
     METHODS[BOUND] = Supervised
     remember(args)
@@ -229,7 +229,7 @@ def remember(args: argparse.Namespace) -> None:
     asked = {"minutes": args.minutes, "seed": args.seed, "photos": args.photos is not None}
     note = args.out / "made-with.json"
     if note.exists() and (found := json.loads(note.read_text())) != asked:
-        raise SystemExit(f"{args.out} was made with {found}, and {asked} is asked for; choose another folder.")
+        raise SystemExit(f"{args.out} was made with {found}, not with {asked}; choose another folder.")
     args.out.mkdir(parents=True, exist_ok=True)
     note.write_text(json.dumps(asked) + "\n", encoding="utf-8")
 

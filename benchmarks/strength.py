@@ -1,8 +1,8 @@
 """What `--strength auto` loses against knowing the best strength, on simulated camera noise over clean photos.
 
-Every photo is photographed by random cameras (`simulation.random_camera`), its noise is estimated on the whole photo,
-and a crop from its middle is denoised. The error of any mix of noisy and denoised is a parabola in the strength, so the
-best one is known exactly. "noise alone" is σ² / (σ² + b²) with the b that loses least here.
+Every photo gets the noise of random cameras (`simulation.camera.random_camera`), its noise is estimated on the whole
+photo, and a crop from its middle is denoised. The error of any mix of noisy and denoised is a parabola in the strength,
+so the best one is known exactly. "noise alone" is σ² / (σ² + b²) with the b that loses least here.
 
     python benchmarks/strength.py CLEAN_FOLDER [--model NAME] [--cameras 4] [--crop 192]
 """

@@ -45,7 +45,7 @@ _MODES = (Task.DIRECT, Task.SHUFFLE, Task.SHUFFLE_DENOISE)
 
 
 def clean_crops(folder: Path | None, photos: int, side: int) -> Iterator[Photo]:
-    """The middle of the photos of a folder, or of painted pictures."""
+    """The middle of the photos of a folder, or of synthetic scenes."""
     if folder is None:
         for seed in range(photos):
             picture = sample_picture(2 * side, 2 * side, np.random.default_rng(seed))
@@ -86,7 +86,7 @@ def shift(result: Photo, clean: Photo) -> tuple[float, float]:
 
 def main() -> None:
     flags = parser(__doc__)
-    flags.add_argument("folder", nargs="?", type=Path, metavar="CLEAN_FOLDER", help="clean photos (painted pictures)")
+    flags.add_argument("folder", nargs="?", type=Path, metavar="CLEAN_FOLDER", help="clean photos (synthetic scenes)")
     flags.add_argument("-m", "--model", help="enlarges: a name of `nsp models` or a weights file (each mode's default)")
     flags.add_argument("--denoiser", help="what `denoise` runs (the default that ships)")
     flags.add_argument("--photos", type=int, default=6)

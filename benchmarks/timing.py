@@ -80,7 +80,7 @@ def use_threads(threads: int) -> None:
 
 
 def failure(call: Callable[[], object]) -> str | None:
-    """None where a call works, or the first line of what it says: torch.compile needs more than torch brings along."""
+    """Return None where a call works, or the first line of its error: torch.compile needs more than torch has."""
     try:
         call()
     except Exception as error:  # each compiler backend has its own

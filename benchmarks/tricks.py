@@ -31,13 +31,13 @@ TRICKS: Mapping[str, tuple[str, float | int]] = {
     "other colours": ("_RECOLOURED", 0.0),
     "beginning anywhere": ("_ANYWHERE", 1),
 }
-"""What a trick is called, and the constant of `methods.simulated` that turns it off."""
+"""Names of tricks, and the constant of `methods.simulated` that turns each off."""
 
 SETTINGS: Mapping[str, Mapping[str, object]] = {
-    "painted scenes": {"synthetic_scene_prob": 0.0},
-    "plain cameras": {"neutral_isp_prob": 0.0, "low_light_prob": 0.25},
+    "synthetic scenes": {"synthetic_scene_prob": 0.0},
+    "neutral cameras": {"neutral_isp_prob": 0.0, "low_light_prob": 0.25},
 }
-"""Tricks that a setting of the method turns off. Without plain cameras a quarter of all shots is still by night."""
+"""Tricks that a setting of the method turns off. Without neutral cameras a quarter of the photos are in low light."""
 
 ALL = [*TRICKS, *SETTINGS]
 

@@ -1,4 +1,4 @@
-"""Photographs a painted picture with a simulated noisy camera, runs `nsp` on it, and shows before and after.
+"""Make a synthetic photo with the noise of a simulated camera, run `nsp` on it, and show before and after.
 
     python examples/demo.py [OUTPUT_FOLDER]
 

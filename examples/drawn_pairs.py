@@ -102,7 +102,7 @@ def canonical() -> str:
 
 
 def simulated() -> str:
-    """Three cameras drawn at random photograph a painted picture: `simulation.simulate`."""
+    """Three cameras drawn at random photograph a painted picture: `simulation.camera.simulate`."""
     rng = np.random.default_rng(5)
     clean = sample_picture(288, 288, rng)[60:156, 130:226]
     parts = [words(20, 24, "clean"), picture(20, 34, 190, clean)]

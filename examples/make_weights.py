@@ -23,19 +23,19 @@ from nsp_cli.training import has_run
 ROOT = Path(__file__).parents[1]
 
 CAMERAS = json.dumps(json.loads((ROOT / "examples/research_cameras.json").read_text()), separators=(",", ":"))
-"""Fitted by `training.camera_fit` to PHOTOS/train (`fast` of commit 3ca95c7): fields of `simulation.Camera`."""
+"""Fitted by `training.camera_fit` to PHOTOS/train (`fast` of commit 3ca95c7): fields of `simulation.camera.Camera`."""
 
-FAST, STUDY, RESEARCH = "fast", "study", "fast-research"
+FAST, REFERENCES, RESEARCH = "fast", "references", "fast-research"
 _NOISE = "--set own-prob=0.6 --set low-light-prob=1 --set neutral-isp-prob=0 --set synthetic-scene-prob=0"
 _LIKE = f"{_NOISE} --set cameras={CAMERAS}"
 STEPS = {
     FAST: "PHOTOS/clean --method simulated --batch 16 --minutes 180",
-    STUDY: "PHOTOS/train --steps 1",
-    RESEARCH: f"OUT/study.run/clean --method simulated --steps 1532 --keep 0.5 --lr 6.67e-4 {_LIKE}",
+    REFERENCES: "PHOTOS/train --steps 1",
+    RESEARCH: f"OUT/references.run/clean --method simulated --steps 1532 --keep 0.5 --lr 6.67e-4 {_LIKE}",
     "fast-sr": "PHOTOS/clean --method simulated --scale 2 --patch 384 --batch 16 --lr 1e-3 --minutes 10",
     "nsp": "PHOTOS/train --method nsp --from scratch --minutes 60",
 }
-"""Arguments of `nsp train`. The run "study" only makes denoised references of the noisy photos."""
+"""Arguments of `nsp train`. The run "references" only makes denoised references of the noisy photos."""
 
 MEASURED = (FAST, RESEARCH, "nsp")
 
@@ -49,15 +49,15 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1, help="for each step, one thread or one GPU each (1)")
     parser.add_argument("--steps", type=int, help="in place of each step's own budget, to try this script")
     args = parser.parse_args()
-    asked = {*args.names, *([STUDY] if RESEARCH in args.names else [])} or set(STEPS)
-    if wrong := asked - set(STEPS):
+    chosen = {*args.names, *([REFERENCES] if RESEARCH in args.names else [])} or set(STEPS)
+    if wrong := chosen - set(STEPS):
         parser.error(f"NAME must be of {', '.join(STEPS)}, got {', '.join(sorted(wrong))}")
-    names = [name for name in STEPS if name in asked]
+    names = [name for name in STEPS if name in chosen]
     args.out.mkdir(parents=True, exist_ok=True)
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     for name in names:
-        run([*launch(1 if name == STUDY else args.processes), *train(name, args)], environment)
+        run([*launch(1 if name == REFERENCES else args.processes), *train(name, args)], environment)
     made = [args.out / f"{name}.safetensors" for name in MEASURED if name in names]
     models = [word for file in made for word in ("-m", file)]
     if models and (args.photos / "pairs").is_dir():

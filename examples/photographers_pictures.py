@@ -2,8 +2,8 @@
 
     python examples/photographers_pictures.py [FOLDER]
 
-The photos are painted and photographed with a simulated camera, at a high and at a low ISO; `nsp` then works on them
-with its default model. Run it again when that model changes.
+The photos are synthetic scenes with the noise of a simulated camera, at a high and at a low ISO; `nsp` then works on
+them with its default model. Run it again when that model changes.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def panel(path: Path, caption: str) -> Panel:
 def denoised(photo: Path, flags: tuple[str, ...]) -> Panel:
     """The photo's crop with these flags; where they leave the strength to `nsp`, the caption has what it chose."""
     result = photo.with_stem(photo.stem + "_".join(flags))
-    said = json.loads(run_nsp("denoise", str(photo), str(result), "--json", "--quiet", *flags))
-    chosen = f": {said['settings']['strength']:.0f}" if "auto" in flags else ""
+    line = json.loads(run_nsp("denoise", str(photo), str(result), "--json", "--quiet", *flags))
+    chosen = f": {line['settings']['strength']:.0f}" if "auto" in flags else ""
     return panel(result, " ".join(flags) + chosen)
 
 

@@ -26,7 +26,7 @@ def take_photo(camera: Camera, width: int, height: int, seed: int) -> tuple[Imag
 
 
 def run_nsp(*arguments: str) -> str:
-    """Run the command line as a user does and give its stdout; its own message says what went wrong, if anything."""
+    """Run the command line as a user does and give its stdout; its message names the error, if there is one."""
     print("$ nsp", *arguments, flush=True)
     done = subprocess.run([sys.executable, "-m", "nsp_cli", *arguments], check=False, stdout=subprocess.PIPE, text=True)
     if done.returncode != 0:

@@ -14,7 +14,7 @@ from PIL import Image
 INK, GREY, PAPER = "#24292f", "#8c959f", "#ffffff"
 ORANGE, BLUE, GREEN, PALE = "#f4a259", "#4a90d9", "#8cb369", "#eef1f4"
 SET = ("#4a90d9", "#f4a259", "#8cb369", "#c06c84", "#f2d06b", "#7f7caf")
-"""Colours that tell up to six sets apart."""
+"""Distinct colours for up to six sets."""
 
 Paint = Callable[[int, int], str]
 """(row, column) to a colour, or to a label."""

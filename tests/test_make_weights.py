@@ -27,14 +27,14 @@ def test_one_command_makes_weights_and_measures_them(tmp_path: Path) -> None:
         picture.save(photos / name)
     made = make(photos, out, "fast-research", "--steps", "1")
     assert made.returncode == 0, made.stderr
-    assert [file.stem for file in sorted(out.glob("*.safetensors"))] == ["fast-research", "study"]
-    assert made.stdout.index("study.safetensors") < made.stdout.index("fast-research.safetensors")
+    assert [file.stem for file in sorted(out.glob("*.safetensors"))] == ["fast-research", "references"]
+    assert made.stdout.index("references.safetensors") < made.stdout.index("fast-research.safetensors")
     assert "| fast-research " in made.stdout
-    weights = (out / "study.safetensors").read_bytes()
-    again = make(photos, out, "study")
+    weights = (out / "references.safetensors").read_bytes()
+    again = make(photos, out, "references")
     assert again.returncode == 0, again.stderr
     assert "--resume" in again.stdout
-    assert (out / "study.safetensors").read_bytes() == weights
+    assert (out / "references.safetensors").read_bytes() == weights
 
 
 def test_a_step_that_there_is_not_is_refused(tmp_path: Path) -> None:

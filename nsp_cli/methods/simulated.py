@@ -2,14 +2,14 @@
 
 Training examples
     A crop of a clean photo is the target. Its input comes from a camera that is drawn at random
-    (`simulation.random_camera`) or, half of the time, from a neutral one (`simulation.neutral_camera`), which adds
-    noise without blur: if most inputs were blurred, the network could take fine texture for noise. With given
-    `cameras`, the crop gets their noise alone and keeps its sharpness and brightness. Most crops are reduced first, and
-    texture fainter than `_GRAIN` is smoothed, because the film grain and sensor noise of a "clean" photo would
-    otherwise be part of the target. Half of the crops get other colours. One crop in sixteen stays clean, at full size
-    half of the time, so that clean photos are left unchanged. One in four is a synthetic scene in the crop's colours
-    (`dead_leaves`), which has more flat areas than photos of landscapes and people. For super-resolution, the camera
-    gets the crop reduced by t.
+    (`simulation.camera.random_camera`) or, half of the time, from a neutral one (`simulation.camera.neutral_camera`),
+    which adds noise without blur: if most inputs were blurred, the network could take fine texture for noise. With
+    given `cameras`, the crop gets their noise alone and keeps its sharpness and brightness. Most crops are reduced
+    first, and texture fainter than `_GRAIN` is smoothed, because the film grain and sensor noise of a "clean" photo
+    would otherwise be part of the target. Half of the crops get other colours. One crop in sixteen stays clean, at full
+    size half of the time, so that clean photos are left unchanged. One in four is a synthetic scene in the crop's
+    colours (`dead_leaves`), which has more flat areas than photos of landscapes and people. For super-resolution, the
+    camera gets the crop reduced by t.
 Loss
     The sum of: L1 between output and target; L1 between both averaged over squares of `_BLOCKS` pixels, which leaves
     only errors of colour; and the structural dissimilarity 1 − SSIM (after Zhao et al., TCI 2017), which favours
@@ -80,10 +80,10 @@ class Simulated:
     Attributes
     ----------
     scale : t, the factor from input to target
-    cameras : `simulation.Camera`s, or their fields, such as `training.adapting` finds for a photographer's own photos
+    cameras : `simulation.camera.Camera`s, or their fields, such as those that `training.adapting` fits to noisy photos
     own_prob : fraction of the examples that use these cameras; the others use random ones, which limits forgetting
-    neutral_isp_prob : fraction of the random cameras that are neutral, see `simulation.neutral_camera`
-    low_light_prob : fraction of low-light photos of the other random cameras, see `simulation.random_camera`
+    neutral_isp_prob : fraction of the random cameras that are neutral, see `simulation.camera.neutral_camera`
+    low_light_prob : fraction of low-light photos of the other random cameras, see `simulation.camera.random_camera`
     synthetic_scene_prob : fraction of the examples that are synthetic scenes, see `simulation.dead_leaves`
     ensemble : orientations of the photo over which the result is averaged at test time, 1 to 8; each takes a forward
         pass

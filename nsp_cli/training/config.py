@@ -35,7 +35,7 @@ class TrainConfig:
     ema : decay of the weights' moving average, 0 for none; clip : largest gradient norm, 0 for none
     keep : weight interpolation (WiSE-FT), the fraction of the initial weights in the written ones; None is 0, or 0.7
         when adapting
-    precision : see `backends.device.Precision`
+    precision : see `model.spec.Precision`
     compile : torch.compile the network; None where it helps, which is on CUDA (`benchmarks/training_step.py`)
     seed : decides crops, pairs and initial weights
     save_every : steps between two states on the disk, with validation loss and preview

@@ -49,7 +49,7 @@ def test_where_the_noise_is_not_known_any_noise_is_learned(plain: Path, noisy_ph
     assert load_model(target)[1].method_args["cameras"] == []
 
 
-def test_a_run_goes_on_with_what_the_study_found(large_noisy_photos: Path, tmp_path: Path) -> None:
+def test_a_run_goes_on_with_what_the_analysis_found(large_noisy_photos: Path, tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole.safetensors", tmp_path / "broken.safetensors"
     assert run("train", large_noisy_photos, "-o", whole, "--from", "fast", "--steps", 2, *FLAGS)[0] == 0
     from nsp_cli import training
