@@ -85,7 +85,7 @@ def test_what_is_black_or_white_tells_nothing(level: float) -> None:
     assert np.abs(cut_off.clean - level).min() > 0
 
 
-def test_looks_that_are_mostly_texture_are_left_out() -> None:
+def test_patches_that_are_mostly_texture_are_left_out() -> None:
     patches = [patch(SMOOTH, 0) for _ in range(9)]
     for level, seen in enumerate(patches, 1):
         seen.noise, seen.detail = float(level), 0.1 * level
