@@ -63,8 +63,8 @@ def test_what_is_the_identity(blend: Blend, colour: bool, grey: bool) -> None:
 
 @pytest.mark.parametrize("name", ["strength", "luma", "chroma"])
 @pytest.mark.parametrize("value", [-1, 101, float("nan"), float("inf")])
-def test_values_out_of_range_are_usage_errors_that_name_the_flag(name: str, value: float) -> None:
-    with pytest.raises(UsageError, match=f"--{name}"):
+def test_values_out_of_range_are_usage_errors_that_name_the_parameter(name: str, value: float) -> None:
+    with pytest.raises(UsageError, match=f"`{name}`"):
         Blend(**{name: value})
 
 

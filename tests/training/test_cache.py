@@ -97,5 +97,5 @@ def test_what_cannot_be_kept_is_made_each_time(tmp_path: Path) -> None:
     assert [int(get(small, "a", make)[0, 0, 0]) for _ in range(2)] == [1, 2]
     assert not (tmp_path / "small").exists()
     (tmp_path / "file").write_bytes(b"")
-    with pytest.warns(UserWarning, match="cannot be kept"):
+    with pytest.warns(UserWarning, match="cannot be cached"):
         assert np.array_equal(get(OutputCache(tmp_path / "file", 10**6), "a", make), picture(3))
