@@ -12,6 +12,7 @@ from typer import rich_utils as typer_help
 import nsp_cli
 from nsp_cli.cli.app import app
 from nsp_cli.cli.flags import flag_of, with_flags
+from tests.cli.test_commands import run
 
 PHOTO = (
     "--backend --blind --chroma --device --dry-run --exclude --format --if-exists --include --jobs --json "
@@ -81,3 +82,24 @@ def test_every_parameter_that_a_message_names_is_a_flag() -> None:
     for name in named:
         assert with_flags(f"`{name}`") == flag_of(name)
         assert flag_of(name) in flags
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["a.onnx", "--precision", "bf16"], "fp32 or int8"),
+        (["a.onnx", "--precision", "int8"], "go together"),
+        (["a.onnx", "--calibrate", "."], "go together"),
+        (["a.dtmodel", "--for", "darktable", "--precision", "int8", "--calibrate", "."], "are in fp32"),
+        (["a.onnx", "--for", "chainner", "--noise-input"], "leave out one of the two"),
+        (["a.onnx", "--for", "upscayl"], "Use `nsp sr`"),
+        (["a.png"], "must end in .onnx"),
+    ],
+)
+def test_options_of_export_that_exclude_each_other(
+    arguments: list[str], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, said = run("export", *arguments)
+    assert (code, sentence in said) == (2, True)
+    assert list(tmp_path.iterdir()) == []

@@ -199,7 +199,7 @@ def test_two_runs_on_one_folder_do_not_harm_each_other(card: Path, tmp_path: Pat
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c(card: Path, tmp_path: Path, times: int) -> None:
     out = tmp_path / "out"
-    process = start(card, out, 1.0)
+    process = start(card, out, 1.0 if times == 1 else 10.0)  # seconds a photo
     assert process.stdout is not None
     process.stdout.readline()
     began = time.monotonic()
