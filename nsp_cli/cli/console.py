@@ -80,7 +80,7 @@ def warn(sentence: str) -> None:
 
 @dataclass
 class Reporter:
-    """What a running job may call: `within` with the share of one item, `line` for something worth a line, `done`.
+    """Callbacks of a running job: `within` with the fraction of one item, `line` for a message, `done`.
 
     `status` is a few words at the end of the bar; `note` a setting that was chosen for one photo alone, by its name.
     """

@@ -3,7 +3,7 @@
 Of a noisy photo x + n and a result x + e, whose errors are independent, the mix with the least error takes the share
 w = σ² / (σ² + mean e²) of the result. σ is what `noise.estimate` finds; and the mean square of what the result changes,
 e − n, is just σ² + mean e². So w = σ² / mean change², with no constant to fit and true for any model: where a model
-takes away more than the noise, it takes detail, and gets less say. All in luma, which is what is seen as detail.
+takes away more than the noise, it takes detail, and gets less weight. All in luma, which carries the visible detail.
 
 The change is measured on a few patches before the photo is processed. ``python benchmarks/strength.py CLEAN_FOLDER``
 compares this with knowing the best strength, and with a constant model error b in place of mean e².

@@ -160,11 +160,13 @@ def _checked(model: bytes, pipeline: Pipeline, target: Path, *, largest: bool = 
 def _graph(pipeline: Pipeline, spec: ModelSpec, noise_input: bool) -> bytes:
     """Export the whole pipeline: photos of any size, and with `noise_input` the noise level as an optional input."""
     assert isinstance(pipeline, nn.Module)
-    tells = pipeline.spec.noise_level and noise_input
-    inputs = {"photo": torch.rand(1, spec.channels, 64, 96)} | ({NOISE_LEVEL: torch.full((1,), 0.1)} if tells else {})
-    described = replace(pipeline.spec, noise_level=tells)
-    proto = _traced(_WithNoiseLevel(pipeline) if tells else pipeline, inputs, described, spec)
-    if tells:  # a value of its own makes an input optional
+    has_input = pipeline.spec.noise_level and noise_input
+    inputs = {"photo": torch.rand(1, spec.channels, 64, 96)} | (
+        {NOISE_LEVEL: torch.full((1,), 0.1)} if has_input else {}
+    )
+    described = replace(pipeline.spec, noise_level=has_input)
+    proto = _traced(_WithNoiseLevel(pipeline) if has_input else pipeline, inputs, described, spec)
+    if has_input:  # a default value makes an input optional
         import onnx
 
         proto.graph.initializer.append(onnx.numpy_helper.from_array(np.full(1, -1, np.float32), NOISE_LEVEL))

@@ -66,7 +66,7 @@ def check_fidelity(photo: Pixels, result: Pixels, to_srgb: Convert | None = None
 
 @dataclass(frozen=True)
 class Shift:
-    """How far the mean of each channel is shifted, (C,), white = 1.
+    """Shift of the mean of each channel, (C,), white = 1.
 
     Attributes
     ----------

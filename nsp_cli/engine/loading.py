@@ -39,10 +39,10 @@ _RUNS = {
     "onnx": "an .onnx file that `nsp export` writes",
     "openvino": "models that ship with a graph for it, such as fast",
 }
-"""What each runtime opens, in the user's words."""
+"""Models that each runtime opens, for messages."""
 
 _MEANINGS = {"test_shift": "blind spot to choose"}
-"""What a model lacks, in the user's words, where its method lacks a setting."""
+"""Names of settings for messages."""
 
 
 @checked

@@ -15,7 +15,7 @@ Strength = float | Literal["auto"]
 
 
 class IfExists(StrEnum):
-    """What happens when an output exists already."""
+    """Actions when an output exists already."""
 
     SKIP = "skip"
     OVERWRITE = "overwrite"
@@ -99,7 +99,7 @@ class OutputOptions:
     keep_metadata : bool
         Whether all metadata are kept, or only colour profile and orientation.
     if_exists : IfExists
-        What happens when the output exists already.
+        Action when the output exists already.
     in_place : bool
         Whether the result replaces the photo.
     backup : bool

@@ -55,7 +55,7 @@ class FakeQuantizer(nn.Module):
 
     @property
     def grid(self) -> Levels:
-        """What the rounding of an exported graph needs."""
+        """Return the levels for an exported graph."""
         return Levels(float(self.scale.detach()), int(self.zero))
 
     def levels(self, x: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ class Region:
 
     @property
     def slices(self) -> Slices:
-        """Row and column slices of the region."""
+        """Return row and column slices of the region."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     def with_halo(self, halo: int, height: int, width: int) -> Region:

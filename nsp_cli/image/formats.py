@@ -174,12 +174,12 @@ TITLES = ", ".join(row.title for row in FORMATS[:-1]) + f" or {FORMATS[-1].title
 
 
 def is_photo(path: Path) -> bool:
-    """Whether the suffix is one that `read` can read here and the file is not a hidden one."""
+    """Return whether `read` can read the suffix here and the file is not a hidden one."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and unread_format(path) is None
 
 
 def reads_heic() -> bool:
-    """Whether the extra [heic] is installed."""
+    """Return whether the extra [heic] is installed."""
     return find_spec("pi_heif") is not None
 
 

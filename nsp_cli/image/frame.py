@@ -32,7 +32,7 @@ TagValue = tuple[int, int, Sequence[float]]
 
 @dataclass(frozen=True)
 class LinearRaw:
-    """What a linear DNG needs besides the pixels, see `codecs.linear_raw.demosaic`.
+    """Data of a linear DNG besides the pixels, see `codecs.linear_raw.demosaic`.
 
     Attributes
     ----------

@@ -39,7 +39,7 @@ def _tiff(path: Path) -> tuple[int, int] | None:
 
 
 def _other(path: Path) -> tuple[int, int] | None:
-    """By Pillow's classes for each format: `Image.open` warns of large pictures, and refuses larger ones."""
+    """Read the size by the classes of Pillow: `Image.open` warns of large pictures, and refuses larger ones."""
     with path.open("rb") as file:
         head = file.read(_MAGIC_BYTES)
         file.seek(0)
@@ -50,7 +50,7 @@ def _other(path: Path) -> tuple[int, int] | None:
 
 
 def _raw(path: Path) -> tuple[int, int]:
-    """By LibRaw, which develops nothing for it: the first size in a RAW file is as a rule its preview's."""
+    """Read the size by LibRaw, without developing: the first size in a RAW file is as a rule its preview's."""
     import rawpy
 
     with rawpy.imread(str(path)) as raw:

@@ -63,7 +63,7 @@ def write(
 def encode(
     frame: Frame, format: str, *, quality: int = 95, keep_metadata: bool = True
 ) -> tuple[bytes, tuple[str, ...]]:
-    """As `write`, but to bytes; `format` is a value of `WRITABLE`, such as "png".
+    """Encode a frame to bytes, as `write` does; `format` is a value of `WRITABLE`, such as "png".
 
     Returns
     -------

@@ -210,7 +210,7 @@ def _distance(error: Tensor) -> Tensor:
 
 
 def _dissimilarity(output: Tensor, target: Tensor) -> Tensor:
-    """Twice (B, C, h, w) → (B,): 1 − SSIM (Wang et al., TIP 2004), its windows squares that half overlap."""
+    """Compute 1 − SSIM (Wang et al., TIP 2004) of two batches (B, C, h, w) → (B,), in squares that half overlap."""
     pool = partial(F.avg_pool2d, kernel_size=_WINDOW, stride=_WINDOW // 2)
     a, b = pool(output), pool(target)
     aa, bb, ab = pool(output**2) - a * a, pool(target**2) - b * b, pool(output * target) - a * b

@@ -36,7 +36,7 @@ _NUMPY_STATE: list[Any] = [
     np.dtype,
     type(np.dtype(np.uint32)),
 ]
-"""What the state of a NumPy random generator is made of, which NSP's training files hold beside the weights."""
+"""Types in the state of a NumPy random generator, which NSP's training files hold beside the weights."""
 
 
 def read_checkpoint(

@@ -35,7 +35,7 @@ _IMAGE_WEIGHTS = {
     "n2nunet": (("intro.0.weight", None), ("up.{last}.1.0.0.weight", 3)),
     "tbsn": (("head.weight", None),),
 }
-"""By network: weights whose inputs are the photo's channels, all of them or the last ones."""
+"""Names of weights, by network, whose inputs are the photo's channels, all of them or the last ones."""
 
 KNOWN = (
     "NSP on DBSN and on TBSN (t = 1, 2 or 4), AP-BSN and SDAP (DBSN with AP-BSN's tail), TBSN, AT-BSN and APR, "

@@ -121,7 +121,7 @@ class ATBSN(nn.Module):
 
 
 def _lowered(features: Tensor, rows: int) -> Tensor:
-    """Everything moved down by some rows, zeros above; (…, h, w) to the same."""
+    """Shift (…, h, w) down by some rows, with zeros above."""
     return F.pad(features, (0, 0, rows, 0))[..., : features.shape[-2], :]
 
 

@@ -128,7 +128,7 @@ def _initialise(network: nn.Module) -> None:
     """He's rule everywhere, and residual modules that start as the identity.
 
     PyTorch's own start shrinks the signal by a factor in each of some twenty layers without normalisation: the
-    gradient that reaches the first ones is then 1e-10, and thousands of steps go by before anything is learned.
+    gradient that reaches the first ones is then 1e-10, and the loss does not fall for thousands of steps.
     """
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):

@@ -72,7 +72,7 @@ class TBSN(nn.Module):
     receptive_field_radius = 24
     """Main part of the receptive field: attention extends it over hundreds of pixels, and statistics over all."""
     tile = 192
-    """Enough to take statistics over: the paper's training gives the network 128 pixels (patches of 640 by PD 5)."""
+    """Side of a tile, large enough for its statistics: the paper trains with 128 pixels (patches of 640 by PD 5)."""
 
     def __init__(
         self,

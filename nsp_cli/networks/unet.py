@@ -1,4 +1,4 @@
-"""Plain U-Nets, without a blind spot: every output pixel sees its own input pixel."""
+"""Plain U-Nets, without a blind spot: every output pixel depends on its own input pixel."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class _Block(nn.Module):
 class ResUNet(nn.Module):
     """A residual U-Net on 2×2 cells, (N, C, h, w) → (N, C, t·h, t·w), sides multiples of 2^len(widths).
 
-    It works at half the photo's size and below, for speed: a pixel-unshuffle makes of each 2×2 cell one pixel of 4·C
+    It works at half the photo's size and below, for speed: a pixel-unshuffle turns each 2×2 cell into one pixel of 4·C
     channels. After FFDNet (Zhang et al., TIP 2018) and DRUNet (Zhang et al., TPAMI 2021), smaller than either.
 
     Parameters

@@ -96,7 +96,7 @@ class FlatPatches:
 
 
 class _Power(NamedTuple):
-    """Of luma, R − Y and B − Y, in 8-bit units squared."""
+    """Power of luma, R − Y and B − Y, in 8-bit units squared."""
 
     by_light: NDArray[np.float64]  # (3, 3) in dark, middle and bright places
     by_lag: NDArray[np.float64]  # (lags, 3) autocovariance in all, the last one along diagonals

@@ -243,9 +243,11 @@ class _Run:
 
 def _find_teachers(settings: TrainConfig, method: Method) -> list[Teacher]:
     if settings.teachers and not method.needs_teachers:
-        raise UsageError(f"The method '{settings.method}' learns from photos alone; leave out `teachers`.")
+        raise UsageError(f"The method '{settings.method}' trains on photos alone; leave out `teachers`.")
     if method.needs_teachers and not settings.teachers:
-        raise UsageError(f"The method '{settings.method}' learns from other models; name one or more with `teachers`.")
+        raise UsageError(
+            f"The method '{settings.method}' trains on the outputs of other models; name one or more with `teachers`."
+        )
     return [find_teacher(model, settings.teacher_views) for model in settings.teachers]
 
 

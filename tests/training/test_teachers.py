@@ -151,10 +151,12 @@ def test_a_changed_teacher_ends_a_resumed_run(weights: Weights, noisy_photos: Pa
 
 def test_a_method_has_teachers_or_has_none(weights: Weights, noisy_photos: Path, tmp_path: Path) -> None:
     target = tmp_path / "student.safetensors"
-    with pytest.raises(UsageError, match="'rd' learns from other models; name one or more with `teachers`"):
+    with pytest.raises(
+        UsageError, match="'rd' trains on the outputs of other models; name one or more with `teachers`"
+    ):
         train(STUDENT, job(noisy_photos, target))
     alone = replace(STUDENT, method="nsp", network="dbsn", network_args={}, patch=64, teachers=(str(weights()),))
-    with pytest.raises(UsageError, match="'nsp' learns from photos alone; leave out `teachers`"):
+    with pytest.raises(UsageError, match="'nsp' trains on photos alone; leave out `teachers`"):
         train(alone, job(noisy_photos, target))
     with pytest.raises(UsageError, match="two targets at least"):
         train(replace(STUDENT, teachers=(str(weights()),), teacher_views=1), job(noisy_photos, target))

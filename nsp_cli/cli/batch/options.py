@@ -12,7 +12,7 @@ from nsp_cli.errors import UsageError
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """Which photos are taken, how many at once, and what is printed; the flags of the same names describe them.
+    """Selection of photos, threads and messages; the flags of the same names describe them.
 
     Attributes
     ----------

@@ -24,7 +24,7 @@ from nsp_cli.system.files import size_of
 PIPE = "-"
 
 Change = Callable[[Frame, Reporter], Frame]
-"""What is done with each photo of a command."""
+"""Processes one photo of a command."""
 
 
 def read_photo(source: Path | bytes, format: str | None, raw: RawOptions) -> Frame:

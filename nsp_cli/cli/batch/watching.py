@@ -58,7 +58,7 @@ class Arrivals:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether there are files that may still be growing."""
+        """Return whether there are files that may still be growing."""
         return bool(self._seen)
 
 

@@ -33,7 +33,7 @@ SrMode = StrEnum("SrMode", {task.name: task.value for task in Task if task is no
 
 @dataclass(frozen=True)
 class PhotoFlags:
-    """What `nsp denoise` and `nsp sr` have in common, in the order of their help; `given` are those that were given."""
+    """Flags of `nsp denoise` and `nsp sr`, in the order of their help; `given`: names of those given."""
 
     output: options.OutputPath = None
     format: options.Format = None

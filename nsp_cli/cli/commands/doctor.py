@@ -143,7 +143,7 @@ def _on_provider(name: str) -> Section:
         if graph is None:
             return {"runs": False, "error": "the default model has no ONNX graph to try it with"}
         settings = ort.SessionOptions()
-        settings.log_severity_level = 4  # it prints what `error` says
+        settings.log_severity_level = 4  # it prints the text of `error`
         ort.set_default_logger_severity(4)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -26,7 +26,7 @@ Folder = Annotated[Path, typer.Argument(show_default=False)]
 
 @dataclass(frozen=True)
 class _Figures:
-    """Of one pair, or the mean of all. PSNR is infinite where nothing differs; JSON has null for that."""
+    """Figures of one pair, or the mean of all. PSNR is infinite where nothing differs; JSON has null for that."""
 
     noisy_psnr: float
     noisy_ssim: float

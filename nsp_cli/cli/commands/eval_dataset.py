@@ -64,7 +64,7 @@ def evaluate_dataset(
 
 
 def _open_submission(dataset: str, target: Path | None) -> Submission | None:
-    """Where results go. Raises `UsageError` for a set that has no server, and for one that can do nothing without."""
+    """Open the submission. Raises `UsageError` for a set that has no server, or for a missing but necessary target."""
     from nsp_cli.evaluation.submission import SUBMISSIONS
 
     if target is None:

@@ -146,7 +146,7 @@ def _best_square(values: NDArray[np.float32], size: tuple[int, int], side: int) 
 
 
 def _scaled(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-    """To (width, height), averaging where it gets smaller."""
+    """Scale to (width, height), averaging where it gets smaller."""
     if pixels.shape[1::-1] == size:
         return pixels
     smaller = size[0] < pixels.shape[1]

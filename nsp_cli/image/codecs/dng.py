@@ -35,7 +35,7 @@ _PREVIEW_SIDE = 1024  # pixels
 
 @dataclass(frozen=True)
 class _Strips:
-    """Where the strips of a picture lie in the file."""
+    """Places of a picture's strips in the file."""
 
     rows: int
     offsets: list[int]

@@ -55,7 +55,7 @@ class RawOptions:
 
 
 def is_raw(data: bytes, suffix: str = "") -> bool:
-    """Whether the bytes are a camera's RAW file; the suffix decides only where TIFF's structure leaves it open."""
+    """Test whether the bytes are a RAW file; the suffix decides only where TIFF's structure leaves it open."""
     if data.startswith(_STARTS) or data[4:12] == b"ftypcrx " or data[6:14] == b"HEAPCCDR":
         return True
     if not data.startswith(_TIFF_STARTS):
@@ -75,6 +75,6 @@ def _is_raw_tiff(data: bytes) -> bool:
 
 
 def is_reduced(tree: Tree, page: Directory) -> bool:
-    """Whether a TIFF's page is a smaller picture of another."""
+    """Return whether a TIFF's page is a smaller picture of another."""
     new, old = (tree.number(page.fields.get(tag)) for tag in (_NEW_SUBFILE_TYPE, _SUBFILE_TYPE))
     return bool((new or 0) & 1) or old == 2

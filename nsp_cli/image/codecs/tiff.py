@@ -20,7 +20,7 @@ from nsp_cli.image.metadata.ifd import Directory, Tree
 
 __all__ = ["decode", "encode"]
 
-# tifffile reports odd tags through logging; whoever sets up logging sees them, nobody else.
+# tifffile reports odd tags through logging, which is silent unless a program sets it up.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 _SUB_IFDS, _DNG_VERSION = 330, 50706

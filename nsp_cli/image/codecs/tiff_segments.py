@@ -64,7 +64,7 @@ def _expand(compression: int, packed: bytes, length: int) -> bytes:
 
 
 def _expand_lzw(packed: bytes, length: int) -> bytes:
-    """`length` bytes from one LZW segment, which is dressed as the only strip of an 8-bit grey TIFF for Pillow."""
+    """Decode one LZW segment to `length` bytes, through Pillow, as the only strip of an 8-bit grey TIFF."""
     size, layout = ((256, length), (257, 1), (258, 8)), ((259, LZW), (262, 1))
     place = ((273, 8 + 2 + 9 * 12 + 4), (277, 1), (278, 1), (279, len(packed)))
     head = struct.pack("<2sHIH", b"II", 42, 8, 9)

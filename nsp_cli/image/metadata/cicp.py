@@ -16,7 +16,7 @@ from nsp_cli.image.metadata.icc import SRGB_CURVE, Parametric
 Point = tuple[float, float]
 """Chromaticity (x, y)."""
 Chromaticities = tuple[Point, Point, Point, Point]
-"""Of red, green, blue and white."""
+"""Chromaticities of red, green, blue and white."""
 
 _D65, _C = (0.3127, 0.3290), (0.310, 0.316)
 _D50_XYZ = np.array([0.9642, 1.0, 0.8249])  # of the profile connection space

@@ -29,7 +29,7 @@ _MAKER_NOTE_KEEPS_PLACE_BELOW = 16_384
 
 
 _SELF_CONTAINED = (b"Nikon\0\2", b"OLYMPUS\0", b"OM SYSTEM\0", b"FUJIFILM", b"PENTAX \0", b"Apple iOS\0")
-"""How maker notes begin whose offsets count from their own start, so that they may be moved."""
+"""First bytes of maker notes whose offsets count from their own start, so that they may be moved."""
 
 
 def parse_exif(exif: bytes) -> tuple[Tree, Directory]:

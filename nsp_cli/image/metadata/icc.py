@@ -19,7 +19,7 @@ Values = NDArray[np.float32]
 _GREY, _RGB, _XYZ = b"GRAY", b"RGB ", b"XYZ "
 _PARAMETERS = {0: "g", 1: "gab", 2: "gabc", 3: "gabcd", 4: "gabcdef"}
 _FAR = 1000.0
-"""How far above white a table curve goes on in a straight line."""
+"""Factor above white up to which a table curve is extrapolated linearly."""
 
 
 class Curve(Protocol):

@@ -43,7 +43,7 @@ def upright_xmp(xmp: bytes | None) -> bytes | None:
 
 
 def describes_gain_map(xmp: bytes) -> bool:
-    """Whether XMP has properties of an HDR gain map, of Adobe's or of Apple's kind."""
+    """Return whether XMP has properties of an HDR gain map, of Adobe's or of Apple's kind."""
     return any(
         re.search(rb"[\s<]%b:\w" % prefix, xmp)
         for namespace in (b"http://ns.adobe.com/hdr-gain-map/1.0/", b"http://ns.apple.com/HDRGainMap/1.0/")
