@@ -39,38 +39,44 @@ class Muon(torch.optim.Optimizer):
         if closure is not None:
             raise ValueError("Muon takes no closure")
         inner, others = self.param_groups
-        for weight in inner["params"]:
-            if weight.grad is not None:
-                self._update(weight, weight.grad, inner)
+        alike: dict[tuple[int, int, int], list[Tensor]] = {}
+        for index, weight in enumerate(inner["params"]):
+            if weight.grad is not None:  # on a CPU one by one is faster, by a third
+                alike.setdefault((len(weight), weight[0].numel(), -1 if weight.is_cuda else index), []).append(weight)
+        for weights in alike.values():
+            self._update(weights, inner)
         # Loading a state replaces both.
         self._adamw.param_groups, self._adamw.state = [others], self.state
         self._adamw.step()
 
-    def _update(self, weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
-        state = self.state[weight]
-        if not state:
-            state["momentum"] = torch.zeros_like(weight)
-        momentum: Tensor = state["momentum"]
-        momentum.lerp_(gradient, 1 - _MOMENTUM)
-        ahead = torch.lerp(gradient, momentum, _MOMENTUM).flatten(1)
-        size = _LIKE_ADAM * max(ahead.shape) ** 0.5
-        weight.mul_(1 - group["lr"] * group["weight_decay"])
-        weight.sub_(orthogonal(ahead).view_as(weight), alpha=group["lr"] * size)
+    def _update(self, weights: list[Tensor], group: dict[str, Any]) -> None:
+        """Update convolutions whose matrices have one shape, together: a GPU would wait for each by itself."""
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
+        for weight in weights:
+            self.state[weight].setdefault("momentum", torch.zeros_like(weight))
+        momenta = [self.state[weight]["momentum"] for weight in weights]
+        torch._foreach_lerp_(momenta, gradients, 1 - _MOMENTUM)  # pyright: ignore
+        ahead = torch.stack([torch.lerp(g, m, _MOMENTUM).flatten(1) for g, m in zip(gradients, momenta, strict=True)])
+        size = _LIKE_ADAM * max(ahead.shape[1:]) ** 0.5
+        steps = orthogonal(ahead)
+        for weight, step in zip(weights, steps, strict=True):
+            weight.mul_(1 - group["lr"] * group["weight_decay"])
+            weight.sub_(step.view_as(weight), alpha=group["lr"] * size)
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """Orthogonalize a matrix (m, n) by Newton-Schulz iterations; singular values become 0.6 to 1.25.
+    """Orthogonalize matrices (…, m, n) by Newton-Schulz iterations; singular values become 0.6 to 1.25.
 
     Those that are a hundred times smaller than the largest stay smaller.
     """
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.T if tall else matrix
-    x = x / (x.norm() + 1e-7)
+    tall = matrix.shape[-2] > matrix.shape[-1]
+    x = matrix.mT if tall else matrix
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     a, b, c = _QUINTIC
     for _ in range(_ROUNDS):
-        square = x @ x.T
+        square = x @ x.mT
         x = a * x + (b * square + c * square @ square) @ x
-    return x.T if tall else x
+    return x.mT if tall else x
 
 
 OPTIMIZERS: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
