@@ -72,7 +72,6 @@ class Trainer:
 
     def __init__(self, out: Path, device: torch.device) -> None:
         self.out, self.device = out, device
-        self.precision = choose_precision(device, Precision.AUTO)
 
     def log(self, text: str) -> None:
         """Print a line, and append it to the log."""
@@ -93,6 +92,7 @@ class Trainer:
         """
         network.to(device=self.device, memory_format=torch.channels_last).train()  # pyright: ignore
         learner: Any = torch.compile(network) if recipe.compile else network
+        precision = choose_precision(self.device, Precision.AUTO)  # initializes CUDA, so not before the fork
         optimizer = OPTIMIZERS[recipe.optimizer](network.parameters(), lr=recipe.lr, weight_decay=1e-4)
         average = ema_of(network, recipe.ema)
         generator = Generator(self.device).manual_seed(0)
@@ -103,7 +103,7 @@ class Trainer:
                 break
             for group in optimizer.param_groups:
                 group["lr"] = recipe.lr * min(1, (step + 1) / _WARM_UP) * 0.5 * (1 + math.cos(math.pi * passed))
-            with autocast(self.device, self.precision):
+            with autocast(self.device, precision):
                 value = loss(learner, batch, generator)
             optimizer.zero_grad(set_to_none=True)
             value.backward()
