@@ -3,9 +3,9 @@
     python benchmarks/stages.py [PHOTO] [--megapixels 24] [--code FOLDER …] [--repeats 3] [-- OPTION …]
 
 Without PHOTO a synthetic JPEG is made. Each run is a process of its own, and the folders with the code, such as
-checkouts of two commits, take turns. Stages that run at the same time are counted both. "the command" lacks the imports
-that come before it; "whole process" has them and is measured without the watch. What comes after `--` goes to `nsp
-denoise`.
+checkouts of two commits, take turns. Figures are the least of all runs, because other work only adds to them. CPU
+seconds are of all threads, those of work that overlaps included. "the command" lacks the imports that come before it;
+"whole process" has them and is measured without the watch. What comes after `--` goes to `nsp denoise`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import importlib
 import json
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -41,6 +40,7 @@ _STAGES = (
     ("network", "nsp_cli.engine.backends.torch_backend", "TorchBackend.run"),
     ("network", "nsp_cli.backends.torch_backend", "TorchBackend.run"),
     ("tiles and blending", "nsp_cli.api", "process"),
+    ("tiles and blending", "nsp_cli.engine", "process"),
 )
 _SPENT: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
 _MEGABYTE = 1e6 / (1 if sys.platform == "darwin" else 1024)  # of `ru_maxrss`
@@ -151,7 +151,7 @@ def main() -> None:
         [
             stage,
             *(
-                " / ".join(f"{statistics.median(run.get(stage, [0, 0])[i] for run in runs):.2f}" for i in (0, 1))
+                " / ".join(f"{min(run.get(stage, [0, 0])[i] for run in runs):.2f}" for i in (0, 1))
                 for runs in found.values()
             ),
         ]

@@ -127,7 +127,11 @@ def test_no_model_without_a_graph_in_int8_runs_in_it() -> None:
         api.load_backend("fast", precision="int8", device="cpu", backend="torch")
 
 
-IN_INT8 = [(info.name, Task(task)) for info in registry.shipped() for task in info.int8]
+IN_INT8 = [
+    pytest.param(info.name, Task(task), marks=pytest.mark.slow if info.name == "best" else ())  # eight runs
+    for info in registry.shipped()
+    for task in info.int8
+]
 
 
 @pytest.mark.parametrize(("name", "task"), IN_INT8)
