@@ -4,8 +4,10 @@ python examples/make_weights.py PHOTOS OUT [NAME …] [--from MODEL] [--processe
 
 PHOTOS has the folders clean, train and pairs. A step writes OUT/NAME.safetensors; one that was stopped goes on where it
 was, and one that is done is not made again. `fast` begins with new weights, or with MODEL; the steps that begin with
-`fast` take OUT's, or else MODEL, or else the one that ships. At the end the denoisers among them are compared on
-PHOTOS/pairs; nothing is chosen by that. `ship_weights.py` takes them into weights/.
+`fast` take OUT's, or else MODEL, or else the one that ships; the teacher of `nsp-student` is OUT's `nsp`, or else the
+one that ships. The steps with int8 in their names train with simulated rounding, and come last. At the end the
+denoisers among the weights are compared on PHOTOS/pairs; nothing is chosen by that. `ship_weights.py` takes them into
+weights/, and `quantize_weights.py --ship` the int8 graphs.
 """
 
 from __future__ import annotations
@@ -13,10 +15,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
 from pathlib import Path
+
+from PIL import Image
 
 from nsp_cli.training import has_run
 
@@ -25,7 +30,8 @@ ROOT = Path(__file__).parents[1]
 CAMERAS = json.dumps(json.loads((ROOT / "examples/research_cameras.json").read_text()), separators=(",", ":"))
 """Fitted by `training.camera_fit` to PHOTOS/train (`fast` of commit 3ca95c7): fields of `simulation.camera.Camera`."""
 
-FAST, REFERENCES, RESEARCH = "fast", "references", "fast-research"
+FAST, REFERENCES, RESEARCH, STUDENT = "fast", "references", "fast-research", "nsp-student"
+_CROP, _CROPS = 480, 2  # pixels, and crops of a photo: a slow teacher takes hours for whole ones
 _NOISE = "--set own-prob=0.6 --set low-light-prob=1 --set neutral-isp-prob=0 --set synthetic-scene-prob=0"
 _LIKE = f"{_NOISE} --set cameras={CAMERAS}"
 STEPS = {
@@ -34,30 +40,42 @@ STEPS = {
     RESEARCH: f"OUT/references.run/clean --method simulated --steps 1532 --keep 0.5 --lr 6.67e-4 {_LIKE}",
     "fast-sr": "PHOTOS/clean --method simulated --scale 2 --patch 384 --batch 16 --lr 1e-3 --minutes 10",
     "nsp": "PHOTOS/train --method nsp --from scratch --minutes 60",
+    STUDENT: "OUT/crops --method rd --network resunet --from scratch --teacher-views 4 --minutes 75",
 }
 """Arguments of `nsp train`. The run "references" only makes denoised references of the noisy photos."""
 
-MEASURED = (FAST, RESEARCH, "nsp")
+ROUNDED = {
+    "fast-int8": (FAST, "PHOTOS/clean OUT/stage1 --steps 1600 --lr 2e-4"),
+    "fast-int8-end": (FAST, "PHOTOS/clean OUT/stage2 --from OUT/stage1/fast-int8.state --seed 3 --steps 700 --lr 5e-5"),
+    "fast-sr-int8": ("fast-sr", "PHOTOS/clean OUT/int8 --steps 600 --lr 5e-5"),
+}
+"""The weights of each step and the other arguments of `quantize_weights.py`."""
+
+MEASURED = (FAST, RESEARCH, "nsp", STUDENT)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path, metavar="PHOTOS")
     parser.add_argument("out", type=Path, metavar="OUT")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(STEPS)} (all)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join([*STEPS, *ROUNDED])} (all)")
     parser.add_argument("--from", dest="start", metavar="MODEL", help="weights to begin with")
     parser.add_argument("--processes", type=int, default=1, help="for each step, one thread or one GPU each (1)")
     parser.add_argument("--steps", type=int, help="in place of each step's own budget, to try this script")
     args = parser.parse_args()
-    chosen = {*args.names, *([REFERENCES] if RESEARCH in args.names else [])} or set(STEPS)
-    if wrong := chosen - set(STEPS):
-        parser.error(f"NAME must be of {', '.join(STEPS)}, got {', '.join(sorted(wrong))}")
+    chosen = {*args.names, *([REFERENCES] if RESEARCH in args.names else [])} or {*STEPS, *ROUNDED}
+    if wrong := chosen - {*STEPS, *ROUNDED}:
+        parser.error(f"NAME must be of {', '.join([*STEPS, *ROUNDED])}, got {', '.join(sorted(wrong))}")
     names = [name for name in STEPS if name in chosen]
     args.out.mkdir(parents=True, exist_ok=True)
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    if STUDENT in names and not (args.out / "crops").is_dir():
+        cut_crops(args.photos / "train", args.out / "crops")
     for name in names:
         run([*launch(1 if name == REFERENCES else args.processes), *train(name, args)], environment)
+    for name in (name for name in ROUNDED if name in chosen):
+        run([ROOT / "examples/quantize_weights.py", *quantize(name, args)], environment)
     made = [args.out / f"{name}.safetensors" for name in MEASURED if name in names]
     models = [word for file in made for word in ("-m", file)]
     if models and (args.photos / "pairs").is_dir():
@@ -85,9 +103,37 @@ def train(name: str, args: argparse.Namespace) -> list[str | Path]:
     fast = args.out / f"{FAST}.safetensors"
     if name == FAST:
         flags += ["--from", args.start, "--lr", "1e-3"] if args.start else ["--from", "scratch"]
+    elif name == STUDENT:
+        teacher = args.out / "nsp.safetensors"
+        flags += ["--teacher", str(teacher if teacher.exists() else "nsp")]
     elif name != "nsp":
         flags += ["--from", str(fast if fast.exists() else args.start or FAST)]
     return [*begin, *flags]
+
+
+def quantize(name: str, args: argparse.Namespace) -> list[str | Path]:
+    """The arguments of `quantize_weights.py` for this step."""
+    weights, line = ROUNDED[name]
+    made = args.out / f"{weights}.safetensors"
+    places = {"PHOTOS": args.photos, "OUT": args.out}
+    words = [word.split("/", 1) for word in line.split()]
+    flags: list[str | Path] = [places[a] / b[0] if a in places else "/".join([a, *b]) for a, *b in words]
+    if args.steps:
+        flags[flags.index("--steps") + 1] = str(args.steps)
+    return [made if made.exists() else ROOT / "weights" / made.name, *flags]
+
+
+def cut_crops(source: Path, target: Path) -> None:
+    """Cut square crops of each noisy photo at random, without loss, from the corners of JPEG's blocks."""
+    rng, unfinished = random.Random(0), target.with_name("crops.part")
+    unfinished.mkdir(exist_ok=True)
+    for path in sorted(path for path in source.rglob("*") if path.is_file()):
+        with Image.open(path) as photo:
+            for index in range(_CROPS):
+                x, y = (8 * rng.randrange(max(side - _CROP, 0) // 8 + 1) for side in photo.size)
+                crop = photo.crop((x, y, min(x + _CROP, photo.width), min(y + _CROP, photo.height))).convert("RGB")
+                crop.save(unfinished / f"{path.parent.name}_{path.stem}_{index}.png")
+    unfinished.rename(target)
 
 
 def run(arguments: list[str | Path], environment: dict[str, str]) -> None:

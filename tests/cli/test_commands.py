@@ -249,7 +249,9 @@ def test_models_lists_what_ships_and_what_is_the_user_s(
     names = [model["name"] for model in json.loads(text)]
     assert names[-1] == "mine"
     assert sum("denoise" in model["default_for"] for model in json.loads(text)) == 1
-    assert "default of" in run("models")[1]
+    table = run("models")[1]
+    assert "default of" in table
+    assert "not NSP" in table
 
 
 def test_train_stop_and_resume(noisy_photos: Path, tmp_path: Path) -> None:

@@ -40,6 +40,9 @@ def list_models(as_json: options.Json = False, verbose: options.Verbose = False)
             info.quality,
         )
     out.print(table)
+    out.print(
+        "\nnsp and rd: learned from noisy photos alone (NSP and its student). simulated: from clean photos, not NSP."
+    )
 
 
 def _default_of(info: ModelInfo) -> str:
