@@ -1,6 +1,7 @@
 """Every method, trained from nothing for the same time, on noise whose answer is known and on real noise.
 
-    python benchmarks/methods.py OUT --minutes 10 [--photos PHOTOS] [--only METHOD …] [--into benchmarks/README.md]
+    python benchmarks/methods.py OUT --minutes 10 [--photos PHOTOS] [--only METHOD …] [--arenas NOISE …]
+        [--into benchmarks/README.md]
 
 Each method learns three times, with its `photographer` preset and one seed: on photos with white noise, on photos with
 noise that is correlated like a camera's, and (with --photos) on the real ones of PHOTOS/train. It is measured on other
@@ -198,6 +199,7 @@ def main() -> None:
     flags.add_argument("--minutes", type=float, required=True, help="of training, for each method and each noise")
     flags.add_argument("--photos", type=Path, help="a folder with clean/, train/ and pairs/ (synthetic scenes)")
     flags.add_argument("--only", nargs="+", choices=list(METHODS), help="methods (all)")
+    flags.add_argument("--arenas", nargs="+", choices=[*NOISES, "real"], help="kinds of noise (all)")
     flags.add_argument("--seed", type=int, default=0)
     flags.add_argument("--into", type=Path, help="a document to write the table into, between its marks")
     args = flags.parse_args()
@@ -206,8 +208,9 @@ def main() -> None:
     chosen = [name for name in METHODS if args.only is None or name in args.only]
     METHODS[BOUND] = Supervised
     remember(args)
-    arenas = [simulated_arena(name, args.out / name, args.photos, args.seed) for name in NOISES]
-    if args.photos is not None:
+    asked = args.arenas or [*NOISES, "real"]
+    arenas = [simulated_arena(name, args.out / name, args.photos, args.seed) for name in NOISES if name in asked]
+    if args.photos is not None and "real" in asked:
         arenas.append(real_arena(args.out / "real", args.photos))
     results: dict[str, dict[str, Result]] = {}
     for arena in arenas:
@@ -216,7 +219,8 @@ def main() -> None:
             results.setdefault(name, {})[arena.name] = run(name, arena, chosen[:i], args)
         if arena.noise is not None:
             results.setdefault(BOUND, {})[arena.name] = run(BOUND, arena, (), args)
-    results[BOUND] = results.pop(BOUND)  # last
+    if BOUND in results:
+        results[BOUND] = results.pop(BOUND)  # last
     made = table(results, args.minutes)
     print(made)
     (args.out / "table.md").write_text(made + "\n", encoding="utf-8")

@@ -10,8 +10,9 @@ Loss
     itself. f̂ is f without gradient, as in the paper (the program that its authors released lets the gradient through).
 Test time
     One pass over the whole photo with a smaller blind spot, chosen at run time: 3×3 (k = 2) by default.
-    What reflection adds to make a side divisible shows a pixel to itself, as k = 0 does, near that border. The released
-    programs reflect 16 pixels on all four sides (`margin`).
+    Reflection by 16 pixels extends the photo on all four sides first (`margin`), as in the released programs. It shows
+    pixels near the border to themselves, as k = 0 does, and is better all the same: of the half-planes of a pixel at
+    the border, one would be zeros.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ from nsp_cli.system.arguments import Between
 WIDEST = 5
 """The largest k that photos are denoised with, as in the paper."""
 
+MARGIN = 16
+"""Pixels that reflection adds on all four sides at test time, as released; in every preset."""
+
 
 @dataclass(frozen=True)
 class APR(SelfSupervised):
@@ -44,7 +48,8 @@ class APR(SelfSupervised):
     train_shift : k in training
     test_shift : k at test time, 0 to `WIDEST`: the blind spot has (2k − 1)×(2k − 1) pixels; 0 is without one
     balance : λ, the weight of the loss's second term
-    margin : pixels by which reflection extends the photo on all four sides at test time; 16 as released
+    margin : pixels by which reflection extends the photo on all four sides at test time; 16 as released and in the
+        presets, 0 in weights of 0.1, which have no such setting
     """
 
     name: ClassVar[str] = "apr"
@@ -52,13 +57,20 @@ class APR(SelfSupervised):
     presets: ClassVar[Mapping[str, Preset]] = {
         PHOTOGRAPHER: Preset(
             "AT-BSN at a third of its width: 30 photos, no GPU, half an hour",
-            {"network": "atbsn", "network_args": {"width": 16}, "minutes": 30.0, "batch": 4, "patch": 96},
+            {
+                "method_args": {"margin": MARGIN},
+                "network": "atbsn",
+                "network_args": {"width": 16},
+                "minutes": 30.0,
+                "batch": 4,
+                "patch": 96,
+            },
         ),
         "paper": Preset(
             "APR as published: AT-BSN of 1.27 M parameters, 400,000 steps, k = 1 at test time; for a GPU",
             {
                 **APR_RD,
-                "method_args": {"test_shift": 1, "margin": 16},
+                "method_args": {"test_shift": 1, "margin": MARGIN},
                 "network": "atbsn",
                 "steps": 400_000,
                 "patch": 256,

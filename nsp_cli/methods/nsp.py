@@ -73,12 +73,12 @@ class NSP(SelfSupervised):
             },
         ),
         "paper-tbsn": Preset(
-            "NSP with TBSN of 12.8 M parameters as released, but on values of 0 to 1 and not 0 to 255; for a large GPU",
+            "NSP with TBSN of 12.8 M parameters as released, on values of 0 to 255; for a large GPU",
             {
                 **NSP_SCHEDULE,
                 "method_args": {"strategy": "consecutive", "stride": 5, "targets": 1, "inputs": 1},
                 "network": "tbsn",
-                "network_args": {"statistics": "photo"},
+                "network_args": {"statistics": "photo", "value_range": 255.0},
                 "batch": 4,
                 "patch": 640,
                 "lr": 3e-4,

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Generator, Tensor, nn
@@ -26,6 +26,8 @@ from nsp_cli.methods.presets import APR_RD, PHOTOGRAPHER, Preset
 from nsp_cli.model.spec import Task
 from nsp_cli.networks import as_network
 from nsp_cli.ops.padding import cut_to_multiple
+
+_PAPER: Mapping[str, Any] = {**APR_RD, "network": "unet", "steps": 200_000, "patch": 128}
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,12 @@ class RD(SelfSupervised):
             {"network": "unet", "minutes": 30.0, "batch": 4, "patch": 128},
         ),
         "paper": Preset(
-            "RD as published: a U-Net of 1.0 M parameters, 200,000 steps; for a GPU",
-            {**APR_RD, "network": "unet", "steps": 200_000, "patch": 128},
+            "RD as published: a U-Net of 1.00 M parameters, 200,000 steps; for a GPU",
+            {**_PAPER, "network_args": {"output_slope": 0.1}},
+        ),
+        "paper-tmbsn": Preset(
+            "the same with the U-Net of 1.02 M parameters that TM-BSN's student is and RD's release has too; for a GPU",
+            {**_PAPER, "network_args": {"intro": False, "skips": "features"}},
         ),
     }
 

@@ -49,7 +49,8 @@ def read_checkpoint(
     source
         A file that `torch.save` wrote: a state dict, or a dict that holds one.
     method
-        Name of the method that it was trained with, where the shapes fit several; None to recognise it.
+        Name of the method that it was trained with, where the shapes fit several, or "sdap-e" for SDAP with its second
+        pass; None to recognise it.
     value_range
         Value of white that the network was trained with, folded into its first and last layers; None for that of the
         release.
@@ -135,9 +136,10 @@ def _recognise(tensors: list[Tensor], method: str | None, source: Path) -> tuple
     fitting = list(find_layouts(tensors))
     if not fitting:
         raise ModelError(f"{source} is not a network that can be imported; known are {KNOWN}.")
-    names = list(dict.fromkeys(layout.method for layout, _ in fitting))
+    names = list(dict.fromkeys(layout.choice for layout, _ in fitting))
     if method is not None and method not in names:
         raise UsageError(f"{source} fits {' or '.join(names)}, not the method '{method}'.")
     if method is None and len(names) > 1:
-        raise UsageError(f"{source} fits {' and '.join(names)}; choose one as `method`.")
-    return next(found for found in fitting if method in (None, found[0].method))
+        listed = f"{', '.join(names[:-1])} and {names[-1]}"
+        raise UsageError(f"{source} fits {listed}; choose one as `method`.")
+    return next(found for found in fitting if method in (None, found[0].choice))

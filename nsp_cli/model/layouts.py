@@ -37,8 +37,11 @@ _IMAGE_WEIGHTS = {
 }
 """Names of weights, by network, whose inputs are the photo's channels, all of them or the last ones."""
 
+_AP_BSN = {"layout": "mosaic", "pd_pad": 2, "refine_pad": 2, "refine_masks": "channel", "extend": "zeros"}
+"""What AP-BSN's released program does at test time."""
+
 KNOWN = (
-    "NSP on DBSN and on TBSN (t = 1, 2 or 4), AP-BSN and SDAP (DBSN with AP-BSN's tail), TBSN, AT-BSN and APR, "
+    "NSP on DBSN and on TBSN (t = 1, 2 or 4), AP-BSN, SDAP and SDAP(E) (one network), TBSN, AT-BSN and APR, "
     "AMSNet's U-Net, and the U-Net students of RD (1.00 M) and TM-BSN (1.02 M)"
 )
 """The systems of `find_layouts`, for messages and help texts."""
@@ -120,6 +123,8 @@ class Layout:
         Value of white that the network was trained with: 1 or 255.
     arrange
         What becomes of its tensors.
+    name
+        What `method` of `model.importing.read_checkpoint` calls it; empty for the method's name.
     """
 
     title: str
@@ -129,6 +134,12 @@ class Layout:
     method_args: Mapping[str, Any] = field(default_factory=dict[str, Any])
     value_range: float = 1.0
     arrange: Arrangement = in_order
+    name: str = ""
+
+    @property
+    def choice(self) -> str:
+        """The name to choose it by where shapes fit several layouts."""
+        return self.name or self.method
 
     def weights(self, tensors: Sequence[Tensor]) -> dict[str, Tensor] | None:
         """Return the tensors by our names; None where they are not those of this system."""
@@ -159,14 +170,16 @@ def _dbsn(width: int, count: int) -> Iterator[Layout]:
             yield Layout(f"NSP on DBSN, t = {scale}", "dbsn", sized, "nsp", _nsp_args(scale))
     if depth := _depth(count, tail=4):
         plain = {"width": width, "depth": depth, "residual": False, "scale": 1, "variant": "apbsn"}
-        yield Layout("AP-BSN", "dbsn", plain, "apbsn")
+        yield Layout("AP-BSN", "dbsn", plain, "apbsn", _AP_BSN)
         yield Layout("SDAP", "dbsn", plain, "sdap")
+        yield Layout("SDAP(E)", "dbsn", plain, "sdap", {"second_pass": True}, name="sdap-e")
 
 
 def _unets(width: int, shapes: Sequence[Shape]) -> Iterator[Layout]:
     for levels in range(2, 7):
         size = {"width": width, "levels": levels}
-        yield Layout("AT-BSN or APR", "atbsn", {**size, "scale": 1, "blind_spot_size": 5}, "apr", {"test_shift": 2})
+        at_bsn = {**size, "scale": 1, "blind_spot_size": 5}
+        yield Layout("AT-BSN or APR", "atbsn", at_bsn, "apr", {"test_shift": 2, "margin": 16})
         yield Layout("RD student", "unet", {**size, "output_slope": 0.1}, "rd")
         yield Layout("TM-BSN student", "unet", {**size, "intro": False, "skips": "features"}, "rd")
         if len(shapes[-2]) == 4 and 1 <= (top := shapes[-2][1]) <= _WIDEST:

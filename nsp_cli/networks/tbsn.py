@@ -60,6 +60,7 @@ class TBSN(nn.Module):
     statistics : over which pixels channel attention takes its sums: "phase", each phase by itself, or "photo", all of
         them together as published; with "photo" an output depends a little on its own pixel
     tail : "nsp", four 1×1 convolutions around a pixel-shuffle, or "plain", one 1×1 convolution as in the original TBSN
+    value_range : value of white inside the network, which takes and gives photos in [0, 1]; NSP's release has 255
 
     Raises
     ------
@@ -83,13 +84,14 @@ class TBSN(nn.Module):
         scale: Scale = 2,
         statistics: Annotated[str, OneOf(STATISTICS)] = "phase",
         tail: Annotated[str, OneOf(TAILS)] = "nsp",
+        value_range: Annotated[float, Between(1, 65535)] = 1.0,
     ) -> None:
         super().__init__()
         if dim % 2:
             raise ModelError(f"The setting dim must be even, got {dim}.")
         if tail == "plain" and scale != 1:
             raise ModelError(f"The setting tail=plain needs scale 1, got {scale}.")
-        self.scale = scale
+        self.scale, self.value_range = scale, value_range
         self.activation_floats_per_pixel = 24 * dim
         self.head = CentralMaskedConv2d(channels, dim, 3, bias=False)
         joined = _PHASES**2 if statistics == "photo" else 1
@@ -111,12 +113,12 @@ class TBSN(nn.Module):
         """Map (N, C, H, W) to (N, C, H, W)."""
         h, w = x.shape[-2:]
         right, bottom = (self.grid * _cells(side, self.grid) - side for side in (w, h))
-        features = self.head(F.pad(x, (0, right, 0, bottom)))
+        features = self.head(F.pad(self.value_range * x, (0, right, 0, bottom)))
         phases = pd_split(features, _PHASES)
         features = pd_merge(self._body(phases.flatten(0, 1)).unflatten(0, phases.shape[:2]), _PHASES)
         features = self.tail(cut_to_size(features, h, w))
         with torch.autocast(x.device.type, enabled=False):
-            return self.last(features.float())
+            return self.last(features.float()) / self.value_range
 
     def _body(self, x: Tensor) -> Tensor:
         """(N, dim, h, w), each picture one phase → (N, 2·dim, h, w)."""

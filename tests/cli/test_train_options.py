@@ -80,7 +80,11 @@ def test_every_preset_settles_into_settings_that_build(method: str, preset: str)
 def test_values_go_to_the_method_or_else_to_the_network() -> None:
     own = {"balance": 1, "levels": 3, "test_shift": 1}
     settings, _ = resolve_config("apr", arguments=own)
-    assert settings.method_args == {"balance": 1, "test_shift": 1}  # the network's own hole is the method's to decide
+    assert settings.method_args == {
+        "margin": 16,
+        "balance": 1,
+        "test_shift": 1,
+    }  # the network's own hole is the method's to decide
     assert settings.network_args == {"width": 16, "levels": 3}
     assert "blind_spot_size" not in settings.network_args
 

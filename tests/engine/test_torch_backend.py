@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from nsp_cli.image import Frame, write
 from nsp_cli.methods.nsp import NSP
 from nsp_cli.model.checkpoint import load_model, save_model
 from nsp_cli.model.spec import ModelSpec, PipelineSpec, Task
+from nsp_cli.networks import build_network
 from nsp_cli.simulation.camera import Camera, simulate
 from nsp_cli.simulation.scene import sample_picture
 from tests.cli.test_commands import run
@@ -34,6 +36,34 @@ def test_bf16_is_close_to_fp32() -> None:
     difference = np.abs(exact - fast)
     assert 0 < difference.mean() < 2e-3
     assert abs(float((exact - fast).mean())) < 2e-4  # no colour shift
+
+
+@pytest.mark.parametrize(
+    ("method", "network", "arguments", "expected"),
+    [
+        ("apr", "atbsn", {"width": 4, "levels": 1, "scale": 1}, Precision.FP32),
+        ("rd", "unet", {"width": 4, "levels": 2}, Precision.FP32),
+        ("nsp", "dbsn", {**TINY, "residual": False}, Precision.FP32),
+        ("nsp", "dbsn", TINY, Precision.BF16),
+        ("rd", "resunet", {"widths": (4, 4), "depths": (1, 1)}, Precision.BF16),
+    ],
+)
+def test_networks_without_an_input_skip_run_in_float32_by_default(
+    method: str,
+    network: str,
+    arguments: dict[str, Any],
+    expected: Precision,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """BFloat16 rounds what they output, the photo itself; a network with a skip rounds what it adds to the photo."""
+    monkeypatch.setattr("nsp_cli.engine.backends.device._has_bf16", lambda _: True)
+    path = tmp_path / "w.safetensors"
+    save_model(build_network(network, arguments), ModelSpec(network, arguments, method, {}), path)
+    default, chosen = (api.load_backend(path, device="cpu", precision=p) for p in ("auto", "bf16"))
+    assert isinstance(default, TorchBackend)
+    assert isinstance(chosen, TorchBackend)
+    assert (default.precision, chosen.precision) == (expected, Precision.BF16)
 
 
 def test_a_backend_leaves_no_gradient_and_keeps_float32() -> None:

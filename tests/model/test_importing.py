@@ -3,6 +3,7 @@
 import pickle
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from nsp_cli.errors import ModelError, UsageError
-from nsp_cli.methods import METHODS
+from nsp_cli.methods import METHODS, build_method
 from nsp_cli.model.checkpoint import load_model
 from nsp_cli.model.importing import read_checkpoint
 from nsp_cli.model.layouts import find_layouts
 from nsp_cli.networks import build_network
+from nsp_cli.training import PRESETS
 from tests.cli.test_commands import run
 
 DBSN = {"width": 8, "depth": 2, "residual": False}
@@ -26,6 +28,7 @@ CASES: dict[str, tuple[str, dict[str, Any], str | None, str]] = {
     "NSP, t = 4": ("dbsn", {**DBSN, "width": 16, "scale": 4}, None, "nsp"),
     "AP-BSN": ("dbsn", {**DBSN, "scale": 1, "variant": "apbsn"}, "apbsn", "apbsn"),
     "SDAP": ("dbsn", {**DBSN, "scale": 1, "variant": "apbsn"}, "sdap", "sdap"),
+    "SDAP(E)": ("dbsn", {**DBSN, "scale": 1, "variant": "apbsn"}, "sdap-e", "sdap"),
     "APR": ("atbsn", {"width": 6, "levels": 2, "scale": 1, "blind_spot_size": 5}, None, "apr"),
     "RD student": ("unet", {"width": 6, "levels": 3, "output_slope": 0.1}, None, "rd"),
     "AMSNet": ("n2nunet", {"width": 6, "levels": 3, "top_width": 5}, None, "amsnet"),
@@ -138,10 +141,26 @@ def test_tbsn_of_the_published_size_is_recognised() -> None:
     assert (layout.network_args["blocks"], layout.network_args["refinement"]) == ((4, 4, 4), 4)
 
 
+@pytest.mark.parametrize("case", ["APR", "AP-BSN"])
+def test_imported_weights_run_at_test_time_as_released(case: str, tmp_path: Path) -> None:
+    """With the settings of the `paper` preset, but for those of training."""
+    name, arguments, asked, method = CASES[case]
+    spec = read_checkpoint(save(published(lively(name, arguments)), tmp_path / "w.pth"), asked)[1]
+    paper = build_method(method, PRESETS[method]["paper"].method_args)
+    imported = build_method(spec.method, spec.method_args)
+    train_only = {"train_layout": "mosaic", "inputs": 0} if method == "apbsn" else {}
+    k = {"test_shift": 2} if method == "apr" else {}  # AT-BSN's; APR's paper has 1 (--blind)
+    assert replace(imported, **train_only) == replace(paper, **k)  # pyright: ignore
+
+
 def test_shapes_that_fit_several_methods_need_one_named(tmp_path: Path) -> None:
     path = save(published(lively(*CASES["SDAP"][:2])), tmp_path / "w.pth")
-    with pytest.raises(UsageError, match="apbsn and sdap; choose one as `method`"):
+    with pytest.raises(UsageError, match="apbsn, sdap and sdap-e; choose one as `method`"):
         read_checkpoint(path)
+    assert [dict(read_checkpoint(path, name)[1].method_args) for name in ("sdap", "sdap-e")] == [
+        {},
+        {"second_pass": True},
+    ]
     with pytest.raises(UsageError, match="not the method 'nsp'"):
         read_checkpoint(path, "nsp")
     with pytest.raises(UsageError, match="value_range"):

@@ -114,3 +114,15 @@ def test_gradients_reach_the_first_layer() -> None:
     network = tiny()
     network(torch.rand(1, 3, 32, 32)).mean().backward()
     assert network.head.weight.grad.norm() > 1e-3 * network.last.weight.grad.norm()
+
+
+def test_a_network_may_compute_with_values_of_0_to_255() -> None:
+    """As NSP's release does: f(255·x) / 255, with photos in [0, 1] outside."""
+    plain, scaled = tiny(scale=2), tiny(scale=2, value_range=255)
+    scaled.load_state_dict(plain.state_dict())
+    photo = torch.rand(1, 3, 20, 24)
+    with torch.no_grad():
+        assert torch.equal(scaled(photo), plain(255.0 * photo) / 255.0)
+        assert not torch.allclose(scaled(photo), plain(photo), atol=1e-3)  # its norms have an epsilon
+    with pytest.raises(ModelError, match="value_range"):
+        tiny(value_range=0)

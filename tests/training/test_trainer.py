@@ -172,7 +172,7 @@ def test_the_step_schedule_drops_by_ten() -> None:
 
 def test_the_papers_presets_train_on_all_photos_in_float32() -> None:
     papers = [preset for presets in PRESETS.values() for name, preset in presets.items() if "paper" in name]
-    assert len(papers) == 7
+    assert len(papers) == 9
     assert all((paper.precision, paper.validation_every) == ("fp32", 0) for paper in papers)
 
 
@@ -192,14 +192,22 @@ def test_the_paper_s_preset_is_the_paper_s_recipe() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "network", "patch", "steps", "method_args"),
-    [("apr", "atbsn", 256, 400_000, {"test_shift": 1, "margin": 16}), ("rd", "unet", 128, 200_000, {})],
+    ("method", "preset", "network", "size", "patch", "steps", "method_args"),
+    [
+        ("apr", "paper", "atbsn", 1_268_547, 256, 400_000, {"test_shift": 1, "margin": 16}),
+        ("rd", "paper", "unet", 1_003_011, 128, 200_000, {}),
+        ("rd", "paper-tmbsn", "unet", 1_021_107, 128, 200_000, {}),
+    ],
 )
 def test_the_presets_of_apr_rd_are_the_paper_s_recipes(
-    method: str, network: str, patch: int, steps: int, method_args: dict[str, int]
+    method: str, preset: str, network: str, size: int, patch: int, steps: int, method_args: dict[str, int]
 ) -> None:
-    paper = PRESETS[method]["paper"]
-    assert (paper.method, paper.network, paper.method_args, paper.network_args) == (method, network, method_args, {})
+    paper = PRESETS[method][preset]
+    assert (paper.method, paper.network, paper.method_args) == (method, network, method_args)
+    built = build_network(network, {**paper.network_args, **build_method(method, method_args).network_args})
+    assert sum(weight.numel() for weight in built.parameters()) == size
+    if preset == "paper" and method == "rd":
+        assert paper.network_args == {"output_slope": 0.1}
     assert (paper.patch, paper.batch, paper.lr, paper.steps) == (patch, 8, 3e-4, steps)
     assert (paper.optimizer, paper.schedule, paper.weight_decay) == ("adam", "cosine", 0.0)
     assert (paper.warmup, paper.ema, paper.clip) == (0, 0.0, 0.0)
@@ -210,7 +218,7 @@ def test_nsp_on_tbsn_is_the_released_recipe() -> None:
     assert (paper.network, paper.patch, paper.batch, paper.lr) == ("tbsn", 640, 4, 3e-4)
     assert (paper.optimizer, paper.schedule, paper.ema, paper.clip) == ("adam", "constant", 0.0, 0.0)
     assert paper.method_args == {"strategy": "consecutive", "stride": 5, "targets": 1, "inputs": 1}
-    assert paper.network_args == {"statistics": "photo"}
+    assert paper.network_args == {"statistics": "photo", "value_range": 255.0}
 
 
 def test_the_other_papers_presets_are_their_recipes() -> None:
@@ -221,8 +229,11 @@ def test_the_other_papers_presets_are_their_recipes() -> None:
     assert apbsn.network_args == {"width": 128, "depth": 9, "residual": False, "variant": "apbsn"}
     assert (apbsn.patch, apbsn.batch, apbsn.lr, apbsn.steps) == (120, 8, 1e-4, 61_000)
     assert (apbsn.schedule, apbsn.lr_step) == ("step", 24_400)
-    assert sdap.method_args == {"stride": 5, "test_stride": 2, "inputs": 0}
-    assert (sdap.patch, sdap.batch, sdap.lr) == (160, 16, 1e-4)
+    assert sdap.method_args == {"stride": 5, "test_stride": 2, "inputs": 0, "second_pass": True}
+    assert (sdap.patch, sdap.batch, sdap.lr, sdap.steps) == (160, 16, 1e-4, 15 * 1600)
+    finetune = PRESETS["sdap"]["paper-finetune"]
+    changes = {"patch": 250, "batch": 8, "lr": 1e-5, "steps": 10 * 3200}
+    assert finetune == replace(sdap, **changes)
     network = build_network(sdap.network, {**sdap.network_args, "scale": 1})
     assert sum(weight.numel() for weight in network.parameters()) == 3_656_131
     assert amsnet.method_args == {"stride": 5, "test_stride": 2, "inputs": 0}

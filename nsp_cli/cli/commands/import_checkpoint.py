@@ -26,7 +26,7 @@ def import_checkpoint(
             "--as",
             "--method",
             metavar="METHOD",
-            help="Set the method of the weights; needed where their shapes fit several.",
+            help="Set the method of the weights, where their shapes fit several: apbsn, sdap, or sdap-e (two passes).",
         ),
     ] = None,
     value_range: Annotated[
