@@ -74,9 +74,9 @@ def read_checkpoint(
     layout, weights = _recognise(tensors, method, source)
     network = build_network(layout.network, layout.network_args)
     weights = {name: weight.float() for name, weight in weights.items()}
+    fold_value_range(weights, layout.network, layout.value_range if value_range is None else value_range)
     if not all(torch.isfinite(weight).all() for weight in weights.values()):
         raise ModelError(f"{source} holds weights that are not finite.")
-    fold_value_range(weights, layout.network, layout.value_range if value_range is None else value_range)
     network.load_state_dict(weights)
     spec = ModelSpec(
         layout.network,
@@ -116,7 +116,9 @@ def _load(source: Path) -> Any:
 
 def _tensors(loaded: Any, source: Path) -> list[Tensor]:
     """Return the floating-point tensors of the network in a checkpoint, in their order, without masks."""
-    while isinstance(loaded, Mapping):
+    for _ in _WRAPPERS:  # nested at most so deep: a dict can hold itself
+        if not isinstance(loaded, Mapping):
+            break
         values: Mapping[Any, Any] = loaded
         found = [value for key, value in values.items() if isinstance(value, Tensor) and _is_weight(str(key), value)]
         if found:
@@ -129,7 +131,8 @@ def _tensors(loaded: Any, source: Path) -> list[Tensor]:
 
 
 def _is_weight(name: str, tensor: Tensor) -> bool:
-    return tensor.is_floating_point() and "mask" not in name.rsplit(".", 1)[-1].lower()
+    dense = tensor.is_floating_point() and tensor.layout == torch.strided and not tensor.is_meta
+    return dense and "mask" not in name.rsplit(".", 1)[-1].lower()
 
 
 def _recognise(tensors: list[Tensor], method: str | None, source: Path) -> tuple[Layout, dict[str, Tensor]]:

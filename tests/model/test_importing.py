@@ -201,12 +201,18 @@ def hostile(tmp_path: Path) -> dict[str, tuple[Path, str]]:
     network = lively(*CASES["RD student"][:2])
     state = network.state_dict()
     first = next(iter(state))
+    endless: dict[str, Any] = {}
+    endless["model"] = endless
     cases = {
         "code": ({**state, "x": Evil()}, "could run code"),
         "NaN": ({**state, first: torch.full_like(state[first], torch.nan)}, "not finite"),
         "a shape": ({**state, first: torch.zeros(6, 4, 3, 3)}, "known are"),
         "a missing key": ({k: v for k, v in state.items() if k != first}, "known are"),
         "a huge tensor": ({first: torch.zeros(1).expand(10**6, 10**6)}, "known are"),
+        "too large for float32 after folding": ({**state, first: torch.full_like(state[first], 3e38)}, "not finite"),
+        "sparse tensors": ({key: weight.to_sparse() for key, weight in state.items()}, "holds no weights"),
+        "tensors without values": ({key: weight.to("meta") for key, weight in state.items()}, "holds no weights"),
+        "itself": (endless, "holds no weights"),
         "no tensor": ({"epoch": 3}, "holds no weights"),
         "a list": ([1, 2], "holds no weights"),
     }
@@ -215,6 +221,10 @@ def hostile(tmp_path: Path) -> dict[str, tuple[Path, str]]:
     files["a bare pickle"] = (tmp_path / "pickle.pth", "expected a checkpoint")
     whole = (tmp_path / "0.pth").read_bytes()
     (tmp_path / "cut.pth").write_bytes(whole[: len(whole) // 2])
+    with zipfile.ZipFile(tmp_path / "1.pth") as old, zipfile.ZipFile(tmp_path / "short.pth", "w") as new:
+        for entry in old.namelist():
+            new.writestr(entry, old.read(entry)[: 4 if entry.endswith("/data/0") else None])
+    files["a tensor that claims more than there is"] = (tmp_path / "short.pth", "damaged")
     files["half a file"] = (tmp_path / "cut.pth", "expected a checkpoint")
     with zipfile.ZipFile(tmp_path / "other.pth", "w") as archive:
         archive.writestr("hello.txt", "hello")
@@ -226,7 +236,7 @@ def hostile(tmp_path: Path) -> dict[str, tuple[Path, str]]:
 def test_hostile_files_are_refused_in_a_sentence(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for path, said in hostile(tmp_path).values():
         with pytest.raises(ModelError, match=said):
-            read_checkpoint(path)
+            read_checkpoint(path, value_range=255)
     assert "code from a checkpoint" not in capfd.readouterr().out
 
 
