@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsp_cli.image.frame import Frame, Metadata, Pixels, to_unit
+from nsp_cli.image.metadata.cicp import profile_of_points
 from nsp_cli.image.metadata.exif import EXIF_POINTER, INTEROP_POINTER, parse_exif
 from nsp_cli.image.metadata.icc import SRGB_CURVE, Curve, Parametric, Profile, Values, parse_profile
 
@@ -22,7 +23,9 @@ _SRGB_TO_XYZ = np.array(
     [[0.4360747, 0.3850649, 0.1430804], [0.2225045, 0.7168786, 0.0606169], [0.0139322, 0.0971045, 0.7141733]]
 )
 _ADOBE_TO_XYZ = np.array([[0.60974, 0.20528, 0.14919], [0.31111, 0.62567, 0.06322], [0.01947, 0.06087, 0.74457]])
-_ADOBE_RGB = Profile((Parametric(563 / 256),) * 3, _ADOBE_TO_XYZ)
+_ADOBE_CURVE = Parametric(563 / 256)
+_ADOBE_RGB = Profile((_ADOBE_CURVE,) * 3, _ADOBE_TO_XYZ)
+_ADOBE_POINTS = ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06), (0.3127, 0.3290))  # Adobe RGB (1998), 4.3.1.1
 _INTEROP_INDEX, _ADOBE_INDEX = 1, b"R03"
 """DCF 2.0: how a camera marks an Adobe RGB photo that it writes without a profile."""
 
@@ -107,6 +110,13 @@ def colour_space(metadata: Metadata, channels: int) -> tuple[ColourSpace | None,
         return None, ()
     space = ColourSpace(profile.curves, _to_linear_srgb(profile.matrix))
     return (None if _is_srgb(space) else space), ()
+
+
+def adobe_profile(metadata: Metadata, channels: int) -> bytes | None:
+    """Return an ICC profile for a photo that only EXIF marks as Adobe RGB; None for all others."""
+    if metadata.icc is not None or channels != 3 or not _marked_as_adobe(metadata.exif):
+        return None
+    return profile_of_points(_ADOBE_POINTS, _ADOBE_CURVE, grey=False)
 
 
 def conversion(frame: Frame) -> Callable[[Values], Values] | None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -243,3 +246,19 @@ def check_size(width: int, height: int) -> None:
         if width * height * _BYTES_A_PIXEL > free:
             needed = width * height * _BYTES_A_PIXEL / 1e9
             raise InputError(f"expected a picture that fits into memory, found one that needs {needed:.1f} GB")
+
+
+_pillow_lock = threading.Lock()
+
+
+@contextmanager
+def own_pixel_limit() -> Generator[None]:
+    """Lift Pillow's limit of pixels, which is global, while a file is opened: `check_size` has a limit of its own."""
+    from PIL import Image
+
+    with _pillow_lock:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit

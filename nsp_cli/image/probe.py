@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 
-from nsp_cli.image.formats import FORMATS, SUFFIXES
+from nsp_cli.image.formats import FORMATS, SUFFIXES, own_pixel_limit
 from nsp_cli.image.metadata.ifd import Tree
 
 _WIDTH, _HEIGHT = 256, 257
@@ -45,7 +45,7 @@ def _other(path: Path) -> tuple[int, int] | None:
         file.seek(0)
         row = next(row for row in FORMATS if row.magic.match(head))
         plugin, name = _PLUGINS[row.name]
-        with getattr(import_module(f"PIL.{plugin}"), name)(file) as image:
+        with own_pixel_limit(), getattr(import_module(f"PIL.{plugin}"), name)(file) as image:
             return image.height, image.width
 
 

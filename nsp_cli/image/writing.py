@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from nsp_cli.errors import OutputError, TargetExistsError
+from nsp_cli.image.colour import adobe_profile
 from nsp_cli.image.formats import BY_NAME, DNG, WRITABLE, Format
 from nsp_cli.image.frame import Frame, Metadata, from_unit, to_unit
 from nsp_cli.image.metadata.exif import exif_dpi, orientation_only, retouch_exif
@@ -15,6 +16,7 @@ from nsp_cli.image.metadata.xmp import retouch_xmp
 from nsp_cli.system.atomic import write_atomically
 from nsp_cli.system.files import exists
 
+_DCF_FORMATS = ("jpeg", "tiff", "dng")  # readers of others do not search EXIF for the mark of Adobe RGB
 _LABELS = {"icc": "the colour profile", "exif": "EXIF", "xmp": "XMP", "dpi": "the print resolution", "iptc": "IPTC"}
 
 
@@ -84,6 +86,9 @@ def encode(
     if not all(np.isfinite(row).all() for part in floats for row in part):  # a row at a time needs no memory
         raise OutputError("expected a number in each pixel, found NaN or infinity")
     metadata = frame.metadata
+    if not keep_metadata or row.name not in _DCF_FORMATS:
+        icc = metadata.icc or adobe_profile(metadata, frame.pixels.shape[2])
+        metadata = replace(metadata, icc=icc)
     if not keep_metadata:
         metadata = Metadata(icc=metadata.icc, exif=orientation_only(metadata.exif))
     exif, xmp = retouch_exif(metadata.exif, frame.size), retouch_xmp(metadata.xmp, frame.size)

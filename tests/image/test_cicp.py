@@ -13,7 +13,9 @@ from nsp_cli.errors import InputError
 from nsp_cli.image import Frame, Metadata, colour_space, encode, read
 from nsp_cli.image.codecs.png import build, split_chunks
 from nsp_cli.image.metadata.boxes import boxes
+from nsp_cli.image.metadata.exif import EXIF_POINTER, INTEROP_POINTER
 from nsp_cli.image.metadata.icc import parse_profile
+from nsp_cli.image.metadata.ifd import append_directory
 
 P3_CHRM = (31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
 SRGB_CHRM = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
@@ -161,3 +163,27 @@ def test_a_gain_map_is_named() -> None:
     assert left_behind(primary_picture(data), "AVIF") == ()
     (sentence,) = left_behind(primary_picture(data.replace(b"av01", b"tmap")), "AVIF")
     assert "gain map" in sentence
+
+
+def marked_as_adobe() -> bytes:
+    """EXIF of a camera that was set to Adobe RGB."""
+    out = bytearray(struct.pack("<2sHI", b"II", 42, 0))
+    interop = append_directory(out, "<", [(1, 2, 4, b"R03\0")])
+    sub = append_directory(out, "<", [(INTEROP_POINTER, 4, 1, struct.pack("<I", interop))])
+    struct.pack_into("<I", out, 4, append_directory(out, "<", [(EXIF_POINTER, 4, 1, struct.pack("<I", sub))]))
+    return bytes(out)
+
+
+@pytest.mark.parametrize(
+    ("format", "keep_metadata", "profile"),
+    [("jpeg", True, False), ("jpeg", False, True), ("png", True, True), ("webp", True, True), ("tiff", False, True)],
+)
+def test_adobe_rgb_that_only_exif_tells_stays_adobe_rgb(format: str, keep_metadata: bool, profile: bool) -> None:
+    frame = Frame(np.full((8, 8, 3), 90, np.uint8), metadata=Metadata(exif=marked_as_adobe()))
+    found = read(encode(frame, format, keep_metadata=keep_metadata)[0])
+    assert (found.metadata.icc is not None) is profile
+    before, after = (colour_space(item.metadata, 3)[0] for item in (frame, found))
+    assert before is not None
+    assert after is not None
+    corners = np.eye(3, dtype=np.float32)[None]
+    np.testing.assert_allclose(after.to_srgb(corners), before.to_srgb(corners), atol=2e-3)

@@ -5,11 +5,12 @@ import zlib
 
 import numpy as np
 import pytest
-from image_builders import random_frame
+from image_builders import build_exif, random_frame, smooth_frame
 
 from nsp_cli.errors import InputError
-from nsp_cli.image import encode, read
+from nsp_cli.image import Frame, Metadata, encode, read
 from nsp_cli.image.codecs.png import build, split_chunks
+from nsp_cli.image.metadata.ifd import Tree
 
 FRAME = random_frame()
 HEAD, *REST = split_chunks(encode(FRAME, "png")[0])
@@ -71,3 +72,52 @@ def test_a_wrong_length_is_no_reason_to_guess() -> None:
 def test_apples_form_of_png_is_named() -> None:
     with pytest.raises(InputError, match="CgBI"):
         read(build([(b"CgBI", bytes(4)), HEAD, *REST]))
+
+
+def jpeg_with(*segments: tuple[int, bytes]) -> bytes:
+    data = encode(smooth_frame(), "jpeg")[0]
+    return (
+        data[:2] + b"".join(struct.pack(">BBH", 0xFF, mark, len(body) + 2) + body for mark, body in segments) + data[2:]
+    )
+
+
+@pytest.mark.parametrize(
+    ("segment", "named"),
+    [
+        ((0xE0, b"JFIF\0"), "damaged metadata, which is not carried over: JFIF"),
+        ((0xE2, b"ICC_PROFILE\0\1"), "damaged metadata, which is not carried over: ICC_PROFILE"),
+        ((0xE2, b"ICC_PROFILE\0\2\2half of it"), "Without the JPEG's colour profile"),
+    ],
+)
+def test_damaged_segments_of_a_jpeg(segment: tuple[int, bytes], named: str) -> None:
+    found = read(jpeg_with(segment))
+    np.testing.assert_array_equal(found.pixels, read(jpeg_with()).pixels)
+    assert [named in warning for warning in found.warnings] == [True]
+    assert found.metadata.icc is None
+
+
+@pytest.mark.parametrize("offset", [b"\x7f\xff\xff\xff", b"\0\0\0\1"])
+def test_damaged_exif_of_an_avif(offset: bytes) -> None:
+    exif = build_exif()
+    whole = encode(Frame(smooth_frame().pixels, metadata=Metadata(exif=exif, xmp=b"<x:xmpmeta/>")), "avif")[0]
+    at = whole.index(exif[:40]) - 4  # where the offset to the header of EXIF is
+    found = read(whole[:at] + offset + whole[at + 4 :])
+    np.testing.assert_array_equal(found.pixels, read(whole).pixels)
+    assert found.warnings == ("The AVIF has damaged metadata, which is not carried over: EXIF.",)
+    assert found.metadata.xmp == b"<x:xmpmeta/>"
+    assert found.metadata.exif is not None  # AVIF's own orientation
+    assert len(found.metadata.exif) < len(exif) / 4
+
+
+@pytest.mark.parametrize(
+    ("tag", "named"), [(34675, "colour profile"), (700, "XMP"), (33723, "IPTC"), (34665, "EXIF"), (34853, "GPS")]
+)
+def test_damaged_fields_of_a_tiff(tag: int, named: str) -> None:
+    metadata = Metadata(bytes(200), build_exif(), b"<x:xmpmeta/>", None, b"\x1c\2x\0\5hello")
+    data = bytearray(encode(Frame(FRAME.pixels, metadata=metadata), "tiff")[0])
+    tree = Tree(data)
+    struct.pack_into(tree.order + "I", data, tree.directory(tree.first).fields[tag].entry + 8, 0x7FFFFFF0)
+    found = read(bytes(data))
+    np.testing.assert_array_equal(found.pixels, FRAME.pixels)
+    assert found.warnings[0] == f"The TIFF has damaged metadata, which is not carried over: {named}."
+    assert [tag == 34675] * (tag == 34675) == ["sRGB" in warning for warning in found.warnings[1:]]

@@ -17,6 +17,7 @@ from nsp_cli.image.metadata.xmp import retouch_xmp
 
 JPEG = encode(smooth_frame(), "jpeg")[0]
 IPTC = b"\x1c\2x\0\1a"
+CONTENT_CREDENTIALS = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 VIDEO = b"\0\0\0\x18ftypmp42" + bytes(500)
 XMP = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -38,6 +39,10 @@ def segment(number: int, body: bytes) -> bytes:
 def resource(number: int, body: bytes, name: bytes = b"") -> bytes:
     label, length = bytes([len(name)]) + name, struct.pack(">I", len(body))
     return b"8BIM" + struct.pack(">H", number) + label + bytes(len(label) % 2) + length + body + bytes(len(body) % 2)
+
+
+def box(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(body), kind) + body
 
 
 def photoshop(*resources: bytes) -> bytes:
@@ -66,6 +71,7 @@ def jpeg(*segments: bytes, trailer: bytes = b"") -> bytes:
         ),
         (jpeg(photoshop(resource(0x404, IPTC), resource(0x3F3, b"12"))), ["1 other setting"]),
         (jpeg(photoshop(resource(0x404, IPTC), resource(0x425, bytes(16)))), []),
+        (jpeg(photoshop(resource(0x404, IPTC)[:-2])), ["damaged data"]),
     ],
 )  # fmt: skip
 def test_a_jpegs_further_parts_are_named(data: bytes, names: list[str]) -> None:
@@ -104,3 +110,31 @@ def test_smaller_pages_of_a_tiff_are_named() -> None:
         for side, kind in ((32, 0), (16, 1)):
             writer.write(np.zeros((side, side, 3), np.uint8), photometric="rgb", subfiletype=kind, metadata=None)
     assert ["further pages" in warning for warning in read(out.getvalue()).warnings] == [True]
+
+
+@pytest.mark.parametrize(
+    ("name", "addition", "named"),
+    [
+        ("png", b"something else", "14 bytes after"),
+        ("png", bytes(40), ""),
+        ("webp", b"something else", "14 bytes after"),
+        ("avif", box(b"mpvd", VIDEO), "video of the motion photo in the AVIF"),
+        ("avif", box(b"sefd", b"data"), "Samsung"),
+        ("avif", box(b"uuid", CONTENT_CREDENTIALS + b"data"), "content credentials"),
+        ("avif", box(b"uuid", bytes(16)), "further boxes are not carried over: uuid"),
+        ("avif", box(b"free", bytes(16)), ""),
+        ("avif", b"no box at all", "13 bytes after"),
+    ],
+)
+def test_what_follows_a_picture_is_named_in_other_formats(name: str, addition: bytes, named: str) -> None:
+    plain = encode(smooth_frame(), name)[0]
+    found = read(plain + addition)
+    assert read(plain).warnings == ()
+    assert [named in warning for warning in found.warnings] == ([True] if named else [])
+
+
+def test_further_chunks_of_a_webp_are_named() -> None:
+    plain = encode(smooth_frame(), "webp")[0]
+    data = bytearray(plain + b"C2PA\4\0\0\0jumb" + b"ABCD\3\0\0\0abc\0")
+    struct.pack_into("<I", data, 4, len(data) - 8)
+    assert read(bytes(data)).warnings == ("The WebP's further chunks are not carried over: ABCD, C2PA.",)

@@ -66,3 +66,14 @@ def test_the_size_in_every_header(name: str, tmp_path: Path) -> None:
         assert image.size == (40, 24)
     path.write_bytes(b"no photo")
     assert probe_size(path) is None
+
+
+def test_a_webp_above_pillows_limit_has_a_size(tmp_path: Path) -> None:
+    data = bytearray(encode(random_frame(size=(24, 40)), "webp")[0])
+    assert data[12:16] == b"VP8 "
+    struct.pack_into("<HH", data, 26, 16_383, 16_383)
+    path = tmp_path / "large.webp"
+    path.write_bytes(data)
+    limit = Image.MAX_IMAGE_PIXELS
+    assert probe_size(path) == (16_383, 16_383)
+    assert limit == Image.MAX_IMAGE_PIXELS

@@ -10,9 +10,10 @@ import numpy as np
 from PIL import AvifImagePlugin, Image
 
 from nsp_cli.errors import InputError
+from nsp_cli.image.codecs.trailers import named_boxes
 from nsp_cli.image.formats import check_size
 from nsp_cli.image.frame import Frame, Metadata, Pixels, split_channels
-from nsp_cli.image.metadata.boxes import PrimaryPicture, primary_picture
+from nsp_cli.image.metadata.boxes import PrimaryPicture, primary_picture, without_exif
 from nsp_cli.image.metadata.cicp import profile_of_codes
 from nsp_cli.image.metadata.exif import exif_dpi
 
@@ -27,7 +28,7 @@ def decode(data: bytes) -> Frame:
     if configuration >= 0 and data[configuration + 6] & _HIGH_BIT_DEPTH:
         # Pillow would give the upper 8 bits in silence.
         raise InputError("expected an AVIF of 8 bits a channel, found 10 or 12: convert it to 16-bit PNG or TIFF first")
-    image = AvifImagePlugin.AvifImageFile(BytesIO(data))
+    image, damaged = _opened(data)
     check_size(*image.size)
     if image.n_frames > 1:
         raise InputError(f"expected a still picture, found an animated AVIF of {image.n_frames} frames")
@@ -40,7 +41,20 @@ def decode(data: bytes) -> Frame:
     exif = (info.get("exif") or b"").removeprefix(b"Exif\0\0") or None
     icc = info.get("icc_profile") or _profile(properties.get(b"colr", b""), grey=pixels.shape[2] == 1)
     metadata = Metadata(icc, exif, info.get("xmp") or None, exif_dpi(exif))
-    return Frame(pixels, alpha, metadata, "avif", warnings=left_behind(described, "AVIF"))
+    warnings = (*damaged, *left_behind(described, "AVIF"), *named_boxes(data, "AVIF"))
+    return Frame(pixels, alpha, metadata, "avif", warnings=warnings)
+
+
+def _opened(data: bytes) -> tuple[AvifImagePlugin.AvifImageFile, tuple[str, ...]]:
+    """Open an AVIF, without its EXIF where that is damaged; returns a sentence on it."""
+    try:
+        return AvifImagePlugin.AvifImageFile(BytesIO(data)), ()
+    except Exception:
+        bare = without_exif(data)
+        if bare == data:
+            raise
+        image = AvifImagePlugin.AvifImageFile(BytesIO(bare))
+        return image, ("The AVIF has damaged metadata, which is not carried over: EXIF.",)
 
 
 def _profile(colr: bytes, *, grey: bool) -> bytes | None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from nsp_cli.errors import InputError
 from nsp_cli.image.codecs.avif import left_behind
+from nsp_cli.image.codecs.trailers import named_boxes
 from nsp_cli.image.formats import check_size
 from nsp_cli.image.frame import Frame, Metadata, Pixels, split_channels
 from nsp_cli.image.metadata.boxes import primary_picture
@@ -31,7 +32,7 @@ def decode(data: bytes) -> Frame:
     exif = upright_exif((info.get("exif") or b"").removeprefix(b"Exif\0\0") or None)
     icc = info.get("icc_profile") or _profile(info.get("nclx_profile") or {}, grey=pixels.shape[2] == 1)
     metadata = Metadata(icc, exif, upright_xmp(info.get("xmp")), exif_dpi(exif))
-    warnings = left_behind(primary_picture(data), "HEIC")
+    warnings = (*left_behind(primary_picture(data), "HEIC"), *named_boxes(data, "HEIC"))
     if pictures > 1:
         warnings += (f"The HEIC holds {pictures} pictures: only its primary one is read.",)
     return Frame(pixels, alpha, metadata, "heic", warnings=warnings)

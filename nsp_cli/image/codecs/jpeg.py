@@ -12,7 +12,7 @@ from PIL import Image, JpegImagePlugin
 
 from nsp_cli.errors import InputError
 from nsp_cli.image.codecs.jpeg_extras import IPTC_RESOURCE, first_iptc, left_behind
-from nsp_cli.image.codecs.jpeg_scans import has_every_block, unsupported_kind, with_end_marker
+from nsp_cli.image.codecs.jpeg_scans import has_every_block, unsupported_kind, with_end_marker, without_short_segments
 from nsp_cli.image.formats import check_size
 from nsp_cli.image.frame import Frame, Metadata, Pixels, split_channels
 from nsp_cli.image.metadata.exif import exif_dpi
@@ -30,6 +30,7 @@ def decode(data: bytes) -> Frame:
     """Decode a JPEG file of 8 bits; see `Codec.decode`."""
     if (kind := unsupported_kind(data)) is not None:
         raise InputError(f"expected a JPEG of 8 bits, found {kind}, which is not supported: convert it to TIFF first")
+    data, damaged = without_short_segments(data)
     image = JpegImagePlugin.JpegImageFile(BytesIO(data))
     check_size(*image.size)
     if image.width * image.height > _MOST_PIXELS_A_BYTE * len(data):
@@ -37,6 +38,8 @@ def decode(data: bytes) -> Frame:
     if image.mode not in ("L", "RGB"):
         raise InputError(f"expected a grey or RGB JPEG, found {image.mode}: convert it to RGB first")
     pixels, warnings = _pixels(image, data)
+    if damaged:
+        warnings += (f"The JPEG has damaged metadata, which is not carried over: {', '.join(damaged)}.",)
     info = cast(dict[str, Any], image.info)
     exif = info.get("exif", b"").removeprefix(b"Exif\0\0") or None
     metadata = Metadata(

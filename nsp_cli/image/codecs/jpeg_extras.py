@@ -1,7 +1,7 @@
 """What a JPEG holds beside its picture: IPTC among Photoshop's resources, and what is not carried over.
 
 Sources: ITU-T T.81 (segments), CIPA DC-007 (MPF), Adobe's Photoshop File Formats Specification (image resources),
-Google's Motion Photo format 1.0, ISO 21496-1 (gain maps).
+ISO 21496-1 (gain maps).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from nsp_cli.image.codecs.jpeg_scans import end_of_picture
+from nsp_cli.image.codecs.trailers import named_trailer
 from nsp_cli.image.metadata.xmp import describes_gain_map
 
 Segments = list[tuple[str, bytes]]
@@ -19,12 +20,13 @@ Segments = list[tuple[str, bytes]]
 
 IPTC_RESOURCE = 0x0404
 _PHOTOSHOP = b"Photoshop 3.0\0"
+_ICC = b"ICC_PROFILE\0"
 _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _GAIN_MAP = (b"urn:iso:std:iso:ts:21496:-1\0",)
 _KNOWN = {
     "APP0": (b"JFIF", b"JFXX"),  # the second is a thumbnail
     "APP1": (b"Exif\0", b"http://ns.adobe.com/xap/1.0/\0", _EXTENDED_XMP),
-    "APP2": (b"ICC_PROFILE\0", b"MPF\0", *_GAIN_MAP),
+    "APP2": (_ICC, b"MPF\0", *_GAIN_MAP),
     "APP13": (_PHOTOSHOP,),
     "APP14": (b"Adobe",),
 }
@@ -32,15 +34,15 @@ _CONTENT_CREDENTIALS = ("APP11", b"JP")
 _NAME = re.compile(rb"[A-Za-z][\w .:/-]{1,30}")
 _PHOTOSHOP_KEPT = {IPTC_RESOURCE, 0x03ED, 0x040F, 0x0422, 0x0423, 0x0424, 0x0425}  # resolution, ICC, EXIF, XMP, digest
 _PHOTOSHOP_OLD_PIXELS = {0x0409, 0x040C, 0x03FC}  # thumbnails
+_CUT_OFF = -1
 _PHOTOSHOP_NAMES = {
+    _CUT_OFF: "damaged data",
     0x040A: "copyright flag",
     0x040B: "URL",
     0x0BB7: "clipping path",
     **dict.fromkeys(range(0x07D0, 0x0BB7), "paths"),
 }
 _APPLE_GAIN_MAP = b"http://ns.apple.com/HDRGainMap/1.0/"  # in the XMP of a further picture
-_VIDEO = re.compile(rb"\0\0\0.ftyp[\w ]{4}", re.DOTALL)
-_SAMSUNG_END = b"SEFT"
 
 
 def first_iptc(segments: Segments) -> bytes | None:
@@ -59,12 +61,14 @@ def left_behind(info: dict[Any, Any], segments: Segments, data: bytes) -> tuple[
         The whole file.
     """
     found: list[str] = []
+    if not info.get("icc_profile") and any(body.startswith(_ICC) for _, body in segments):
+        found.append("Without the JPEG's colour profile, a part of which is missing, the photo is taken for sRGB.")
     trailer = data[end_of_picture(data) :]
     if _has_gain_map(info, segments, trailer):
         found.append("The JPEG's gain map, which makes it HDR, is not carried over.")
     if "mp" in info:
         found.append("The further pictures inside the JPEG (previews, gain map) are not carried over.")
-    found += _in_trailer(trailer, known="mp" in info)
+    found += named_trailer(trailer, "JPEG", known="mp" in info)
     if any(body.startswith(_EXTENDED_XMP) for _, body in segments):
         found.append("The extended part of the JPEG's XMP is not carried over.")
     found += _in_photoshop(list(_resources(segments)))
@@ -78,7 +82,7 @@ def left_behind(info: dict[Any, Any], segments: Segments, data: bytes) -> tuple[
 
 
 def _resources(segments: Segments) -> Iterator[tuple[int, bytes]]:
-    """Yield (number, body) of each Photoshop resource, up to the first damaged one of a segment."""
+    """Yield (number, body) of each Photoshop resource; `_CUT_OFF` stands for the first damaged one of a segment."""
     for name, segment in segments:
         at = len(_PHOTOSHOP)
         if name != "APP13" or not segment.startswith(_PHOTOSHOP):
@@ -87,6 +91,9 @@ def _resources(segments: Segments) -> Iterator[tuple[int, bytes]]:
             (number,) = struct.unpack_from(">H", segment, at + 4)
             at += 6 + (segment[at + 6] // 2 + 1) * 2  # a Pascal string, padded to an even length
             length = int.from_bytes(segment[at : at + 4], "big")
+            if at + 4 + length > len(segment):
+                yield _CUT_OFF, b""
+                break
             yield number, segment[at + 4 : at + 4 + length]
             at += 4 + length + length % 2
 
@@ -94,16 +101,6 @@ def _resources(segments: Segments) -> Iterator[tuple[int, bytes]]:
 def _has_gain_map(info: dict[Any, Any], segments: Segments, trailer: bytes) -> bool:
     iso = any(name == "APP2" and body.startswith(_GAIN_MAP) for name, body in segments)
     return iso or describes_gain_map(info.get("xmp") or b"") or _APPLE_GAIN_MAP in trailer
-
-
-def _in_trailer(trailer: bytes, *, known: bool) -> Iterable[str]:
-    rest = trailer.strip(b"\0\xff")
-    if _VIDEO.search(trailer):
-        yield "The video of the motion photo, after the JPEG's end, is not carried over."
-    if rest.endswith(_SAMSUNG_END):
-        yield "Samsung's data after the JPEG's end is not carried over."
-    elif rest and not known and not _VIDEO.search(trailer):
-        yield f"The {len(trailer):,} bytes after the JPEG's end are not carried over."
 
 
 def _in_photoshop(resources: list[tuple[int, bytes]]) -> Iterable[str]:

@@ -17,6 +17,7 @@ _LOSSLESS, _HIERARCHICAL, _JPEG_LS = (0xC3, 0xCB), (0xC5, 0xC6, 0xC7, 0xCD, 0xCE
 _DEEP = (12, 16)  # bits
 _RESTARTS = range(0xD0, 0xD8)
 _ALONE = (0x01, *_RESTARTS, 0xD8)
+_FIXED_PARTS = {0xE0: (b"JFIF\0", 12), 0xE2: (b"ICC_PROFILE\0", 14)}  # APP0 and APP2: label, bytes with it
 _COEFFICIENTS = 64  # of a block
 
 _DAMAGE = re.compile("premature end|bad Huffman code|found marker|([0-9]+) extraneous bytes before marker 0x(..)", re.I)
@@ -35,6 +36,18 @@ def unsupported_kind(data: bytes) -> str | None:
         if marker == _JPEG_LS:
             return "JPEG-LS"
     return None
+
+
+def without_short_segments(data: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """Remove segments of metadata that end inside their fixed part; returns the file and their names."""
+    names: list[str] = []
+    for marker, place in reversed(_segments(data, 2, until=_SCAN)):
+        length = int.from_bytes(data[place : place + 2], "big")
+        label, fixed = _FIXED_PARTS.get(marker, (b"", 0))
+        if label and data[place + 2 :].startswith(label) and length - 2 < fixed:
+            names.append(label.decode().strip("\0"))
+            data = data[: place - 2] + data[place + length :]
+    return data, tuple(sorted(names))
 
 
 def end_of_picture(data: bytes) -> int:

@@ -17,6 +17,7 @@ from PIL import PngImagePlugin
 
 from nsp_cli.errors import InputError
 from nsp_cli.image.codecs.png_metadata import Chunk, metadata_chunks, read_metadata
+from nsp_cli.image.codecs.trailers import named_trailer
 from nsp_cli.image.formats import check_size
 from nsp_cli.image.frame import Frame, Pixels, split_channels
 
@@ -43,6 +44,7 @@ def decode(data: bytes) -> Frame:
     bare = build([chunk for chunk in chunks if chunk[0] in _PICTURE_CHUNKS])
     pixels, alpha = split_channels(_decode_16(bare, chunks) if depth == 16 else _decode_8(bare, chunks))
     metadata, warnings = read_metadata(chunks, damaged, grey=pixels.shape[2] == 1)
+    warnings += named_trailer(data[_end(data) :], "PNG")
     return Frame(pixels, alpha, metadata, "png", warnings=warnings)
 
 
@@ -79,6 +81,15 @@ def split_chunks(data: bytes, damaged: list[bytes] | None = None) -> Iterator[Ch
         else:
             raise ValueError(f"wrong checksum in the chunk at byte {at:,}")
         at += 12 + length
+
+
+def _end(data: bytes) -> int:
+    """Return the place after the IEND chunk of a PNG that `split_chunks` accepts."""
+    at, kind = len(SIGNATURE), b""
+    while kind != b"IEND":
+        length, kind = struct.unpack_from(">I4s", data, at)
+        at += 12 + length
+    return at
 
 
 def _decode_8(bare: bytes, chunks: list[Chunk]) -> Pixels:

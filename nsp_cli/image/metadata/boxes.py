@@ -5,12 +5,14 @@ Sources: ISO/IEC 14496-12 (boxes, `meta`, `pitm`, `iinf`), ISO/IEC 23008-12 (`ip
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 _ALPHA = b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0"
 _APPLE_GAIN_MAP = b"urn:com:apple:photo:2020:aux:hdrgainmap\0"
+_EXIF_ITEM = re.compile(rb"(infe[\x02\x03]\0\0.{5,7}?)Exif", re.DOTALL)
 _MONOCHROME_ALPHA = b"urn:mpeg:hevc:2015:auxid:1\0"  # an older name, which libavif accepts too
 
 
@@ -38,6 +40,19 @@ class PrimaryPicture:
 
 def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """(kind, body) of each box of an ISO file, up to the first that is damaged."""
+    for kind, start, end in _places(data):
+        yield kind, data[start:end]
+
+
+def boxes_and_rest(data: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Return (kind, body) of each box of an ISO file, and the bytes after the last of them."""
+    places = list(_places(data))
+    rest = data[places[-1][2] :] if places else data
+    return [(kind, data[start:end]) for kind, start, end in places], rest
+
+
+def _places(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """(kind, start, end) of the body of each box."""
     at = 0
     while at + 8 <= len(data):
         size, kind = struct.unpack_from(">I4s", data, at)
@@ -48,7 +63,7 @@ def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         end = len(data) if size == 0 else at + size
         if end < at + head or end > len(data):
             return
-        yield kind, data[at + head : end]
+        yield kind, at + head, end
         at = end
 
 
@@ -68,6 +83,11 @@ def primary_picture(data: bytes) -> PrimaryPicture:
     gain_map = b"tmap" in kinds or any(name.startswith(_APPLE_GAIN_MAP) for name in auxiliary)
     further = any(not name.startswith((_ALPHA, _MONOCHROME_ALPHA)) for name in auxiliary)
     return PrimaryPicture(own, kinds, further, gain_map)
+
+
+def without_exif(data: bytes) -> bytes:
+    """Give the EXIF item of an AVIF a type that decoders pass over."""
+    return _EXIF_ITEM.sub(rb"\1skip", data)
 
 
 def _associations(body: bytes) -> dict[int, list[int]]:

@@ -13,6 +13,13 @@ from nsp_cli.image.metadata.ifd import LONG, Directory, Entry, Field, Tree, appe
 
 EXIF_POINTER, GPS_POINTER, INTEROP_POINTER, MAKER_NOTE, ORIENTATION = 0x8769, 0x8825, 0xA005, 0x927C, 0x0112
 XMP_TAG, IPTC_TAG, ICC_TAG = 700, 33723, 34675
+_OWN_FIELDS = {
+    ICC_TAG: "colour profile",
+    XMP_TAG: "XMP",
+    IPTC_TAG: "IPTC",
+    EXIF_POINTER: "EXIF",
+    GPS_POINTER: "GPS",
+}
 _PHOTOSHOP_TAGS, _SUB_IFDS = (34377, 37724), 330
 _COLOUR_SPACE, _MODEL, _ISO = 0xA001, 0x0110, 0x8827
 _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 513, 514
@@ -167,10 +174,12 @@ def exif_from_tiff(tree: Tree, only: Container[int] | None = None) -> tuple[byte
     sub, gps = tree.child(first, EXIF_POINTER), tree.child(first, GPS_POINTER)
     interop = tree.child(sub, INTEROP_POINTER) if sub else None
     entries = copied_entries(tree, first, only)
+    warnings = _damaged(first, {EXIF_POINTER: sub, GPS_POINTER: gps})
+    if only is None:
+        warnings += _left_behind(first, [item for item in (first, sub, gps, interop) if item])
     if not entries and sub is None and gps is None:
-        return None, ()
+        return None, tuple(warnings)
     out = bytearray(struct.pack(tree.order + "2sHI", b"II" if tree.order == "<" else b"MM", 42, 0))
-    warnings: list[str] = []
     if sub:
         sub_entries, moved = _place_maker_note(out, tree, sub)
         pointer = [_pointer(out, tree, INTEROP_POINTER, copied_entries(tree, interop))] if interop else []
@@ -180,8 +189,6 @@ def exif_from_tiff(tree: Tree, only: Container[int] | None = None) -> tuple[byte
     if gps:
         entries.append(_pointer(out, tree, GPS_POINTER, copied_entries(tree, gps)))
     struct.pack_into(tree.order + "I", out, 4, append_directory(out, tree.order, entries))
-    if only is None:
-        warnings += _left_behind(first, [item for item in (first, sub, gps, interop) if item])
     return bytes(out), tuple(warnings)
 
 
@@ -208,6 +215,16 @@ def _place_maker_note(out: bytearray, tree: Tree, sub: Directory) -> tuple[list[
     out += bytes(note.start - len(out)) + tree.raw(note)
     placed = (note.tag, note.kind, note.count, note.start)
     return [placed if entry[0] == MAKER_NOTE else entry for entry in entries], False
+
+
+def _damaged(first: Directory, children: dict[int, Directory | None]) -> list[str]:
+    """Return sentences on the damaged ones of what `Metadata` carries by itself, and of a directory's `children`."""
+    tags = {*first.damaged, *(tag for tag, child in children.items() if child is None and tag in first.fields)}
+    names = [name for tag, name in _OWN_FIELDS.items() if tag in tags]
+    warnings = [f"The TIFF has damaged metadata, which is not carried over: {', '.join(names)}."] if names else []
+    if ICC_TAG in tags:
+        warnings.append("Without the TIFF's colour profile, which is damaged, the photo is taken for sRGB.")
+    return warnings
 
 
 def _left_behind(first: Directory, directories: list[Directory]) -> list[str]:
