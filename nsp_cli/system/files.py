@@ -1,7 +1,9 @@
-"""Tests of paths that return False, and do not raise, where the system cannot follow the path."""
+"""Names of files, and tests of paths that return False, and do not raise, where the system cannot follow the path."""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -35,6 +37,13 @@ def size_of(path: Path | str) -> int:
         return Path(path).stat().st_size
     except (OSError, ValueError):
         return 0
+
+
+def numbered_names(path: Path) -> Iterator[Path]:
+    """Yield a path, and then the same with _2, _3 … at the end of its name."""
+    yield path
+    for number in itertools.count(2):
+        yield path.with_name(f"{path.stem}_{number}{path.suffix}")
 
 
 def sentence(error: OSError) -> str:

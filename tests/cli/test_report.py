@@ -4,6 +4,8 @@ import base64
 import re
 import shutil
 import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from nsp_cli.cli.batch import session
 from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status, Tally
 from nsp_cli.cli.report.previews import Size, places_to_judge, take_previews
 from nsp_cli.cli.report.report import Report
@@ -240,3 +243,50 @@ def test_only_a_report_is_replaced(weights: Weights, noisy_photos: Path, tmp_pat
     for flags in (["--if-exists", "overwrite"], ["--if-exists", "skip"]):  # the second replaces our own
         assert run(*command, *flags)[0] == 0
         assert "<title>nsp: before and after</title>" in page.read_text()
+
+
+def test_a_report_replaces_no_photo_and_if_exists_decides_on_other_files(
+    weights: Weights, noisy_photos: Path, tmp_path: Path
+) -> None:
+    mine, photo, model = tmp_path / "index.html", noisy_photos / "0.png", weights()
+    (noisy_photos / "photo.html").write_bytes(photo.read_bytes())
+    (tmp_path / "link.html").symlink_to(photo)
+    (tmp_path / "other.html").symlink_to(model)
+    before = [path.read_bytes() for path in (photo, model)]
+    for page in (tmp_path / "link.html", tmp_path / "other.html", noisy_photos / "photo.html"):
+        command = ("denoise", photo, noisy_photos / "photo.html", "-f", "png", "-o", tmp_path / "out", "-m", model)
+        assert run(*command, "--report", page, "--if-exists", "overwrite")[0] == 2
+    assert [path.read_bytes() for path in (photo, model)] == before
+    assert (noisy_photos / "photo.html").read_bytes() == photo.read_bytes()
+    mine.write_text("mine")
+    for _ in range(2):  # the second time index_2.html is a report
+        code, said = run("denoise", photo, "-m", model, "--report", mine, "--if-exists", "rename")
+        assert (code, "index_2.html" in said) == (0, True)
+    assert mine.read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.glob("index*")) == ["index.html", "index_2.html"]
+
+
+def test_a_file_that_appears_during_the_work_is_not_replaced_by_the_report(tmp_path: Path) -> None:
+    page = tmp_path / "r.html"
+    page.write_text("mine")
+    report = Report(Recipe("nsp", "ab" * 32, {}))
+    assert report.write(page, Tally(0), 1.0) == tmp_path / "r_2.html"
+    assert page.read_text() == "mine"
+    assert report.write(page, Tally(0), 1.0, replace_any=True) == page
+
+
+def test_a_stopped_batch_keeps_the_cards_of_photos_that_it_did_not_reach(
+    weights: Weights, noisy_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "r.html"
+    command = ("denoise", noisy_photos, tmp_path / "out", "-m", weights(), "--report", page, "-j", 1)
+    assert run(*command)[0] == 0
+
+    @contextmanager
+    def after_two(*_: object, **__: object) -> Iterator[Callable[[], bool]]:
+        yield lambda: (tmp_path / "out" / "1.png").stat().st_mtime_ns > since
+
+    since = (tmp_path / "out" / "4.png").stat().st_mtime_ns
+    monkeypatch.setattr(session, "stop_on_interrupt", after_two)
+    assert run(*command, "--if-exists", "overwrite")[0] == 130
+    assert page.read_text("utf-8").count("<article ") == 5

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from nsp_cli.errors import InputError, OutputError, TargetExistsError
 from nsp_cli.image import WRITABLE, Frame, RawOptions, encode, read, write
 from nsp_cli.image.writing import check_size
 from nsp_cli.system.atomic import check_place
-from nsp_cli.system.files import size_of
+from nsp_cli.system.files import numbered_names, size_of
 
 PIPE = "-"
 
@@ -109,7 +108,7 @@ def write_photo(frame: Frame, source: Path, target: Path, output: OutputOptions)
         return target, replace_photo(frame, target, output)
     with file_errors(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
-    for name in _names(target) if output.if_exists is IfExists.RENAME else (target,):
+    for name in numbered_names(target) if output.if_exists is IfExists.RENAME else (target,):
         if output.if_exists is IfExists.RENAME and os.path.lexists(name):
             continue
         try:
@@ -139,12 +138,6 @@ def file_errors(path: Path) -> Generator[None]:
     except (OSError, ValueError) as error:
         found = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise OutputError(f"{path}: expected a place that can be written to, found: {found}") from error
-
-
-def _names(target: Path) -> Iterator[Path]:
-    yield target
-    for number in itertools.count(2):
-        yield target.with_name(f"{target.stem}_{number}{target.suffix}")
 
 
 def unique(sentences: Iterable[str]) -> tuple[str, ...]:

@@ -15,13 +15,13 @@ from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status, Tally, as_json, d
 from nsp_cli.cli.batch.photo import Change, pipe_photo
 from nsp_cli.cli.batch.plan import Work
 from nsp_cli.cli.batch.runner import run
-from nsp_cli.cli.console import Reporter, complain, err, print_line, progress, rate, warn
+from nsp_cli.cli.console import Reporter, complain, err, plain, print_line, progress, rate, warn
 from nsp_cli.cli.flags import with_flags
 from nsp_cli.cli.interrupt import STOPPED, end_at_once, stop_on_interrupt
 from nsp_cli.cli.report.previews import Size
-from nsp_cli.cli.report.report import Report, is_report
+from nsp_cli.cli.report.report import Report, place
 from nsp_cli.engine.backends.base import Backend
-from nsp_cli.engine.options import DenoiseOptions
+from nsp_cli.engine.options import DenoiseOptions, IfExists
 from nsp_cli.errors import NspError, OutputError, UsageError
 from nsp_cli.system.atomic import check_place
 from nsp_cli.system.files import exists, is_folder
@@ -30,15 +30,20 @@ from nsp_cli.system.processes import ProcessInfo, process_group
 _SILENT = Reporter(lambda _: None, lambda _: None, lambda: None)
 
 
-def check(batch: BatchOptions, *, piped: bool, replace_any: bool = False) -> None:
+def check(
+    batch: BatchOptions, works: Sequence[Work], *, piped: bool = False, if_exists: IfExists | None = None
+) -> None:
     """Validate the options of a batch before the model is loaded.
 
     Parameters
     ----------
+    works
+        The photos, none of which the report may replace.
     piped
         Whether the photo comes from stdin.
-    replace_any
-        Allow --report to replace a file that is not a report of ours.
+    if_exists
+        What is done where --report names a file that is not a report: it is replaced, or the page gets another name,
+        or it is an error.
 
     Raises
     ------
@@ -55,10 +60,11 @@ def check(batch: BatchOptions, *, piped: bool, replace_any: bool = False) -> Non
     if not is_folder(page.absolute().parent) or is_folder(page):
         raise UsageError(f"--report must be a file in a folder that exists, got {page}.")
     check_place(page)
-    if exists(page) and not replace_any and not is_report(page):
-        raise UsageError(
-            f"{page} exists and is not a report of nsp; choose another name, or add --if-exists overwrite."
-        )
+    if exists(page) and any(exists(work.source) and page.samefile(work.source) for work in works):
+        raise UsageError(f"--report {page} is a photo to be read, which nsp never writes over.")
+    if if_exists is not IfExists.RENAME and place(page, replace_any=if_exists is IfExists.OVERWRITE) != page:
+        ways = "" if page.is_symlink() else ", or add --if-exists overwrite"
+        raise UsageError(f"{page} exists and is not a report of nsp; choose another name{ways}.")
 
 
 def show_plan(works: Sequence[Work], backend: Backend, options: DenoiseOptions, batch: BatchOptions) -> int:
@@ -111,10 +117,11 @@ def run_batch(works: Sequence[Work], change: Change, options: DenoiseOptions, ba
                 log.reporter = reporter
                 finished = run(share, change, options, batch, reporter, stop, log.settled, previews=size)
                 log.tally.stopped = not finished and log.tally.settled < len(share)
+                log.keep_cards(share[log.tally.settled :])
         except KeyboardInterrupt:
             log.summarise(log.tally)
             end_at_once()
-        return _finish(log, process, batch)
+        return _finish(log, process, batch, replace_any=options.output.if_exists is IfExists.OVERWRITE)
 
 
 class BatchLog:
@@ -143,6 +150,11 @@ class BatchLog:
         self.reporter.status(f"{megapixels:.2f} MP/s{failed}")
         self.reporter.done()
 
+    def keep_cards(self, works: Sequence[Work]) -> None:
+        """Keep the cards that an earlier report has of photos that a run did not reach."""
+        if self.report is not None:
+            self.report.skipped += [work.target for work in works]
+
     def _print(self, outcome: Outcome) -> None:
         """Print a line of JSON; where that fails, the photos are still worked on, and the batch fails at its end."""
         try:
@@ -161,7 +173,7 @@ class BatchLog:
                 err.print("Their results exist; --if-exists overwrite or rename processes them again.")
 
 
-def _finish(log: BatchLog, process: ProcessInfo, batch: BatchOptions) -> int:
+def _finish(log: BatchLog, process: ProcessInfo, batch: BatchOptions, *, replace_any: bool) -> int:
     tally = log.tally
     report = log.report
     if not tally.stopped:  # else another process may have ended already
@@ -172,7 +184,7 @@ def _finish(log: BatchLog, process: ProcessInfo, batch: BatchOptions) -> int:
     if process.is_main_process or tally.stopped:
         log.summarise(tally)
         if report is not None and batch.report is not None and process.is_main_process:
-            report.write(batch.report, tally, time.monotonic() - log.started)
+            page = report.write(batch.report, tally, time.monotonic() - log.started, replace_any=replace_any)
             if not batch.quiet:
-                err.print(f"Report: {batch.report}")
+                err.print(f"Report: {plain(str(page))}")
     return STOPPED if tally.stopped else int(tally.failed > 0 or log.lost)

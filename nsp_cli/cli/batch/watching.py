@@ -21,7 +21,7 @@ from nsp_cli.cli.batch.session import BatchLog
 from nsp_cli.cli.console import complain, err, line_reporter, rate
 from nsp_cli.cli.interrupt import end_at_once, stop_on_interrupt
 from nsp_cli.cli.report.previews import Size
-from nsp_cli.engine.options import DenoiseOptions
+from nsp_cli.engine.options import DenoiseOptions, IfExists
 
 _RESCAN = 10.0  # seconds; network drives send no events for what another computer writes
 _POLL = 0.5
@@ -100,7 +100,7 @@ def run_watch(
                 _wait(changed, stop, _POLL if works or arrivals.is_waiting else _RESCAN)
         except KeyboardInterrupt:
             end_at_once()
-    return _end(log, batch)
+    return _end(log, batch, replace_any=options.output.if_exists is IfExists.OVERWRITE)
 
 
 @contextmanager
@@ -140,10 +140,10 @@ def _signature(path: Path) -> Signature | None:
     return found.st_size, found.st_mtime_ns
 
 
-def _end(log: BatchLog, batch: BatchOptions) -> int:
+def _end(log: BatchLog, batch: BatchOptions, *, replace_any: bool) -> int:
     tally = log.tally
     if not batch.quiet:
         err.print(f"{tally.sentence()} ({rate(tally.megapixels, log.started)})")
     if log.report is not None and batch.report is not None:
-        log.report.write(batch.report, tally, time.monotonic() - log.started)
+        log.report.write(batch.report, tally, time.monotonic() - log.started, replace_any=replace_any)
     return int(tally.failed > 0 or log.lost)

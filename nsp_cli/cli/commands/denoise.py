@@ -179,7 +179,6 @@ def _run(
     piped = photos[0] == PIPE
     if piped and (photos[1:] not in ([], [PIPE]) or flags.output is not None):
         raise UsageError("A pipe goes to a pipe: `nsp denoise - < in.png > out.png`.")
-    session.check(batch, piped=piped, replace_any=flags.if_exists is IfExists.OVERWRITE)
     if in_place or not backup:
         if not in_place or piped or flags.output or flags.format or flags.if_exists:
             raise UsageError(
@@ -189,6 +188,7 @@ def _run(
         works, many = plan_in_place(photos), len(photos) > 1
     else:
         works, many = ([], False) if piped else plan(photos, output=flags.output, format=flags.format, batch=batch)
+    session.check(batch, works, piped=piped, if_exists=flags.if_exists)
     settings = flags.options(task, scale, many=many)
     settings = replace(settings, output=replace(settings.output, in_place=in_place, backup=backup))
     profiles = None if task is not Task.DENOISE else flags.profiles()

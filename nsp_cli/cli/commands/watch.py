@@ -13,7 +13,7 @@ import typer
 from nsp_cli.cli import options
 from nsp_cli.cli.commands.denoise import PhotoFlags, change_with
 from nsp_cli.cli.flags import takes
-from nsp_cli.engine.options import IfExists, ModelOptions
+from nsp_cli.engine.options import ModelOptions
 from nsp_cli.errors import NoInputError, UsageError
 from nsp_cli.model.spec import Task
 from nsp_cli.system.files import is_folder
@@ -50,7 +50,6 @@ def watch(
     if not is_folder(folder):
         raise UsageError(f"There is no folder {folder}.")
     batch = flags.batch()
-    session.check(batch, piped=False, replace_any=flags.if_exists is IfExists.OVERWRITE)
     if flags.like is not None:
         flags = replace(flags, **flags_like(flags.like, Task.DENOISE, flags.given))
     settings, profiles = flags.options(Task.DENOISE, None, many=True), flags.profiles()
@@ -60,7 +59,8 @@ def watch(
             raise NoInputError(f"The folder {folder} is gone.")
         return plan_folder(folder, out, format=flags.format, batch=batch)
 
-    find_works()  # wrong folders and formats are noticed before the model is loaded
+    # Wrong folders and formats are noticed before the model is loaded.
+    session.check(batch, find_works(), if_exists=flags.if_exists)
 
     @cache
     def opened(model: ModelOptions) -> Backend:

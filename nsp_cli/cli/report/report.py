@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status, Tally
 from nsp_cli.cli.console import plain
 from nsp_cli.cli.report.pages import View, card, has_title, mark, write_page
+from nsp_cli.system.files import numbered_names
 from nsp_cli.system.version import __version__
 
 TITLE = "nsp: before and after"
@@ -34,14 +36,19 @@ class Report:
         elif outcome.status is Status.SKIPPED and outcome.target is not None:
             self.skipped.append(outcome.target)
 
-    def write(self, target: Path, tally: Tally, seconds: float) -> None:
+    def write(self, page: Path, tally: Tally, seconds: float, *, replace_any: bool = False) -> Path:
         """Write the page, with the cards of photos that an earlier report has and this run skipped.
+
+        Returns
+        -------
+        The path of the page: a free name where another file than a report has appeared since the start, see `place`.
 
         Raises
         ------
         OutputError
             The page cannot be written.
         """
+        target = place(page, replace_any=replace_any)
         earlier = _earlier_cards(target)
         kept = [earlier[name] for name in map(mark, self.skipped) if name in earlier]
         write_page(
@@ -59,6 +66,19 @@ class Report:
             failures=[plain(problem) for problem in tally.problems()],
             made=f"nsp {__version__}, {datetime.now():%Y-%m-%d %H:%M}",
         )
+        return target
+
+
+def place(page: Path, *, replace_any: bool) -> Path:
+    """Return where a report is written: to `page` if it is free, a report or replaceable, else to a numbered name.
+
+    With `replace_any` any file may be replaced, but what a link leads to must be a report: it could be a photo.
+    """
+
+    def is_free(name: Path) -> bool:
+        return not os.path.lexists(name) or is_report(name) or (replace_any and not name.is_symlink())
+
+    return next(filter(is_free, numbered_names(page)))
 
 
 def is_report(page: Path) -> bool:
