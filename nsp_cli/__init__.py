@@ -1,4 +1,6 @@
-"""`nsp`: removes real camera noise from photos with networks trained on noisy photos alone.
+"""Remove camera noise from photos and enlarge noisy photos.
+
+Trained models ship with the package; `train` adapts them to a camera with noisy photos alone.
 
 The public names load what they need when they are first used, so that ``import nsp_cli`` costs nothing.
 """

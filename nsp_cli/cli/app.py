@@ -47,7 +47,7 @@ class _Group(TyperGroup):
 
 app = typer.Typer(
     cls=_Group,
-    help="Remove real camera noise from photos, and enlarge noisy photos.",
+    help="Remove camera noise from photos, and enlarge noisy photos.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=True,
@@ -78,4 +78,4 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Remove real camera noise from photos, and enlarge noisy photos, with networks trained on noisy photos alone."""
+    """Remove camera noise from photos, and enlarge noisy photos."""

@@ -14,6 +14,8 @@ from nsp_cli.training.optimizers import OPTIMIZERS
 
 SCHEDULES = ("cosine", "constant", "step")
 ORIENTATIONS = ("all", "flips")
+PRECISIONS = ("auto", "fp32", "bf16")
+"""Values of `TrainConfig.precision`: those of `model.spec.Precision` in which gradients are large enough."""
 
 _Count = Annotated[int, Between(0, 10**9)]
 
@@ -35,7 +37,7 @@ class TrainConfig:
     ema : decay of the weights' moving average, 0 for none; clip : largest gradient norm, 0 for none
     keep : weight interpolation (WiSE-FT), the fraction of the initial weights in the written ones; None is 0, or 0.7
         when adapting
-    precision : see `model.spec.Precision`
+    precision : one of PRECISIONS; "auto" is bf16 where the device has it
     compile : torch.compile the network; None where it helps, which is on CUDA (`benchmarks/training_step.py`)
     seed : decides crops, pairs and initial weights
     save_every : steps between two states on the disk, with validation loss and preview
@@ -88,8 +90,9 @@ class TrainConfig:
             raise UsageError(f"`keep` must be 0 or more and less than 1, got {self.keep:g}.")
         if not 0 <= self.seed < 10**6:
             raise UsageError(f"`seed` must be between 0 and 999999, got {self.seed}.")
-        if self.precision == "fp16":
-            raise UsageError("Training in fp16 loses small gradients; use `precision=bf16`, fp32 or auto.")
+        if self.precision not in PRECISIONS:
+            why = "; fp16 loses small gradients" if self.precision == "fp16" else ""
+            raise UsageError(f"Training is in `precision=bf16`, fp32 or auto, got {self.precision}{why}.")
         if self.optimizer not in OPTIMIZERS or self.schedule not in SCHEDULES:
             raise UsageError(
                 f"The optimizer is one of {', '.join(OPTIMIZERS)}, the schedule one of {', '.join(SCHEDULES)}."

@@ -66,6 +66,16 @@ def test_a_provider_that_does_not_load_is_named(monkeypatch: pytest.MonkeyPatch)
     assert report["providers"]["CPUExecutionProvider"] == {"runs": True}
 
 
+def test_what_does_not_run_is_printed_as_a_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("NSP_HOME", str(tmp_path))
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["NoSuchProvider"])
+    lines = [line.split() for line in run("doctor")[1].splitlines()]
+    (provider,) = (line for line in lines if line[0] == "NoSuchProvider")
+    assert provider[1] == "fails:"
+    assert "not" not in provider[:3]
+    assert ["settings_found", "no"] in lines
+
+
 def test_a_device_that_fails_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("no kernel image is available\nand more")

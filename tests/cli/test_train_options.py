@@ -114,6 +114,9 @@ def test_the_weights_that_ship_are_the_start_unless_the_network_changes() -> Non
     settings, begin = resolve_config(arguments={"inputs": 2})
     assert begin == registry.resolve(None, Task.SHUFFLE)
     assert (settings.method, settings.method_args["inputs"]) == ("nsp", 2)
+    settings, begin = resolve_config(arguments={"neutral_isp_prob": 0})
+    assert begin == registry.resolve(None, Task.DENOISE)
+    assert (settings.method, settings.method_args["neutral_isp_prob"]) == ("simulated", 0)
     for changed in (call(arguments={"width": 8}), call("nsp"), call(preset="paper"), call(network="atbsn")):
         assert resolve_config(*changed.args, **changed.kwargs)[1] is None
 

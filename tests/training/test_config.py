@@ -22,6 +22,7 @@ from nsp_cli.training import TrainConfig
         ({"steps": 1, "keep": 1.0}, "`keep` must be"),
         ({"steps": 1, "seed": 10**6}, "`seed` must be"),
         ({"steps": 1, "precision": "fp16"}, "`precision=bf16`"),
+        ({"steps": 1, "precision": "int8"}, "`precision=bf16`, fp32 or auto, got int8"),
         ({"steps": 1, "optimizer": "sgd"}, "optimizer is one of"),
         ({"steps": 1, "batch": "8"}, "batch must be"),
     ],

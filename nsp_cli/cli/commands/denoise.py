@@ -130,7 +130,7 @@ def denoise(
     _run(photos, flags, Task.DENOISE, in_place=in_place, backup=not no_backup)
 
 
-@takes(PhotoFlags)
+@takes(PhotoFlags, without=("no_config",))
 def sr(
     photos: options.Photos,
     scale: Annotated[

@@ -229,10 +229,15 @@ def _print(report: dict[str, Section]) -> None:
 def _spelled(value: object) -> str:
     if isinstance(value, dict):
         parts: Section = value
+        if parts.get("runs") is False:
+            rest = {name: part for name, part in parts.items() if name not in ("runs", "error")}
+            parts = {**rest, "fails": parts["error"]}
         return ", ".join(_part(name, part) for name, part in parts.items())
     if isinstance(value, list):
         items: list[object] = value
         return ", ".join(map(str, items)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return str(value).replace(str(Path.home()), "~")  # a bug report need not have the user's name
 
 

@@ -74,6 +74,12 @@ def resolve_config(
 def _initial_weights(
     start: str | None, arguments: Mapping[str, Any], preset: str, *, changes_network: bool
 ) -> Path | None:
+    """Return the weights to start from, None for random ones.
+
+    Without `start` these are the default denoiser. But arguments that NSP has too, such as `inputs`, are NSP's: its
+    settings change its own shipped weights, and arguments of its network mean random ones.
+    """
+    from nsp_cli.methods import settings_of
     from nsp_cli.model import registry
     from nsp_cli.networks import arguments_of
     from nsp_cli.training import find_preset
@@ -82,8 +88,8 @@ def _initial_weights(
         changes_network = bool(set(arguments) & set(arguments_of(find_preset("nsp", preset).network)))
     if start == SCRATCH or (start is None and changes_network):
         return None
-    # The default denoiser; but settings without a --method are NSP's, and so are the default weights for shuffling.
-    return registry.resolve(start, Task.SHUFFLE if arguments else Task.DENOISE)
+    of_nsp = bool(set(arguments) & set(settings_of("nsp")))
+    return registry.resolve(start, Task.SHUFFLE if of_nsp else Task.DENOISE)
 
 
 def _fine_tuning(spec: ModelSpec, config: TrainConfig, *, with_its_settings: bool) -> TrainConfig:
