@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from image_builders import build_exif
+from raw_builders import build_dng, mosaic
 
 from nsp_cli.cli.batch.profiles import Profiles, load_profiles
 from nsp_cli.cli.batch.stamp import add_stamp, read_stamps
 from nsp_cli.engine.options import BlendOptions, DenoiseOptions, ModelOptions, OutputOptions
 from nsp_cli.errors import UsageError
 from nsp_cli.image import Frame, Metadata, read, write
+from nsp_cli.image.metadata.exif import camera_and_iso
+from nsp_cli.image.probe import probe_exif
 from nsp_cli.model.spec import Task
 from tests.cli.test_commands import run
 
@@ -72,6 +75,50 @@ def test_the_camera_and_its_iso_choose_settings_that_flags_win_over(
         read(photo.with_name("b.png")).pixels,
         read(_denoised(photo, "e.png", "-m", other, "--strength", 30, "--chroma", 20, "--no-config")).pixels,
     )
+
+
+def test_a_dry_run_names_the_settings_and_models_of_config(photo: Path, config: Path, weights: Weights) -> None:
+    other, folder = weights("other.safetensors"), photo.with_name("photos")
+    config.write_text(CONFIG.replace("strength = 10", f"model = '{weights()}'") + f"model = '{other}'\n")
+    folder.mkdir()
+    photo.rename(folder / "a.png")
+    write(Frame(np.zeros((24, 32, 3), np.uint8)), folder / "b.png")
+    arguments = ("denoise", folder, photo.with_name("out"), "--luma", 100)
+    code, said = run(*arguments, "--dry-run")
+    assert code == 0
+    assert "a.png (0.00 MP, settings of EOS 5000, ISO 3200-6400)" in " ".join(said.split()), said
+    assert "b.png (0.00 MP, settings of *)" in " ".join(said.split())
+    assert "with the models other (" in said
+    assert ") and tiny (" in said
+    _, said = run(*arguments, "--dry-run", "--json", "--quiet")
+    _, wrote = run(*arguments, "--json", "--quiet")
+    foreseen, done = ([json.loads(line) for line in text.splitlines()] for text in (said, wrote))
+    for before, after in zip(foreseen, done, strict=True):
+        assert (before["status"], after["status"]) == ("planned", "written")
+        for name in ("model", "model_sha256", "settings"):
+            assert before[name] == after[name]
+    assert [line["model"] for line in done] == ["other", "tiny"]
+    assert "profile" not in run(*arguments, "--dry-run", "--json", "--no-config", "--if-exists", "overwrite")[1]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".avif"])
+def test_exif_is_read_without_the_pixels(photo: Path, suffix: str) -> None:
+    path = photo.with_suffix(suffix)
+    if path != photo:
+        write(read(photo), path)
+    assert camera_and_iso(probe_exif(path)) == ("EOS 5000", 6400)
+    path.write_bytes(path.read_bytes()[:20])
+    assert probe_exif(path) is None
+    write(Frame(np.zeros((24, 32, 3), np.uint8)), path, overwrite=True)
+    assert camera_and_iso(probe_exif(path)) == ("", None)
+    assert probe_exif(path.with_name("none" + suffix)) is None
+
+
+def test_exif_of_a_raw_file_is_that_of_its_own_directories(tmp_path: Path) -> None:
+    path = tmp_path / "IMG_1.DNG"
+    path.write_bytes(build_dng(mosaic(np.zeros((96, 128, 3))), exif=build_exif()))
+    assert probe_exif(path) is not None
+    assert camera_and_iso(probe_exif(path)) == camera_and_iso(read(path).metadata.exif) == ("EOS 5000", 6400)
 
 
 def _denoised(photo: Path, name: str, *flags: object) -> Path:

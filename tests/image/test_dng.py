@@ -16,6 +16,7 @@ from PIL import Image
 from raw_builders import build_dng, mosaic, pattern_tags, without_dng_tags
 from skimage.color import deltaE_ciede2000, rgb2lab
 
+from nsp_cli.cli.batch.stamp import read_stamps
 from nsp_cli.errors import InputError, OutputError, UsageError
 from nsp_cli.image import Frame, RawOptions, encode, read
 from nsp_cli.image.codecs.linear_raw import camera_model
@@ -48,6 +49,12 @@ def camera_exif(make: bytes, model: bytes) -> bytes:
     fields = [(271, 2, len(make) + 1, make + b"\0"), (272, 2, len(model) + 1, model + b"\0")]
     struct.pack_into("<I", out, 4, append_directory(out, "<", fields))
     return bytes(out)
+
+
+def monochrome() -> bytes:
+    """Made from a mosaic of one colour, as cameras without colour filters store it."""
+    grey = picture()[..., :1] * [0.5, 0.5, 0.5]
+    return build_dng(mosaic(grey, (1, 1, 1)), neutral=None, extra={262: (3, 1, struct.pack("<H", 34892))})
 
 
 def cases() -> dict[str, bytes]:
@@ -121,8 +128,7 @@ def test_it_develops_like_the_raw_file(name: str) -> None:
 
 
 def test_a_monochrome_camera() -> None:
-    grey = picture()[..., :1] * [0.5, 0.5, 0.5]
-    source = build_dng(mosaic(grey, (1, 1, 1)), neutral=None, extra={262: (3, 1, struct.pack("<H", 34892))})
+    source = monochrome()
     frame = read(source, LINEAR)
     assert frame.pixels.shape[2] == 1
     dng, warnings = encode(frame, "dng")
@@ -205,14 +211,37 @@ def test_metadata(order: str) -> None:
     assert b"crs:" not in bare
 
 
+def validated(path: Path) -> list[str]:
+    """What exiftool finds wrong with a file, warnings too."""
+    command = ["exiftool", "-validate", "-warning", "-error", "-a", path.name]
+    done = subprocess.run(command, cwd=path.parent, capture_output=True, check=True)
+    assert done.stdout.startswith(b"Validate ")
+    return [line for line in done.stdout.decode().splitlines() if line.split() != ["Validate", ":", "OK"]]
+
+
 @pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is not installed")
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [*CASES, "monochrome"])
 def test_exiftool_validates(name: str, tmp_path: Path) -> None:
-    (tmp_path / "a.dng").write_bytes(encode(read(CASES[name], LINEAR), "dng")[0])
-    done = subprocess.run(
-        ["exiftool", "-validate", "-warning", "-error", "-a", "a.dng"], cwd=tmp_path, capture_output=True, check=True
-    )
-    assert done.stdout.split() == [b"Validate", b":", b"OK"]
+    source = monochrome() if name == "monochrome" else CASES[name]
+    (tmp_path / "a.dng").write_bytes(encode(read(source, LINEAR), "dng")[0])
+    assert validated(tmp_path / "a.dng") == []
+
+
+@pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is not installed")
+@pytest.mark.parametrize("name", ["bayer 2", "borders", "x-trans", "monochrome"])
+def test_the_command_at_strength_0(name: str, tmp_path: Path, weights: Callable[..., Path]) -> None:
+    """The file is valid and stamped, and holds the values that the tests above compare with the RAW file."""
+    source = monochrome() if name == "monochrome" else CASES[name]
+    (tmp_path / "out").mkdir()
+    (tmp_path / "X.dng").write_bytes(source)
+    flags = ("-m", weights(), "--strength", 0, "--format", "dng")
+    code, said = run("denoise", tmp_path / "X.dng", tmp_path / "out", *flags)
+    assert code == 0, said
+    result = tmp_path / "out" / "X.dng"
+    np.testing.assert_array_equal(opened(result.read_bytes()), opened(encode(read(source, LINEAR), "dng")[0]))
+    assert validated(result) == []
+    (stamp,) = read_stamps(result)
+    assert stamp.settings["strength"] == 0
 
 
 @pytest.mark.parametrize("program", ["darktable-cli", "rawtherapee-cli"])

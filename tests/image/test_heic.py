@@ -15,7 +15,7 @@ from nsp_cli.errors import InputError, NoInputError
 from nsp_cli.image import formats, is_photo, read, unread_format, write
 from nsp_cli.image.codecs import heic
 from nsp_cli.image.metadata.boxes import primary_picture
-from nsp_cli.image.probe import probe_size
+from nsp_cli.image.probe import probe_exif, probe_size
 from tests.cli.test_commands import run
 
 pytest.importorskip("pi_heif")
@@ -46,6 +46,7 @@ def test_eight_bits_with_metadata_come_upright(tmp_path: Path) -> None:
     assert frame.metadata.xmp == XMP.replace(b'"6"', b'"1"')
     (tmp_path / "a.heic").write_bytes(data)
     assert probe_size(tmp_path / "a.heic") == frame.size == (64, 40)
+    assert probe_exif(tmp_path / "a.heic") == TURNED
     write(frame, tmp_path / "a.jpg")
     assert read(tmp_path / "a.jpg").metadata.icc == icc
 

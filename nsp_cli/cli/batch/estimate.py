@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import inf
 
@@ -11,23 +12,32 @@ import numpy as np
 import typer
 
 from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status
-from nsp_cli.cli.batch.photo import is_wanted, refuse_large
+from nsp_cli.cli.batch.photo import is_wanted, refuse_large, unique
 from nsp_cli.cli.batch.plan import Work
+from nsp_cli.cli.batch.profiles import Profiles
 from nsp_cli.cli.console import plain
 from nsp_cli.cli.flags import with_flags
 from nsp_cli.engine.backends.base import Backend
-from nsp_cli.engine.options import DenoiseOptions
+from nsp_cli.engine.options import DenoiseOptions, ModelOptions
 from nsp_cli.engine.tiling import choose_tile, round_tile
 from nsp_cli.errors import InputError, NspError
 from nsp_cli.image import WRITABLE
-from nsp_cli.image.probe import probe_size
+from nsp_cli.image.probe import probe_exif, probe_size
 
 _SIDE = 256
 """Side in pixels of the tile that is timed: as a rule it takes under a second on a laptop."""
 
 
-def foresee(work: Work, options: DenoiseOptions) -> Outcome:
-    """Predict a photo's outcome from its name and header."""
+def foresee(work: Work, options: DenoiseOptions, profiles: Profiles | None = None) -> tuple[Outcome, ModelOptions]:
+    """Predict a photo's outcome from its name and header, and the model that it would get."""
+    outcome, chosen = _foreseen(work, options), options
+    if profiles is not None and outcome.status is Status.PLANNED:
+        chosen, notes = profiles.choose(probe_exif(work.source), options)
+        outcome = replace(outcome, notes=notes)
+    return outcome, chosen.model
+
+
+def _foreseen(work: Work, options: DenoiseOptions) -> Outcome:
     outcome = Outcome(work.source, work.target, Status.PLANNED, unread=work.unread)
     try:
         if work.problem is not None:
@@ -62,22 +72,35 @@ def show(planned: Outcome) -> None:
         return
     size = "size unknown" if planned.megapixels is None else f"{planned.megapixels:.2f} MP"
     note = "exists, would be skipped" if planned.status is Status.SKIPPED else size
+    if "profile" in planned.notes:
+        note += f", settings of {planned.notes['profile']}"
     typer.echo(plain(f"{planned.source} -> {planned.target} ({note})"))
 
 
-def sentence(plans: Sequence[Outcome], backend: Backend, recipe: Recipe) -> str:
-    """Format the totals of a batch and the time expected from a short measurement."""
-    wanted = [planned for planned in plans if planned.status is Status.PLANNED]
-    total = sum(planned.megapixels or 0 for planned in wanted)
-    counts = {status: sum(p.status is status for p in plans) for status in (Status.SKIPPED, Status.FAILED)}
-    rest = "".join(f", {count} would be {status}" for status, count in counts.items() if count)
-    unknown = sum(planned.megapixels is None for planned in wanted)
+def sentence(
+    foreseen: Sequence[tuple[Outcome, ModelOptions]], opened: Callable[[ModelOptions], Backend], recipe: Recipe
+) -> str:
+    """Format the totals of a batch and the time expected from a short measurement of each of its models."""
+    wanted = [(planned, model) for planned, model in foreseen if planned.status is Status.PLANNED]
+    sizes: dict[ModelOptions, float] = {}
+    for planned, model in wanted:
+        sizes[model] = sizes.get(model, 0) + (planned.megapixels or 0)
+    statuses = Counter(planned.status for planned, _ in foreseen)
+    rest = "".join(f", {statuses[s]} would be {s}" for s in (Status.SKIPPED, Status.FAILED) if statuses[s])
+    unknown = sum(planned.megapixels is None for planned, _ in wanted)
     rest += f", {unknown} of unknown size" if unknown else ""
-    seconds = total * seconds_per_megapixel(backend)
+    names = unique(_model(planned.notes, recipe) for planned, _ in wanted) or (_model({}, recipe),)
+    seconds = sum(size * seconds_per_megapixel(opened(model)) for model, size in sizes.items())
     return (
-        f"{len(wanted)} of {len(plans)} photos would be written{rest}: {total:.2f} MP with the model "
-        f"{recipe.model} ({recipe.sha256[:12]}), about {_spelled(seconds)}; an estimate from one tile, timed just now."
+        f"{len(wanted)} of {len(foreseen)} photos would be written{rest}: {sum(sizes.values()):.2f} MP with the model"
+        f"{'s' if len(names) > 1 else ''} {' and '.join(names)}, about {_spelled(seconds)}; an estimate from one tile, "
+        "timed just now."
     )
+
+
+def _model(notes: Mapping[str, object], recipe: Recipe) -> str:
+    name, sha256 = notes.get("model", recipe.model), notes.get("model_sha256", recipe.sha256)
+    return f"{name} ({str(sha256)[:12]})"
 
 
 def seconds_per_megapixel(backend: Backend) -> float:

@@ -21,6 +21,7 @@ import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import cache
 from glob import has_magic
 from math import inf
 from pathlib import Path
@@ -28,10 +29,8 @@ from typing import Any
 
 import platformdirs
 
-from nsp_cli.cli.console import Reporter
 from nsp_cli.engine.options import BlendOptions, DenoiseOptions, ModelOptions
 from nsp_cli.errors import NspError, UsageError
-from nsp_cli.image import Frame
 from nsp_cli.image.metadata.exif import camera_and_iso
 from nsp_cli.model import registry
 from nsp_cli.model.spec import Precision
@@ -146,21 +145,23 @@ class Profiles:
         camera, iso = camera_and_iso(exif)
         return next((profile for profile in self.profiles if profile.fits(camera, iso)), None)
 
-    def choose(self, frame: Frame, options: DenoiseOptions, reporter: Reporter) -> DenoiseOptions:
-        """Return the options for one photo; what a profile has changed is reported."""
-        profile = self.find(frame.metadata.exif)
+    def choose(self, exif: bytes | None, options: DenoiseOptions) -> tuple[DenoiseOptions, dict[str, object]]:
+        """Return the options for one photo, and what a profile has changed: its name, settings and model."""
+        profile = self.find(exif)
         if profile is None:
-            return options
+            return options, {}
         changed = profile.applied(options, self.given)
-        reporter.note("profile", profile.name)
-        reporter.line(f"settings of {profile.name}")
-        for name in profile.settings.keys() - {"model", *self.given}:
-            reporter.note(name, profile.settings[name])
+        notes: dict[str, object] = {"profile": profile.name}
+        notes |= {name: value for name, value in profile.settings.items() if name not in ("model", *self.given)}
         if changed.model.name != options.model.name:
             path = registry.resolve(changed.model.name, changed.task)
-            reporter.note("model", path.stem)
-            reporter.note("model_sha256", registry.sha256(path))
-        return changed
+            notes |= {"model": path.stem, "model_sha256": _sha256(path)}
+        return changed, notes
+
+
+@cache
+def _sha256(path: Path) -> str:
+    return registry.sha256(path)
 
 
 def read_profiles(given: Collection[str]) -> Profiles | None:

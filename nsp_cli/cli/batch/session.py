@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from nsp_cli.cli.batch.options import BatchOptions
 from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status, Tally, as_json, describe, unread_sentence
 from nsp_cli.cli.batch.photo import Change, pipe_photo
 from nsp_cli.cli.batch.plan import Work
+from nsp_cli.cli.batch.profiles import Profiles
 from nsp_cli.cli.batch.runner import run
 from nsp_cli.cli.console import Reporter, complain, err, plain, print_line, progress, rate, warn
 from nsp_cli.cli.flags import with_flags
@@ -21,7 +22,7 @@ from nsp_cli.cli.interrupt import STOPPED, end_at_once, stop_on_interrupt
 from nsp_cli.cli.report.previews import Size
 from nsp_cli.cli.report.report import Report, place
 from nsp_cli.engine.backends.base import Backend
-from nsp_cli.engine.options import DenoiseOptions, IfExists
+from nsp_cli.engine.options import DenoiseOptions, IfExists, ModelOptions
 from nsp_cli.errors import NspError, OutputError, UsageError
 from nsp_cli.system.atomic import check_place
 from nsp_cli.system.files import exists, is_folder
@@ -67,17 +68,24 @@ def check(
         raise UsageError(f"{page} exists and is not a report of nsp; choose another name{ways}.")
 
 
-def show_plan(works: Sequence[Work], backend: Backend, options: DenoiseOptions, batch: BatchOptions) -> int:
+def show_plan(
+    works: Sequence[Work],
+    opened: Callable[[ModelOptions], Backend],
+    options: DenoiseOptions,
+    batch: BatchOptions,
+    profiles: Profiles | None = None,
+) -> int:
     """Print what would be written (`--dry-run`), and return the exit code: 1 if a photo would fail."""
     recipe = describe(options)
-    plans = [estimate.foresee(work, options) for work in works]
+    foreseen = [estimate.foresee(work, options, profiles) for work in works]
+    plans = [planned for planned, _ in foreseen]
     for planned in plans:
         if batch.as_json:
             print_line(as_json(planned, recipe))
         else:
             estimate.show(planned)
     if not batch.quiet and works:
-        err.print(estimate.sentence(plans, backend, recipe))
+        err.print(estimate.sentence(foreseen, opened, recipe))
     unread = Counter(planned.unread for planned in plans if planned.unread)
     if unread:
         complain(unread_sentence(unread))

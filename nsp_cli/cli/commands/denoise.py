@@ -201,7 +201,7 @@ def _run(
         opened(settings.model)  # what is wrong with the model is known before a photo is read
     change = change_with(opened, settings, profiles)
     if batch.dry_run:
-        code = session.show_plan(works, opened(settings.model), settings, batch)
+        code = session.show_plan(works, opened, settings, batch, profiles)
     elif piped:
         code = session.run_pipe(change, settings, batch)
     else:
@@ -220,7 +220,13 @@ def change_with(
     from nsp_cli.image.colour import conversion
 
     def change(frame: Frame, reporter: Reporter) -> Frame:
-        chosen = settings if profiles is None else profiles.choose(frame, settings, reporter)
+        chosen = settings
+        if profiles is not None:
+            chosen, notes = profiles.choose(frame.metadata.exif, settings)
+            for name, value in notes.items():
+                reporter.note(name, value)
+            if notes:
+                reporter.line(f"settings of {notes['profile']}")
         result, blend = denoise_frame(frame, opened(chosen.model), chosen, reporter.within)
         if chosen.output.check_fidelity:
             check_fidelity(frame.pixels, result.pixels, conversion(frame))

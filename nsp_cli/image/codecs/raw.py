@@ -56,7 +56,7 @@ def decode(data: bytes, develop: RawOptions | None = None) -> Frame:
             else:
                 pixels, below = _develop(raw, data, white_balance, develop.exposure)
             with _libraw_errors():
-                preview = _preview_exif(raw)
+                preview = preview_exif(raw)
     except rawpy.LibRawFileUnsupportedError as error:  # pyright: ignore[reportAttributeAccessIssue]
         form = "TIFF form" if data[:2] in (b"II", b"MM") else "a form"
         raise InputError(
@@ -138,7 +138,7 @@ def _gains(raw: Any, white_balance: WhiteBalance) -> NDArray[np.float64]:
     return np.array(gains[:3], np.float64) if min(gains[:3]) > 0 else np.ones(3)
 
 
-def _preview_exif(raw: Any) -> bytes | None:
+def preview_exif(raw: Any) -> bytes | None:
     """Read the EXIF of the JPEG preview that most cameras put into their RAW files."""
     try:
         preview = raw.extract_thumb()
