@@ -22,8 +22,13 @@ from nsp_cli.system.version import __version__
 
 
 def _without_types(params: list[Any]) -> list[Any]:
-    """Return parameters whose help shows no Python types: arguments have their names, and switches have nothing."""
+    """Return parameters whose help shows no Python types: arguments have their names, and switches have nothing.
+
+    A default that is described in words is shown as it is, where Typer adds parentheses.
+    """
     for param in params:
+        if isinstance(param.show_default, str):
+            param._get_default_string = lambda default=param.show_default, **_: default
         if isinstance(param, TyperArgument):
             shown: Any = param
             shown.display_type_rich = lambda **_: None

@@ -165,6 +165,7 @@ Model = Annotated[
         panel=MODEL,
         metavar="MODEL",
         help="Use a model of `nsp models`, or a .safetensors or .onnx file given by its path.",
+        show_default="fast; of sr fast-sr",
     ),
 ]
 Blind = Annotated[

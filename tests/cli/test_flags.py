@@ -57,6 +57,7 @@ def test_help_fits_a_terminal_and_shows_no_types_of_python(
     assert "Usage: " in text
     assert max(map(len, text.splitlines())) <= columns
     assert not re.search(r"<(bool|path|str|int|float|list)|Path", text)
+    assert "[default: (" not in text
 
 
 @pytest.mark.parametrize(

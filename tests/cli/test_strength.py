@@ -106,6 +106,7 @@ def test_inspect_needs_no_flag_and_goes_on_past_a_bad_file(noisy_photos: Path, t
     (noisy_photos / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     write(Frame(np.full((1, 1, 1), 7, np.uint8)), noisy_photos / "tiny.png")
     code, text = run("inspect", noisy_photos)
+    assert "Correlation length: distance in pixels" in " ".join(text.split())
     assert code == 1
     assert "broken.png" in text
     assert "chroma corr. length" in text

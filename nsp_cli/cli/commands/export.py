@@ -36,7 +36,17 @@ _NO_UPSCAYL = (
 
 def export(
     target: options.Output,
-    model: options.Model = None,
+    model: Annotated[
+        str | None,
+        option(
+            "-m",
+            "--model",
+            panel=EXPORT,
+            metavar="MODEL",
+            help="Export this model: a name of `nsp models`, or a .safetensors file given by its path.",
+            show_default="fast; fast-sr for direct, nsp for shuffle",
+        ),
+    ] = None,
     task: Annotated[
         Task,
         option(

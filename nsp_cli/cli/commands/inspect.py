@@ -147,8 +147,8 @@ def _print_table(rows: list[dict[str, Any]], about: dict[str, Any]) -> None:
         table.add_row(Path(row["photo"]).name, *values, f"{row['strength']:.0f}")
     out.print(table)
     err.print(
-        "Noise: standard deviation of 255, chroma over R − Y and B − Y. "
-        f"Reach: pixels until its autocorrelation is below {CORRELATION_LEVEL}."
+        "Noise: standard deviation, where white is 255; chroma noise is that of R − Y and B − Y. Correlation length: "
+        f"distance in pixels at which the noise's autocorrelation falls below {CORRELATION_LEVEL}."
     )
     if any(row["may_be_texture"] for row in rows):
         err.print(

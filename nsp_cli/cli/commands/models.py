@@ -26,7 +26,7 @@ def list_models(as_json: options.Json = False, verbose: options.Verbose = False)
     from rich.table import Column, Table
 
     names = ("model", "default of", "method", "network", "photos", "licence", "MB", "quality")
-    columns = (Column(name, no_wrap=name in names[:2], overflow="fold") for name in names)
+    columns = (Column(name, no_wrap=name == "model", overflow="fold") for name in names)
     table = Table(*columns, box=None, pad_edge=False)
     for info in infos:
         table.add_row(
@@ -41,11 +41,16 @@ def list_models(as_json: options.Json = False, verbose: options.Verbose = False)
         )
     out.print(table)
     out.print(
-        "\nnsp and rd: learned from noisy photos alone (NSP and its student). simulated: from clean photos, not NSP."
+        "\nModels of the methods nsp and rd (NSP and its student) were trained on noisy photos alone, "
+        "those of simulated on clean photos with simulated noise (they are not NSP)."
     )
 
 
 def _default_of(info: ModelInfo) -> str:
-    denoises = Task.DENOISE in info.default_for
-    enlarges = any(task in info.default_for for task in Task if task is not Task.DENOISE)
-    return " and ".join(use for use, ours in (("denoise", denoises), ("sr", enlarges)) if ours)
+    """Return the commands that use a model by default, with the modes of `nsp sr` that it is the default of."""
+    from nsp_cli.api import DEFAULT_SR_MODE
+
+    commands = {str(Task.DENOISE): "denoise", str(DEFAULT_SR_MODE): "sr"}
+    modes = " or ".join(task for task in info.default_for if task not in commands)
+    uses = [command for task, command in commands.items() if task in info.default_for]
+    return ", ".join([*uses, f"sr --mode {modes}"] if modes else uses)
