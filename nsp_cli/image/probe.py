@@ -115,9 +115,9 @@ def _raw_exif(path: Path) -> bytes | None:
 
 
 def _heic(path: Path) -> tuple[int, int]:
-    import pi_heif
+    from nsp_cli.image.codecs.heic import open_primary
 
-    width, height = pi_heif.open_heif(path).size
+    width, height = open_primary(path.read_bytes())[0].size
     return height, width
 
 

@@ -14,7 +14,7 @@ from nsp_cli.cli.batch.plan import plan
 from nsp_cli.errors import InputError, NoInputError
 from nsp_cli.image import formats, is_photo, read, unread_format, write
 from nsp_cli.image.codecs import heic
-from nsp_cli.image.metadata.boxes import primary_picture
+from nsp_cli.image.metadata.boxes import primary_picture, with_readable_names
 from nsp_cli.image.probe import probe_exif, probe_size
 from tests.cli.test_commands import run
 
@@ -89,6 +89,20 @@ def test_a_gain_map_is_named_and_damage_is_refused() -> None:
     assert heic.left_behind(primary_picture(data), "HEIC") == ()
     with pytest.raises(InputError, match="expected a complete HEIC file"):
         read(data[:-200])
+
+
+@pytest.mark.parametrize("name", [b"application/rdf+xml", b"\0\0Exif"])
+def test_names_of_items_that_are_no_utf8(name: bytes, tmp_path: Path) -> None:
+    """In pi-heif they end the process with a segmentation fault."""
+    data = _file(_noise(), exif=b"Exif\0\0" + TURNED, xmp=XMP)
+    at = data.index(name) + len(name) - 1
+    (tmp_path / "a.heic").write_bytes(data[:at] + b"\xc9" + data[at + 1 :])
+    frame = read(tmp_path / "a.heic")
+    np.testing.assert_array_equal(np.sort(frame.pixels, axis=None), np.sort(_noise(), axis=None))
+    assert frame.warnings == ("The HEIC has damaged metadata, which is not carried over.",)
+    assert probe_size(tmp_path / "a.heic") == frame.size
+    many = data[: data.index(b"infe") + 8] + b"\xc9\xff" + data[data.index(b"infe") + 10 :]
+    assert with_readable_names(many) == many, "numbers of items are no letters"
 
 
 def test_the_command_writes_a_jpeg(tmp_path: Path) -> None:

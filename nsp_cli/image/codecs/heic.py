@@ -12,7 +12,7 @@ from nsp_cli.image.codecs.avif import left_behind
 from nsp_cli.image.codecs.trailers import named_boxes
 from nsp_cli.image.formats import check_size
 from nsp_cli.image.frame import Frame, Metadata, Pixels, split_channels
-from nsp_cli.image.metadata.boxes import primary_picture
+from nsp_cli.image.metadata.boxes import primary_picture, with_readable_names
 from nsp_cli.image.metadata.cicp import profile_of_codes
 from nsp_cli.image.metadata.exif import exif_dpi, upright_exif
 from nsp_cli.image.metadata.xmp import upright_xmp
@@ -22,7 +22,7 @@ INSTALL = "install pi-heif with: pip install 'nsp-cli[heic]'"
 
 def decode(data: bytes) -> Frame:
     """Decode the primary picture, upright: HEIC stores turns as part of the picture, and EXIF repeats them."""
-    image, pictures = _opened(data)
+    image, pictures, damaged = open_primary(data)
     check_size(*image.size)
     mode, _, bits = image.mode.partition(";")
     if mode not in ("L", "I", "RGB", "RGBA"):
@@ -33,19 +33,27 @@ def decode(data: bytes) -> Frame:
     icc = info.get("icc_profile") or _profile(info.get("nclx_profile") or {}, grey=pixels.shape[2] == 1)
     metadata = Metadata(icc, exif, upright_xmp(info.get("xmp")), exif_dpi(exif))
     warnings = (*left_behind(primary_picture(data), "HEIC"), *named_boxes(data, "HEIC"))
+    if damaged:
+        warnings += ("The HEIC has damaged metadata, which is not carried over.",)
     if pictures > 1:
         warnings += (f"The HEIC holds {pictures} pictures: only its primary one is read.",)
     return Frame(pixels, alpha, metadata, "heic", warnings=warnings)
 
 
-def _opened(data: bytes) -> tuple[Any, int]:
-    """Open the primary picture without decoding it; returns it and the number of pictures."""
+def open_primary(data: bytes) -> tuple[Any, int, bool]:
+    """Open the primary picture without decoding it.
+
+    Returns
+    -------
+    The picture, the number of pictures, and whether the names of the file's items are damaged.
+    """
     try:
         import pi_heif
     except ImportError as error:
         raise InputError(f"expected a format that can be read here, found HEIC: {INSTALL}") from error
-    file: Any = pi_heif.open_heif(BytesIO(data), convert_hdr_to_8bit=False, hdr_to_16bit=False)
-    return file[file.primary_index], len(file)
+    readable = with_readable_names(data)
+    file: Any = pi_heif.open_heif(BytesIO(readable), convert_hdr_to_8bit=False, hdr_to_16bit=False)
+    return file[file.primary_index], len(file), readable != data
 
 
 def _widened(array: Pixels, bits: int) -> Pixels:

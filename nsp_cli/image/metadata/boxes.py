@@ -51,17 +51,17 @@ def boxes_and_rest(data: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
     return [(kind, data[start:end]) for kind, start, end in places], rest
 
 
-def _places(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """(kind, start, end) of the body of each box."""
-    at = 0
-    while at + 8 <= len(data):
+def _places(data: bytes, start: int = 0, stop: int | None = None) -> Iterator[tuple[bytes, int, int]]:
+    """(kind, start, end) of the body of each box between two places of a file."""
+    at, stop = start, len(data) if stop is None else stop
+    while at + 8 <= stop:
         size, kind = struct.unpack_from(">I4s", data, at)
         head = 8
-        if size == 1 and at + 16 <= len(data):
+        if size == 1 and at + 16 <= stop:
             (size,) = struct.unpack_from(">Q", data, at + 8)
             head = 16
-        end = len(data) if size == 0 else at + size
-        if end < at + head or end > len(data):
+        end = stop if size == 0 else at + size
+        if end < at + head or end > stop:
             return
         yield kind, at + head, end
         at = end
@@ -88,6 +88,28 @@ def primary_picture(data: bytes) -> PrimaryPicture:
 def without_exif(data: bytes) -> bytes:
     """Give the EXIF item of an AVIF a type that decoders pass over."""
     return _EXIF_ITEM.sub(rb"\1skip", data)
+
+
+def with_readable_names(data: bytes) -> bytes:
+    """Replace letters that are no UTF-8 in the types and names of items by question marks; libheif's bindings crash."""
+    out = bytearray(data)
+    for kind, start, end in _places(data):
+        if kind != b"meta":
+            continue
+        for inner, first, last in _places(data, start + 4, end):
+            if inner == b"iinf" and first < last:
+                for _, entry, stop in _places(data, first + (6 if data[first] == 0 else 8), last):
+                    names = entry + (10 if data[entry : entry + 1] == b"\3" else 8)  # numbers are before them
+                    out[names:stop] = _readable(data[names:stop])
+    return bytes(out)
+
+
+def _readable(names: bytes) -> bytes:
+    try:
+        names.decode()
+    except UnicodeDecodeError:
+        return bytes(letter if letter < 0x80 else ord("?") for letter in names)
+    return names
 
 
 def _associations(body: bytes) -> dict[int, list[int]]:
