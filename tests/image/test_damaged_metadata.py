@@ -121,3 +121,19 @@ def test_damaged_fields_of_a_tiff(tag: int, named: str) -> None:
     np.testing.assert_array_equal(found.pixels, FRAME.pixels)
     assert found.warnings[0] == f"The TIFF has damaged metadata, which is not carried over: {named}."
     assert [tag == 34675] * (tag == 34675) == ["sRGB" in warning for warning in found.warnings[1:]]
+
+
+@pytest.mark.parametrize("tag", [296, 34665, 34853])
+def test_fields_that_libtiff_refuses_are_not_written(tag: int) -> None:
+    """A resolution in no unit, and a directory without fields."""
+    exif = bytearray(build_exif() + bytes(6))
+    tree = Tree(exif)
+    place = tree.directory(tree.first).fields[tag].start
+    struct.pack_into(tree.order + "I", exif, place, 32768 if tag == 296 else len(exif) - 6)
+    data, warnings = encode(Frame(FRAME.pixels, metadata=Metadata(exif=bytes(exif))), "tiff")
+    assert warnings == (f"The damaged EXIF fields {tag} are not kept: a TIFF can only hold fields that can be read.",)
+    tree = Tree(data)
+    fields = tree.directory(tree.first).fields
+    assert tree.number(fields[296]) in (1, 2, 3)
+    assert tag == 296 or tag not in fields
+    assert fields.keys() > {271, 272, 274}

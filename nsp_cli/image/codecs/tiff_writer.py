@@ -8,6 +8,7 @@ value of the block moves, so sub-directories and maker notes work as they did in
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from io import SEEK_END, BytesIO
 from typing import Any
 
@@ -21,7 +22,8 @@ from nsp_cli.image.metadata.ifd import Directory, Field, Tree, append_packed
 _CLASSIC_LIMIT = 4_000_000_000
 """A TIFF with 32-bit offsets ends at 4 GiB; compression may not help, and metadata needs some room."""
 _NO_EXIF = b"II*\0\x08\0\0\0\0\0\0\0\0\0"
-_RESOLUTION_TAGS = {282, 283, 296}
+_UNIT, _UNITS = 296, (1, 2, 3)
+_RESOLUTION_TAGS = {282, 283, _UNIT}
 _BYTE, _UNDEFINED, _INCH = 1, 7, 2
 
 
@@ -47,12 +49,21 @@ def exif_to_extend(exif: bytes | None, title: str) -> tuple[Tree, Directory, lis
     except ValueError:
         tree, described = parse_exif(_NO_EXIF)
         warnings.append(f"EXIF is not kept: it is damaged, and a {title} can only hold EXIF whose fields can be read.")
-    if described.damaged:
-        tags = ", ".join(map(str, described.damaged))
+    odd = _odd_fields(tree, described)
+    described = replace(described, fields={tag: f for tag, f in described.fields.items() if tag not in odd})
+    if described.damaged or odd:
+        tags = ", ".join(map(str, (*described.damaged, *odd)))
         warnings.append(
             f"The damaged EXIF fields {tags} are not kept: a {title} can only hold fields that can be read."
         )
     return tree, described, warnings
+
+
+def _odd_fields(tree: Tree, described: Directory) -> list[int]:
+    """Return the tags of fields that libtiff refuses: a unit that is none, and directories without fields."""
+    units = [_UNIT] if described.fields.keys() >= {_UNIT} and tree.number(described.fields[_UNIT]) not in _UNITS else []
+    children = {tag: tree.child(described, tag) for tag in (EXIF_POINTER, GPS_POINTER) if tag in described.fields}
+    return units + [tag for tag, child in children.items() if child is None or not child.fields]
 
 
 def _append_picture(tree: Tree, described: Directory, frame: Frame) -> bytes:
