@@ -122,7 +122,7 @@ def _heic(path: Path) -> tuple[int, int]:
 
 
 def _heic_exif(path: Path) -> bytes | None:
-    import pi_heif
+    from nsp_cli.image.codecs.heic import open_primary
 
-    info: dict[str, Any] = pi_heif.open_heif(path).info
+    info: dict[str, Any] = open_primary(path.read_bytes())[0].info
     return (info.get("exif") or b"").removeprefix(b"Exif\0\0") or None

@@ -1,6 +1,5 @@
 """A RAW file whose sensor data are not all there is refused, whatever its layout."""
 
-import os
 import struct
 
 import numpy as np
@@ -9,7 +8,6 @@ from raw_builders import behind_a_preview, build_dng, lossless_jpeg, mosaic
 
 from nsp_cli.errors import InputError
 from nsp_cli.image import read
-from nsp_cli.image.codecs.raw import _libraw_errors
 from nsp_cli.image.codecs.raw_segments import bytes_missing
 
 
@@ -81,10 +79,3 @@ def test_a_data_error_of_libraw_is_a_refusal_and_not_a_line_on_stderr(capfd: pyt
     with pytest.raises(InputError, match=r"expected a whole RAW file, found damaged .*\(LibRaw: [Dd]ata "):
         read(build_dng(raw, compressed=bytes(bad)))
     assert capfd.readouterr().err == ""
-
-
-def test_what_others_write_to_stderr_is_passed_on(capfd: pytest.CaptureFixture[str]) -> None:
-    with _libraw_errors() as errors:
-        os.write(2, b"a line\nunknown file: data corrupted at 5\nand more")
-    assert errors == ["data corrupted at 5"]
-    assert capfd.readouterr().err == "a line\nand more"

@@ -18,6 +18,7 @@ from PIL import Image
 from nsp_cli.errors import InputError
 from nsp_cli.image import Frame, Metadata, encode, read
 from nsp_cli.image.codecs.png import build
+from tests.fuzz import with_checksums
 
 FORMATS = ["png", "jpeg", "tiff", "webp", "avif"]
 FrameMaker = Callable[..., Frame]
@@ -236,3 +237,18 @@ def test_a_header_that_promises_too_much(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(formats, "_BYTES_A_PIXEL", 10**9)
     with pytest.raises(InputError, match="fits into memory"):
         formats.check_size(20_000, 20_000)
+
+
+@pytest.mark.parametrize("name", ["png", "tiff"])
+def test_damaged_pixels_are_one_sentence_and_no_line_of_a_library(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """OpenCV's libpng and Pillow's libtiff (LZW) write their errors on standard error."""
+    if name == "png":
+        data, mark = bytearray(encode(random_frame("uint16"), "png")[0]), b"IDAT"
+    else:
+        data, mark = bytearray(saved(Image.fromarray(random_frame().pixels), "TIFF", compression="tiff_lzw")), b"II*\0"
+    at = data.index(mark) + 300
+    data[at : at + 40] = bytes([0xFF]) * 40
+    data = with_checksums(bytes(data)) if name == "png" else bytes(data)
+    with pytest.raises(InputError, match="found damaged or missing data"):
+        read(data)
+    assert capfd.readouterr().err == ""

@@ -6,6 +6,7 @@ some damage; a chunk is four fields, so reading and writing them here is both sh
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -20,12 +21,14 @@ from nsp_cli.image.codecs.png_metadata import Chunk, metadata_chunks, read_metad
 from nsp_cli.image.codecs.trailers import named_trailer
 from nsp_cli.image.formats import check_size
 from nsp_cli.image.frame import Frame, Pixels, split_channels
+from nsp_cli.system.stderr import captured_stderr
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PICTURE_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _ANCILLARY = 0x20  # bit of a chunk type's first byte: the picture can be decoded without the chunk
 _APPLE = b"CgBI"
 _GREY = 0  # colour type
+_LIBPNG = re.compile(r"libpng (error|warning): |\[ ?(WARN|ERROR):.*grfmt_png.*?\d+\)? ")  # the second is OpenCV's
 
 
 def decode(data: bytes) -> Frame:
@@ -110,9 +113,10 @@ def _decode_8(bare: bytes, chunks: list[Chunk]) -> Pixels:
 
 
 def _decode_16(bare: bytes, chunks: list[Chunk]) -> Pixels:
-    array = cv2.imdecode(np.frombuffer(bare, np.uint8), cv2.IMREAD_UNCHANGED)
+    with captured_stderr(_LIBPNG) as errors:
+        array = cv2.imdecode(np.frombuffer(bare, np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None or array.dtype != np.uint16:
-        raise ValueError("the pixels cannot be decoded")
+        raise ValueError(errors[0] if errors else "the pixels cannot be decoded")
     if array.ndim == 3:
         array = cv2.cvtColor(array, cv2.COLOR_BGRA2RGBA if array.shape[2] == 4 else cv2.COLOR_BGR2RGB)
         if chunks[0][1][9] == 4:  # OpenCV repeats the grey of grey + alpha three times

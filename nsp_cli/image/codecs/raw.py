@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-import threading
-from collections.abc import Generator
-from contextlib import contextmanager
+import re
 from dataclasses import replace
 from functools import cache
 from io import BytesIO
@@ -26,11 +22,10 @@ from nsp_cli.image.formats import check_size
 from nsp_cli.image.frame import Frame, Metadata, Pixels
 from nsp_cli.image.metadata.exif import exif_dpi, mark_developed
 from nsp_cli.image.metadata.raw_exif import raw_exif, raw_xmp
+from nsp_cli.system.stderr import captured_stderr
 
 _SRGB_CURVE = (2.4, 12.92)
-_STDERR = 2  # file descriptor
-_LIBRAW_PREFIX = "unknown file: "  # LibRaw's name for data that it reads from memory
-_stderr_lock = threading.Lock()
+_LIBRAW = re.compile("unknown file: ")  # LibRaw's name for data that it reads from memory; it has no other report
 
 
 def decode(data: bytes, develop: RawOptions | None = None) -> Frame:
@@ -45,7 +40,7 @@ def decode(data: bytes, develop: RawOptions | None = None) -> Frame:
     try:
         with rawpy.imread(BytesIO(data)) as raw:
             check_size(raw.sizes.iwidth, raw.sizes.iheight)
-            with _libraw_errors() as errors:
+            with captured_stderr(_LIBRAW) as errors:
                 raw.unpack()
             if errors:
                 raise InputError(f"expected a whole RAW file, found damaged data (LibRaw: {errors[0]})")
@@ -55,7 +50,7 @@ def decode(data: bytes, develop: RawOptions | None = None) -> Frame:
                 pixels, linear = demosaic(raw, data, warnings)
             else:
                 pixels, below = _develop(raw, data, white_balance, develop.exposure)
-            with _libraw_errors():
+            with captured_stderr(_LIBRAW):
                 preview = preview_exif(raw)
     except rawpy.LibRawFileUnsupportedError as error:  # pyright: ignore[reportAttributeAccessIssue]
         form = "TIFF form" if data[:2] in (b"II", b"MM") else "a form"
@@ -78,34 +73,6 @@ def decode(data: bytes, develop: RawOptions | None = None) -> Frame:
     metadata = Metadata(_srgb_profile(), exif, xmp, exif_dpi(exif))
     sentences = (*warnings, *more, *on_xmp)
     return Frame(pixels, None, metadata, "raw", warnings=sentences, linear_raw=linear, below_black=below)
-
-
-@contextmanager
-def _libraw_errors() -> Generator[list[str]]:
-    """Collect the data errors of LibRaw, which it reports on the process's standard error and nowhere else.
-
-    The list is filled at the end of the context. What others have written there meanwhile is passed on.
-    """
-    errors: list[str] = []
-    with _stderr_lock, tempfile.TemporaryFile() as captured:
-        try:
-            original = os.dup(_STDERR)
-        except OSError:  # closed, as in a process without a console
-            yield errors
-            return
-        os.dup2(captured.fileno(), _STDERR)
-        try:
-            yield errors
-        finally:
-            os.dup2(original, _STDERR)
-            captured.seek(0)
-            for line in captured.read().splitlines(keepends=True):
-                text = line.decode(errors="replace")
-                if text.startswith(_LIBRAW_PREFIX):
-                    errors.append(text.removeprefix(_LIBRAW_PREFIX).strip())
-                else:
-                    os.write(original, line)
-            os.close(original)
 
 
 def _white_balance(raw: Any, develop: RawOptions, warnings: list[str]) -> WhiteBalance:

@@ -6,6 +6,7 @@ which is passed the segments as uncompressed ones.
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from io import BytesIO
@@ -16,8 +17,11 @@ from numpy.typing import NDArray
 from PIL import TiffImagePlugin
 from tifffile import COMPRESSION, PREDICTOR, TiffPage
 
+from nsp_cli.system.stderr import captured_stderr
+
 LZW, DEFLATE = 5, (8, 32946)
 FLOAT_PREDICTOR = 3
+_LIBTIFF = re.compile(r"(tempfile\.tif|LZW\w*): ")  # Pillow's name for data that it reads from memory
 
 
 def decode_page(page: TiffPage, data: bytes) -> NDArray[Any]:
@@ -70,7 +74,12 @@ def _expand_lzw(packed: bytes, length: int) -> bytes:
     head = struct.pack("<2sHIH", b"II", 42, 8, 9)
     body = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in (*size, *layout, *place))
     image = TiffImagePlugin.TiffImageFile(BytesIO(head + body + bytes(4) + packed))
-    return image.tobytes()
+    with captured_stderr(_LIBTIFF) as errors:
+        try:
+            return image.tobytes()
+        except OSError:
+            pass
+    raise ValueError(errors[0] if errors else "a strip cannot be decoded")
 
 
 def _undo_float_predictor(raw: bytes, width: int, samples: int) -> NDArray[np.float32]:
