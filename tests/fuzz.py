@@ -3,7 +3,7 @@
     python tests/fuzz.py [MUTANTS] [SEED]
 
 runs as many as asked for (5,000) of rasters and again of RAW files, and prints those that fail;
-`tests/image/test_fuzz.py` runs a few hundred.
+`tests/image/test_fuzz.py` runs a few hundred, `benchmarks/faults.py` thousands of all formats with a limit of time.
 """
 
 from __future__ import annotations
@@ -22,8 +22,13 @@ import numpy as np
 import tifffile
 from PIL import Image
 
+from nsp_cli.cli.batch.stamp import read_stamps
 from nsp_cli.errors import NspError
 from nsp_cli.image import Frame, Metadata, encode, read, write
+from nsp_cli.image.colour import conversion
+from nsp_cli.image.formats import reads_heic
+from nsp_cli.image.probe import probe_size
+from nsp_cli.noise.estimate import luma_level
 
 LONGEST = 10.0
 """Seconds for one small file, on a machine that is busy with other things."""
@@ -65,7 +70,19 @@ def samples(metadata: Metadata) -> list[Sample]:
         with tifffile.TiffWriter(out, **options) as writer:
             writer.write(deep, tile=(16, 16), photometric="rgb", compression="zlib")
         made.append(("tiff", out.getvalue()))
-    return made
+    return made + _heic_samples(eight, metadata)
+
+
+def _heic_samples(eight: np.ndarray, metadata: Metadata) -> list[Sample]:
+    """None where HEIC is not read, or there is no pillow-heif to write it."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return []
+    out = BytesIO()
+    picture = pillow_heif.from_bytes("RGB", _SIZE[::-1], eight.tobytes())
+    picture.save(out, quality=90, exif=metadata.exif, xmp=metadata.xmp, icc_profile=metadata.icc)
+    return [("heic", out.getvalue())] if reads_heic() else []
 
 
 def raw_samples() -> list[Sample]:
@@ -149,16 +166,20 @@ def with_checksums(data: bytes) -> bytes:
     return bytes(out)
 
 
-def trouble(name: str, data: bytes, folder: Path) -> str | None:
-    """What is wrong with how nsp takes a file, or None; `folder` is empty before and after."""
+def trouble(name: str, data: bytes, folder: Path, keep: Path | None = None) -> str | None:
+    """What is wrong with how nsp takes a file, or None; `folder` is empty before and after.
+
+    `keep` is where the output is moved to, with its suffix, for other programs to judge.
+    """
     started = time.monotonic()
-    source, target = folder / f"in.{name}", folder / ("out.tiff" if name == "dng" else f"out.{name}")
+    source, target = folder / f"in.{name}", folder / f"out.{'tiff' if name in ('dng', 'heic') else name}"
     source.write_bytes(data)
     try:
-        frame = read(source)
-        write(replace(frame, pixels=frame.pixels.copy()), target)
-        if read(target).size != frame.size:
-            return "the size has changed"
+        wrong = _taken(source, target)
+        if keep is not None:
+            target.replace(keep.with_suffix(target.suffix))
+        if wrong:
+            return wrong
     except NspError as error:
         if "\n" in str(error) or target.exists():
             return f"not one clean error: {error!r}"
@@ -173,20 +194,40 @@ def trouble(name: str, data: bytes, folder: Path) -> str | None:
     return f"took {seconds:.0f} s" if seconds > LONGEST else None
 
 
-def main(count: int = 5000, seed: int = 1) -> int:
+def _taken(source: Path, target: Path) -> str | None:
+    """Read, measure and write a photo as a command does, without a network; return what is wrong with the result."""
+    probe_size(source)
+    frame = read(source)
+    luma_level(frame.pixels, conversion(frame))
+    read_stamps(source)
+    write(replace(frame, pixels=frame.pixels.copy()), target)
+    again = read(target)
+    if again.size != frame.size:
+        return "the size has changed"
+    lossless = target.suffix in (".png", ".tiff")
+    same = again.pixels.shape == frame.pixels.shape and np.array_equal(again.pixels, frame.pixels)
+    return "the pixels have changed" if lossless and not same else None
+
+
+def originals() -> tuple[list[Sample], list[Sample]]:
+    """Rasters with metadata, and RAW files."""
     sys.path.insert(0, str(Path(__file__).parent / "image"))
     from image_builders import build_exif
     from PIL import ImageCms
 
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    metadata = Metadata(icc, build_exif(), b"<x:xmpmeta/>", (300.0, 300.0), b"\x1c\x02\x78\x00\x05hello")
+    return samples(metadata), raw_samples()
+
+
+def main(count: int = 5000, seed: int = 1) -> int:
     from nsp_cli.image import formats
 
     formats.MAX_PIXELS = 50_000_000  # a header that says a gigapixel is honest work, but slow
-    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    metadata = Metadata(icc, build_exif(), b"<x:xmpmeta/>", (300.0, 300.0), b"\x1c\x02\x78\x00\x05hello")
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:
-        for originals in (samples(metadata), raw_samples()):
-            for number, (name, data) in enumerate(mutants(originals, count, seed)):
+        for files in originals():
+            for number, (name, data) in enumerate(mutants(files, count, seed)):
                 found = trouble(name, data, Path(folder))
                 if found is not None:
                     wrong += 1
