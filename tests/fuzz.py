@@ -27,7 +27,7 @@ from nsp_cli.errors import NspError
 from nsp_cli.image import Frame, Metadata, encode, read, write
 from nsp_cli.image.colour import conversion
 from nsp_cli.image.formats import reads_heic
-from nsp_cli.image.probe import probe_size
+from nsp_cli.image.probe import probe_exif, probe_size
 from nsp_cli.noise.estimate import luma_level
 
 LONGEST = 10.0
@@ -197,6 +197,7 @@ def trouble(name: str, data: bytes, folder: Path, keep: Path | None = None) -> s
 def _taken(source: Path, target: Path) -> str | None:
     """Read, measure and write a photo as a command does, without a network; return what is wrong with the result."""
     probe_size(source)
+    probe_exif(source)
     frame = read(source)
     luma_level(frame.pixels, conversion(frame))
     read_stamps(source)
