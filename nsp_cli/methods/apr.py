@@ -49,7 +49,7 @@ class APR(SelfSupervised):
     test_shift : k at test time, 0 to `WIDEST`: the blind spot has (2k − 1)×(2k − 1) pixels; 0 is without one
     balance : λ, the weight of the loss's second term
     margin : pixels by which reflection extends the photo on all four sides at test time; 16 as released and in the
-        presets, 0 in weights of 0.1, which have no such setting
+        presets, 0 in files without this setting
     """
 
     name: ClassVar[str] = "apr"
