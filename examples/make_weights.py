@@ -1,4 +1,4 @@
-"""Train the weights that ship once more, and measure them: the recipes of weights/README.md, one step for each file.
+"""Train the models that ship again and measure them, one step for each file.
 
 python examples/make_weights.py PHOTOS OUT [NAME …] [--from MODEL] [--processes N]
 

@@ -1,6 +1,19 @@
-"""Take trained weights into `weights/`: as float16, with their line in manifest.json.
+"""Write trained weights into `weights/`, as float16, with their entry in manifest.json.
 
-python examples/ship_weights.py TRAINED NAME --photos "what it saw" --licence "terms" --quality "what it reaches"
+    python examples/ship_weights.py TRAINED NAME --photos "training data" --licence "terms" --quality "figures" …
+
+The other arguments for each model:
+
+    fast           --default-for denoise --graph denoise --halo 80
+    best           --ensemble 8 --graph denoise --halo 80, from the weights of fast
+    fast-sr        --default-for direct --graph direct
+    fast-research  --graph denoise --halo 80
+    nsp            --default-for shuffle shuffle-denoise
+    nsp-student    --graph denoise
+
+`benchmarks/halo.py PHOTOS/train` measures the halo. `quantize_weights.py --ship NAME` writes int8 graphs of fast and
+fast-sr. The int8 graph of best has the weights of fast: copy OUT/fast-int8.state to OUT/best-int8.state, and run
+`quantize_weights.py weights/best.safetensors PHOTOS/clean OUT --steps 700 --ship best`.
 """
 
 from __future__ import annotations

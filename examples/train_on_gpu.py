@@ -1,4 +1,4 @@
-"""Train the shipped weights in minutes on one large GPU, several networks at a time: the recipes of weights/README.md.
+"""Train the models that ship in minutes on one large GPU, several networks at a time.
 
     python examples/train_on_gpu.py PHOTOS OUT --minutes 9 [--device cuda] [--fast weights/fast.safetensors]
 

@@ -1,4 +1,4 @@
-"""The recipes of weights/README.md as a script, tried with one step each."""
+"""`examples/make_weights.py`, with one step for each model."""
 
 import subprocess
 import sys

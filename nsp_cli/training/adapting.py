@@ -42,7 +42,7 @@ _KEEP = 0.7
 
 Many examples of the own cameras with a strong interpolation gain more there, and lose less elsewhere, than half as many
 examples do. Heavy noise is forgotten first. Synthetic scenes with one camera's noise make that worse, and neutral
-cameras among the random ones gained nothing and lost more (weights/README.md)."""
+cameras among the random ones gained nothing and lost more (docs/experiments.md)."""
 
 
 @dataclass(frozen=True)
