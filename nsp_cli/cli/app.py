@@ -17,7 +17,7 @@ from nsp_cli.cli.commands.inspect import inspect
 from nsp_cli.cli.commands.models import list_models
 from nsp_cli.cli.commands.train import train
 from nsp_cli.cli.commands.watch import watch
-from nsp_cli.cli.options import MESSAGES
+from nsp_cli.cli.common_flags import MESSAGES
 from nsp_cli.system.version import __version__
 
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from nsp_cli.cli.flags import with_flags
+from nsp_cli.cli.flag_names import with_flags
 from nsp_cli.errors import OutputError
 from nsp_cli.system.files import sentence
 

@@ -31,7 +31,7 @@ def nsp(*arguments: object, stdin: bytes | None = None, **environment: str) -> s
 def run(*arguments: object) -> tuple[int, str]:
     """The same in this process, because starting one takes seconds: the exit code and what was said."""
     from nsp_cli.cli.app import app
-    from nsp_cli.cli.flags import with_flags
+    from nsp_cli.cli.flag_names import with_flags
     from nsp_cli.errors import NspError
 
     result = CliRunner().invoke(app, [str(a) for a in arguments])

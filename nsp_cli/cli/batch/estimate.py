@@ -16,7 +16,7 @@ from nsp_cli.cli.batch.photo import is_wanted, refuse_large, unique
 from nsp_cli.cli.batch.plan import Work
 from nsp_cli.cli.batch.profiles import Profiles
 from nsp_cli.cli.console import plain
-from nsp_cli.cli.flags import with_flags
+from nsp_cli.cli.flag_names import with_flags
 from nsp_cli.engine.backends.base import Backend
 from nsp_cli.engine.options import DenoiseOptions, ModelOptions
 from nsp_cli.engine.tiling import choose_tile, round_tile

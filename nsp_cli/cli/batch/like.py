@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from nsp_cli.cli.batch.stamp import Stamp, read_stamps
+from nsp_cli.cli.common_flags import RawWhiteBalance
 from nsp_cli.cli.console import warn
-from nsp_cli.cli.options import RawWhiteBalance
 from nsp_cli.errors import InputError, ModelError, UsageError
 from nsp_cli.model import registry
 from nsp_cli.model.spec import Precision, Task

@@ -17,7 +17,7 @@ class BatchOptions:
     Attributes
     ----------
     include, exclude : sequence of str
-        Patterns that choose photos in folders, see `takes`.
+        Patterns that choose photos in folders, see `selects`.
     report : Path, optional
         The page to write that shows every photo before and after.
 
@@ -41,7 +41,7 @@ class BatchOptions:
         if self.jobs < 1:
             raise UsageError(f"--jobs must be at least 1, got {self.jobs}.")
 
-    def takes(self, path: Path) -> bool:
+    def selects(self, path: Path) -> bool:
         """Return whether a photo matches an `include` pattern (if there is one) and no `exclude` pattern.
 
         A pattern is compared, without regard to case, with the photo's name, with its path, which is relative to the

@@ -1,4 +1,4 @@
-"""Read, check and write one photo of a command."""
+"""Read, check, process and write one photo of a command."""
 
 from __future__ import annotations
 
@@ -6,19 +6,25 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Generator, Iterable
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nsp_cli.cli.batch.in_place import replace_photo
 from nsp_cli.cli.batch.plan import Work
 from nsp_cli.cli.console import Reporter
-from nsp_cli.engine.options import DenoiseOptions, IfExists, OutputOptions
+from nsp_cli.engine.options import DenoiseOptions, IfExists, ModelOptions, OutputOptions
 from nsp_cli.errors import InputError, OutputError, TargetExistsError
 from nsp_cli.image import WRITABLE, Frame, RawOptions, encode, read, write
 from nsp_cli.image.writing import check_size
 from nsp_cli.system.atomic import check_place
 from nsp_cli.system.files import numbered_names, size_of
+
+if TYPE_CHECKING:
+    from nsp_cli.cli.batch.profiles import Profiles
+    from nsp_cli.engine.backends.base import Backend
 
 PIPE = "-"
 
@@ -97,6 +103,37 @@ def can_be_written(work: Work, output: OutputOptions) -> bool:
         return work.problem is None and is_wanted(work, output)
     except OutputError:
         return False
+
+
+def change_with(
+    opened: Callable[[ModelOptions], Backend], settings: DenoiseOptions, profiles: Profiles | None = None
+) -> Change:
+    """Return what a batch does with each photo: `api.denoise_frame`, with what was chosen for the photo reported."""
+    from nsp_cli.api import denoise_frame
+    from nsp_cli.cli.batch.stamp import add_stamp
+    from nsp_cli.engine.fidelity import check_fidelity
+    from nsp_cli.image.colour import conversion
+
+    def change(frame: Frame, reporter: Reporter) -> Frame:
+        chosen = settings
+        if profiles is not None:
+            chosen, notes = profiles.choose(frame.metadata.exif, settings)
+            for name, value in notes.items():
+                reporter.note(name, value)
+            if notes:
+                reporter.line(f"settings of {notes['profile']}")
+        result, blend = denoise_frame(frame, opened(chosen.model), chosen, reporter.within)
+        if chosen.output.check_fidelity:
+            check_fidelity(frame.pixels, result.pixels, conversion(frame))
+        measured: dict[str, object] = {}
+        if blend.measured is not None:
+            measured = {"strength": round(blend.strength, 1), "noise": round(blend.measured.luma, 2)}
+            reporter.note("strength", measured["strength"])
+            reporter.note("noise", asdict(blend.measured))
+            reporter.line(blend.sentence())
+        return add_stamp(result, chosen, measured) if chosen.output.stamp else result
+
+    return change
 
 
 def write_photo(frame: Frame, source: Path, target: Path, output: OutputOptions) -> tuple[Path | None, tuple[str, ...]]:

@@ -167,7 +167,7 @@ def _pattern(text: str, folder: Path | None, format: str | None, batch: BatchOpt
     parts = Path(text).parts
     fixed = Path(*parts[: next(i for i, part in enumerate(parts) if glob.has_magic(part))])
     found = [Path(name) for name in sorted(glob.iglob(text, recursive=True))]  # noqa: PTH207 - as a shell does it
-    photos = [p for p in found if is_photo(p) and not files.is_folder(p) and batch.takes(p.relative_to(fixed))]
+    photos = [p for p in found if is_photo(p) and not files.is_folder(p) and batch.selects(p.relative_to(fixed))]
     if folder is not None:
         photos = [photo for photo in photos if folder.resolve() not in photo.resolve().parents]
     if not photos:
@@ -196,7 +196,7 @@ def _folder(source: Path, out: Path | None, format: str | None, batch: BatchOpti
     works = [
         _unread(path) if unread_format(path) else Work(path, _renamed(out / path.relative_to(source), "", format))
         for path in photos
-        if batch.takes(path.relative_to(source))
+        if batch.selects(path.relative_to(source))
     ]
     if not works and not problems:
         which = " that --include and --exclude leave" if photos else ""

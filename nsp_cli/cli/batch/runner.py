@@ -20,7 +20,7 @@ from nsp_cli.cli.batch.outcome import Outcome, Status
 from nsp_cli.cli.batch.photo import Change, is_wanted, read_photo, refuse_large, unique, write_photo
 from nsp_cli.cli.batch.plan import Work
 from nsp_cli.cli.console import Reporter, err
-from nsp_cli.cli.flags import with_flags
+from nsp_cli.cli.flag_names import with_flags
 from nsp_cli.cli.report.previews import Previews, Size, take_previews
 from nsp_cli.engine.options import DenoiseOptions
 from nsp_cli.errors import InputError, MemoryLimitError, NspError, OutputError

@@ -17,7 +17,7 @@ from nsp_cli.cli.batch.plan import Work
 from nsp_cli.cli.batch.profiles import Profiles
 from nsp_cli.cli.batch.runner import run
 from nsp_cli.cli.console import Reporter, complain, err, plain, print_line, progress, rate, warn
-from nsp_cli.cli.flags import with_flags
+from nsp_cli.cli.flag_names import with_flags
 from nsp_cli.cli.interrupt import STOPPED, end_at_once, stop_on_interrupt
 from nsp_cli.cli.report.previews import Size
 from nsp_cli.cli.report.report import Report, place

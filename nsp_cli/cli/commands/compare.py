@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nsp_cli.cli import options
+from nsp_cli.cli import common_flags
 from nsp_cli.cli.batch.plan import list_photos
+from nsp_cli.cli.common_flags import IN_OUT
 from nsp_cli.cli.console import complain, err, progress
-from nsp_cli.cli.options import IN_OUT
 from nsp_cli.errors import InputError, UsageError
 from nsp_cli.model.spec import Precision
 from nsp_cli.system.atomic import check_place
@@ -31,12 +31,12 @@ def compare(
         list[Path], typer.Argument(metavar="PHOTOS...", help="Photos, or folders of them.", show_default=False)
     ],
     output: Annotated[
-        Path, options.option("-o", "--output", panel=IN_OUT, metavar="FILE.html", help="Write the page here.")
+        Path, common_flags.option("-o", "--output", panel=IN_OUT, metavar="FILE.html", help="Write the page here.")
     ] = Path("compare.html"),
-    tile: options.Tile = 0,
-    device: options.Device = "auto",
-    precision: options.Precision = Precision.AUTO,
-    verbose: options.Verbose = False,
+    tile: common_flags.Tile = 0,
+    device: common_flags.Device = "auto",
+    precision: common_flags.Precision = Precision.AUTO,
+    verbose: common_flags.Verbose = False,
 ) -> None:
     """Write a page on which two models are compared blind.
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import typer
 
-from nsp_cli.cli import options
+from nsp_cli.cli import common_flags
 from nsp_cli.cli.console import out, plain
 from nsp_cli.errors import NspError
 
@@ -30,7 +30,7 @@ _REMOTE = "AzureExecutionProvider"  # calls a service, and runs no model here
 Section = dict[str, Any]
 
 
-def doctor(as_json: options.Json = False, verbose: options.Verbose = False) -> None:
+def doctor(as_json: common_flags.Json = False, verbose: common_flags.Verbose = False) -> None:
     """Show versions, devices, memory, folders and speed of this machine, for a bug report."""
     report: dict[str, Section] = {
         "versions": _versions(),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nsp_cli.cli import options
+from nsp_cli.cli import common_flags
 from nsp_cli.cli.console import complain, out, progress, warn
 from nsp_cli.engine.options import DenoiseOptions, ModelOptions
 from nsp_cli.errors import InputError, MemoryLimitError, UsageError
@@ -56,34 +56,34 @@ def evaluate(
     ] = None,
     dataset: Annotated[
         str | None,
-        options.option(
+        common_flags.option(
             "--dataset",
-            panel=options.IN_OUT,
+            panel=common_flags.IN_OUT,
             metavar="NAME",
             help="Measure on the published test set sidd-val, sidd-bench, dnd, polyu or cc.",
         ),
     ] = None,
     submission: Annotated[
         Path | None,
-        options.option(
+        common_flags.option(
             "--submission",
-            panel=options.IN_OUT,
+            panel=common_flags.IN_OUT,
             metavar="OUT",
             help="Write what the set's server takes: a .csv file for sidd-bench, a folder for dnd.",
         ),
     ] = None,
-    model: options.Model = None,
-    strength: options.Strength = "100",
-    luma: options.Luma = 100,
-    chroma: options.Chroma = 100,
-    blind: options.Blind = None,
-    tile: options.Tile = 0,
-    device: options.Device = "auto",
-    precision: options.Precision = Precision.AUTO,
-    backend: options.Backend = options.Backends.AUTO,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    model: common_flags.Model = None,
+    strength: common_flags.Strength = "100",
+    luma: common_flags.Luma = 100,
+    chroma: common_flags.Chroma = 100,
+    blind: common_flags.Blind = None,
+    tile: common_flags.Tile = 0,
+    device: common_flags.Device = "auto",
+    precision: common_flags.Precision = Precision.AUTO,
+    backend: common_flags.Backend = common_flags.Backends.AUTO,
+    as_json: common_flags.Json = False,
+    quiet: common_flags.Quiet = False,
+    verbose: common_flags.Verbose = False,
 ) -> None:
     """Measure PSNR, SSIM and speed on pairs of noisy and clean photos.
 
@@ -96,7 +96,7 @@ def evaluate(
     settings = DenoiseOptions(
         tile=tile,
         model=ModelOptions(model, device, precision, backend, blind),
-        blend=options.blend_options(strength, luma, chroma),
+        blend=common_flags.blend_options(strength, luma, chroma),
     )
     if dataset is not None:
         from nsp_cli.cli.commands.eval_dataset import evaluate_dataset

@@ -6,9 +6,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from nsp_cli.cli import options
+from nsp_cli.cli import common_flags
+from nsp_cli.cli.common_flags import option, switch
 from nsp_cli.cli.console import err, warn
-from nsp_cli.cli.options import option, switch
 from nsp_cli.engine.options import ModelOptions
 from nsp_cli.errors import UsageError
 from nsp_cli.model.spec import Precision, Task
@@ -35,7 +35,7 @@ _NO_UPSCAYL = (
 
 
 def export(
-    target: options.Output,
+    target: common_flags.Output,
     model: Annotated[
         str | None,
         option(
@@ -73,7 +73,7 @@ def export(
             help="Add the noise level as a second, optional input (noise-conditional models).",
         ),
     ] = False,
-    blind: options.Blind = None,
+    blind: common_flags.Blind = None,
     precision: Annotated[
         Precision,
         option(
@@ -92,8 +92,8 @@ def export(
             help="Measure the ranges of int8 on the noisy photos of this folder.",
         ),
     ] = None,
-    overwrite: options.Overwrite = False,
-    verbose: options.Verbose = False,
+    overwrite: common_flags.Overwrite = False,
+    verbose: common_flags.Verbose = False,
 ) -> None:
     """Write a model as one ONNX file for photos of any size.
 

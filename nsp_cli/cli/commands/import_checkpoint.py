@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nsp_cli.cli import options
+from nsp_cli.cli import common_flags
 from nsp_cli.cli.console import err
 from nsp_cli.errors import UsageError
 from nsp_cli.system.atomic import check_place
@@ -19,7 +19,7 @@ def import_checkpoint(
         Path,
         typer.Argument(metavar="CHECKPOINT", help="Published weights, as torch.save wrote them.", show_default=False),
     ],
-    target: options.Output,
+    target: common_flags.Output,
     method: Annotated[
         str | None,
         typer.Option(
@@ -38,8 +38,8 @@ def import_checkpoint(
             show_default="as the paper's program has it",
         ),
     ] = None,
-    overwrite: options.Overwrite = False,
-    verbose: options.Verbose = False,
+    overwrite: common_flags.Overwrite = False,
+    verbose: common_flags.Verbose = False,
 ) -> None:
     """Convert the published weights of a paper (.pth) to a model for the other commands."""
     if target.suffix != ".safetensors":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nsp_cli.cli import options
+from nsp_cli.cli import common_flags
 from nsp_cli.cli.batch.plan import list_photos
 from nsp_cli.cli.console import complain, err, out
 from nsp_cli.errors import InputError, OutputError, UsageError
@@ -28,19 +28,19 @@ def inspect(
     ],
     residual: Annotated[
         Path | None,
-        options.option(
+        common_flags.option(
             "--residual",
-            panel=options.IN_OUT,
+            panel=common_flags.IN_OUT,
             metavar="FILE",
             help="Write a picture of what denoising removes, amplified (for one photo).",
         ),
     ] = None,
-    model: options.Model = None,
-    tile: options.Tile = 0,
-    device: options.Device = "auto",
-    precision: options.Precision = Precision.AUTO,
-    as_json: options.Json = False,
-    verbose: options.Verbose = False,
+    model: common_flags.Model = None,
+    tile: common_flags.Tile = 0,
+    device: common_flags.Device = "auto",
+    precision: common_flags.Precision = Precision.AUTO,
+    as_json: common_flags.Json = False,
+    verbose: common_flags.Verbose = False,
 ) -> None:
     """Measure the noise of photos.
 

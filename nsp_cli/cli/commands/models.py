@@ -6,7 +6,7 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING
 
-from nsp_cli.cli import options
+from nsp_cli.cli import common_flags
 from nsp_cli.cli.console import out
 from nsp_cli.model.spec import Task
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nsp_cli.model.registry import ModelInfo
 
 
-def list_models(as_json: options.Json = False, verbose: options.Verbose = False) -> None:
+def list_models(as_json: common_flags.Json = False, verbose: common_flags.Verbose = False) -> None:
     """List the models that ship and those in NSP_HOME/weights."""
     from nsp_cli.model import registry
 

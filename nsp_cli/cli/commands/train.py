@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nsp_cli.cli.commands.train_options import TrainOptions
+from nsp_cli.cli.commands.train_flags import TrainFlags
 from nsp_cli.cli.console import err, progress, warn
-from nsp_cli.cli.flags import flag_of, takes
+from nsp_cli.cli.flag_decorator import takes
+from nsp_cli.cli.flag_names import flag_of
 from nsp_cli.cli.interrupt import STOPPED, stop_on_interrupt
 from nsp_cli.errors import NoInputError, UsageError
 from nsp_cli.system.atomic import check_place
@@ -30,7 +31,7 @@ _MINUTES = 10.0
 """Default budget in minutes of fine-tuning that begins with a noise analysis."""
 
 
-@takes(TrainOptions)
+@takes(TrainFlags)
 def train(
     context: typer.Context,
     photos: Annotated[
@@ -38,7 +39,7 @@ def train(
         typer.Argument(metavar="[PHOTOS...]", help="Noisy photos, or folders of them (sub-folders included)."),
     ] = None,
     *,
-    options: TrainOptions,
+    flags: TrainFlags,
 ) -> None:
     """Train or fine-tune on noisy photos; no clean photos are needed.
 
@@ -46,40 +47,40 @@ def train(
     """
     # torchrun starts this command several times: only the main process prints, and writes files.
     with stop_on_interrupt("step", ignore_second=not process_info().is_alone) as stop:
-        _train(context, photos or [], options, stop)
+        _train(context, photos or [], flags, stop)
 
 
-def _train(context: typer.Context, photos: list[Path], options: TrainOptions, stop: Callable[[], bool]) -> None:
+def _train(context: typer.Context, photos: list[Path], flags: TrainFlags, stop: Callable[[], bool]) -> None:
     from nsp_cli import training
     from nsp_cli.evaluation.metrics import find_pairs
 
     is_main = process_info().is_main_process
-    if options.method == "list":
+    if flags.method == "list":
         if is_main:
             typer.echo(training.describe_methods())
         return
-    folder = options.output.with_suffix(".run")
+    folder = flags.output.with_suffix(".run")
     noisy = found = find_photos(photos)
-    quiet = options.quiet or not is_main
-    if options.resume:
+    quiet = flags.quiet or not is_main
+    if flags.resume:
         _refuse_settings(context)
         settings, begin = training.saved_settings(folder), None
         found = training.references_in(_references(folder)) or found
     else:
         if is_main:
-            _refuse_overwriting(options.output, folder)
-        settings, begin = options.resolve()
-        if begin is not None and options.method is None and training.needs_clean_photos(settings):
-            settings, found = _adapted(settings, found, begin, options, stop, quiet=quiet)
+            _refuse_overwriting(flags.output, folder)
+        settings, begin = flags.resolve()
+        if begin is not None and flags.method is None and training.needs_clean_photos(settings):
+            settings, found = _adapted(settings, found, begin, flags, stop, quiet=quiet)
     job = training.Job(
         photos=found,
-        target=options.output,
+        target=flags.output,
         folder=folder,
         start=begin,
-        pairs=find_pairs(*options.pairs) if options.pairs else (),
+        pairs=find_pairs(*flags.pairs) if flags.pairs else (),
         shown=noisy[:: settings.validation_every or 1],
-        device=options.device,
-        resume=options.resume,
+        device=flags.device,
+        resume=flags.resume,
         stop=stop,
     )
     _run(settings, job, photos, quiet=quiet)
@@ -89,7 +90,7 @@ def _adapted(
     settings: TrainConfig,
     photos: list[Path],
     start: Path,
-    options: TrainOptions,
+    flags: TrainFlags,
     stop: Callable[[], bool],
     *,
     quiet: bool,
@@ -97,9 +98,9 @@ def _adapted(
     """Analyze the noise of the photos, for weights whose method trains on clean photos."""
     from nsp_cli import training
 
-    if options.minutes is None and options.steps is None:
+    if flags.minutes is None and flags.steps is None:
         settings = replace(settings, minutes=_MINUTES)
-    own = _references(options.output.with_suffix(".run"))
+    own = _references(flags.output.with_suffix(".run"))
     with progress(1, "analyzing the noise", quiet=quiet) as reporter:
 
         def report(fraction: float) -> None:
@@ -107,7 +108,7 @@ def _adapted(
                 raise KeyboardInterrupt  # nothing is trained yet: the same command starts again
             reporter.within(fraction)
 
-        settings, references = training.adapt(settings, photos, start, own, device=options.device, report=report)
+        settings, references = training.adapt(settings, photos, start, own, device=flags.device, report=report)
     if not quiet:
         err.print(f"{len(references)} of {len(photos)} photos analyzed")
     if process_info().is_main_process and not settings.method_args["cameras"]:

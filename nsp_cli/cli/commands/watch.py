@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nsp_cli.cli import options
-from nsp_cli.cli.commands.denoise import PhotoFlags, change_with
-from nsp_cli.cli.flags import takes
+from nsp_cli.cli import common_flags
+from nsp_cli.cli.flag_decorator import takes
+from nsp_cli.cli.photo_flags import PhotoFlags
 from nsp_cli.engine.options import ModelOptions
 from nsp_cli.errors import NoInputError, UsageError
 from nsp_cli.model.spec import Task
@@ -28,9 +28,9 @@ def watch(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write to.", show_default=False)],
     settle: Annotated[
         float,
-        options.option(
+        common_flags.option(
             "--settle",
-            panel=options.BATCH,
+            panel=common_flags.BATCH,
             metavar="SECONDS",
             help="Process a file when it has not changed for this time.",
         ),
@@ -42,6 +42,7 @@ def watch(
     from nsp_cli.api import open_backend
     from nsp_cli.cli.batch import session
     from nsp_cli.cli.batch.like import flags_like
+    from nsp_cli.cli.batch.photo import change_with
     from nsp_cli.cli.batch.plan import Work, plan_folder
     from nsp_cli.cli.batch.watching import run_watch
 

@@ -1,4 +1,4 @@
-"""The options of `nsp train`."""
+"""The flags of `nsp train`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from nsp_cli.cli import options
+from nsp_cli.cli import common_flags
 from nsp_cli.cli.commands.train_config import parse_set, resolve_config
-from nsp_cli.cli.options import option, switch
+from nsp_cli.cli.common_flags import option, switch
 from nsp_cli.model.spec import Precision
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ RUN, METHOD, NETWORK, STEP, MEMORY = "Run", "Method", "Network", "Training step"
 
 
 @dataclass(frozen=True)
-class TrainOptions:
-    """The options of `nsp train`, in the order of its help; None leaves a choice to the preset."""
+class TrainFlags:
+    """The flags of `nsp train`, in the order of its help; None leaves a choice to the preset."""
 
     output: Annotated[Path, option("-o", "--output", panel=RUN, metavar="FILE", help="Write the weights here.")] = Path(
         "nsp.safetensors"
@@ -162,7 +162,7 @@ class TrainOptions:
         Precision | None,
         option("--precision", panel=STEP, metavar="FORMAT", help="Compute in auto, fp32, bf16 or fp16."),
     ] = None
-    device: options.Device = "auto"
+    device: common_flags.Device = "auto"
     cache_megabytes: Annotated[
         int | None, option("--cache", panel=MEMORY, metavar="MB", help="Keep decoded photos up to this size in memory.")
     ] = None
@@ -176,8 +176,8 @@ class TrainOptions:
             show_default="10000",
         ),
     ] = None
-    quiet: options.Quiet = False
-    verbose: options.Verbose = False
+    quiet: common_flags.Quiet = False
+    verbose: common_flags.Verbose = False
 
     def resolve(self) -> tuple[TrainConfig, Path | None]:
         """Resolve to a configuration and the initial weights, see `resolve_config`."""

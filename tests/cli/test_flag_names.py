@@ -11,7 +11,7 @@ from typer import rich_utils as typer_help
 
 import nsp_cli
 from nsp_cli.cli.app import app
-from nsp_cli.cli.flags import flag_of, with_flags
+from nsp_cli.cli.flag_names import flag_of, with_flags
 from tests.cli.test_commands import run
 
 PHOTO = (
