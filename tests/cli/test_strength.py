@@ -62,6 +62,18 @@ def test_auto_says_what_it_measured_and_chose(weights: Weights, noisy_photos: Pa
     )
 
 
+def test_auto_keeps_the_types_of_the_settings_in_json(weights: Weights, noisy_photos: Path, tmp_path: Path) -> None:
+    page = tmp_path / "r.html"
+    arguments = (noisy_photos / "0.png", "-m", weights(), "--json", "--quiet")
+    text = run("denoise", *arguments, "-o", tmp_path / "a.png", "--strength", "auto", "--report", page)[1]
+    settings = json.loads(text.splitlines()[-1])["settings"]
+    assert settings["noise"] is None
+    assert 0 < settings["strength"] <= 100
+    assert settings["measured"]["luma"] > 0
+    assert set(settings["measured"]) >= {"luma", "chroma", "luma_correlation_length"}
+    assert f"measured luma {settings['measured']['luma']:.1f}, chroma" in page.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(("flag", "value"), [("--strength", "much"), ("--luma", 101), ("--chroma", -1)])
 @pytest.mark.parametrize("command", ["denoise", "sr"])
 def test_wrong_looks_are_usage_errors(noisy_photos: Path, command: str, flag: str, value: object) -> None:

@@ -129,7 +129,7 @@ def change_with(
         if blend.measured is not None:
             measured = {"strength": round(blend.strength, 1), "noise": round(blend.measured.luma, 2)}
             reporter.note("strength", measured["strength"])
-            reporter.note("noise", asdict(blend.measured))
+            reporter.note("measured", asdict(blend.measured))
             reporter.line(blend.sentence())
         return add_stamp(result, chosen, measured) if chosen.output.stamp else result
 

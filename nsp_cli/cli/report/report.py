@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -131,9 +132,16 @@ def _command(recipe: Recipe) -> str:
     return " ".join([f"nsp {command} IN -o OUT -m {recipe.model}", *look])
 
 
+def _fact(name: str, value: object) -> str:
+    """Format a setting of one photo: "strength 62.0", or "measured luma 6.2, chroma 8.1"."""
+    if isinstance(value, Mapping):
+        value = ", ".join(f"{key.replace('_', ' ')} {number:.1f}" for key, number in value.items())
+    return f"{name} {value}"
+
+
 def _card(outcome: Outcome, recipe: Recipe) -> str:
     facts = [f"{outcome.megapixels or 0:.2f} MP", f"{outcome.seconds:.1f} s"]
-    facts += [f"{name} {value}" for name, value in outcome.notes.items()]
+    facts += [_fact(name, value) for name, value in outcome.notes.items()]
     views: list[View] = []
     if outcome.previews is not None:
         name = plain(outcome.source.name)
