@@ -30,6 +30,7 @@ _NAMED = frozenset(
         "luma",
         "method",
         "minutes",
+        "model",
         "noise_level",
         "patch",
         "precision",

@@ -18,8 +18,8 @@ from nsp_cli.engine.backends.base import Backend
 from nsp_cli.engine.blending import Blend
 from nsp_cli.engine.conversion import Converter, Tile, enlarge
 from nsp_cli.engine.shadows import keep_shadows
-from nsp_cli.engine.tiling import Region, choose_tile, fade, least_tile, round_tile, smallest_tile
-from nsp_cli.errors import MemoryLimitError, UsageError
+from nsp_cli.engine.tiling import Region, fade, min_side_in_low_memory, round_tile, side_of
+from nsp_cli.errors import MemoryLimitError
 from nsp_cli.image.alpha import fill_hidden, hidden
 from nsp_cli.image.colour import colour_space
 from nsp_cli.image.frame import Frame, Pixels, from_unit
@@ -55,24 +55,18 @@ def process(
     MemoryLimitError : not even the smallest tile fits
     OutputError : the model gives values that are not finite
     """
-    if tile < 0:
-        raise UsageError(f"`tile` must be 0 (automatic) or a number of pixels, got {tile}.")
     scale = backend.spec.scale
-    if blend.is_identity(frame.pixels.shape[2]) and scale == 1:
+    side, warning = side_of(tile, backend.spec, backend.free_bytes())
+    unchanged = blend.is_identity(frame.pixels.shape[2])
+    if unchanged and scale == 1:
         return frame
     height, width = frame.size
     space, unused = colour_space(frame.metadata, frame.pixels.shape[2])
-    frame = replace(frame, warnings=(*frame.warnings, *unused))
+    frame = replace(frame, warnings=(*frame.warnings, *unused, *([warning] if warning else [])))
     out = np.empty((height * scale, width * scale, frame.pixels.shape[2]), frame.pixels.dtype)
-    side = round_tile(tile, backend.spec) if tile else choose_tile(backend.spec, backend.free_bytes())
-    if side < (least := least_tile(backend.spec)) and not backend.spec.tile:
-        sentence = f"A tile of {tile} pixels would be nearly all halo; tiles of {least} pixels are used."
-        frame, side = replace(frame, warnings=(*frame.warnings, sentence)), least
-    noise = blend.noise_level if backend.spec.noise_level else None
-    if (
-        noise is None and backend.spec.noise_level and not blend.is_identity(frame.pixels.shape[2])
-    ):  # the same in every tile
-        noise = luma_level(frame.pixels, space and space.to_srgb)
+    noise = None
+    if backend.spec.noise_level and not unchanged:  # the same in every tile
+        noise = luma_level(frame.pixels, space and space.to_srgb) if blend.noise_level is None else blend.noise_level
 
     converter = Converter(fill_hidden(frame), backend.spec, blend, space, noise)
     if backend.spec.tile:
@@ -120,17 +114,13 @@ def _fill(
     with ThreadPoolExecutor(2, "nsp-tile") as threads:
         while waiting:
             region = waiting.popleft()
-            if max(region.bottom - region.top, region.right - region.left) > side:
-                waiting.extendleft(reversed(list(region.split(side))))
-                ahead = None
-                continue
             tile = prepare(region) if ahead is None else ahead.result()
             ahead = threads.submit(prepare, waiting[0]) if waiting else None
             try:
                 output = _run(backend, converter, tile)
             except MemoryLimitError:
                 side, ahead = _halved(side, region, spec), None
-                waiting.appendleft(region)
+                waiting = deque(part for larger in (region, *waiting) for part in larger.split(side))
                 continue
             if behind is not None:
                 behind.result()
@@ -177,6 +167,6 @@ def _fill_faded(
 
 def _halved(side: int, region: Region, spec: PipelineSpec) -> int:
     side = round_tile(min(side, max(region.bottom - region.top, region.right - region.left)) // 2, spec)
-    if side < smallest_tile(spec):
+    if side < min_side_in_low_memory(spec):
         raise MemoryLimitError("There is not enough free memory for even the smallest tile; close other programs.")
     return side

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nsp_cli.errors import UsageError
 from nsp_cli.model.spec import SMALLEST, PipelineSpec
 
 Slices = tuple[slice, slice]
@@ -69,13 +70,13 @@ MOST_BYTES = 10**9
 """Largest memory of one tile in bytes: a photo of 100 megapixels then stays under three times its own float32 size."""
 
 
-def smallest_tile(spec: PipelineSpec) -> int:
-    """Return the side in pixels below which a tile would be almost all halo."""
+def min_side_in_low_memory(spec: PipelineSpec) -> int:
+    """Return the side in pixels to which tiles are halved at most when the memory runs out."""
     return max(spec.multiple * 8, 32)
 
 
-def least_tile(spec: PipelineSpec) -> int:
-    """Return the smallest side that a caller may choose: half a halo, which costs 25 times the photo's own pixels."""
+def min_given_side(spec: PipelineSpec) -> int:
+    """Return the smallest side that a caller may give: half a halo, which costs 25 times the photo's own pixels."""
     return -(-spec.halo // (2 * spec.multiple)) * spec.multiple
 
 
@@ -94,7 +95,28 @@ def choose_tile(spec: PipelineSpec, free_bytes: int, largest: int = 1024) -> int
         return spec.tile
     budget = min(free_bytes / 3, MOST_BYTES)
     side = int((budget / spec.working_bytes) ** 0.5) - 2 * spec.halo
-    return round_tile(max(min(side, largest), smallest_tile(spec)), spec)
+    return round_tile(max(min(side, largest), min_side_in_low_memory(spec), min_given_side(spec)), spec)
+
+
+def side_of(tile: int, spec: PipelineSpec, free_bytes: int) -> tuple[int, str | None]:
+    """Return the side of the tiles for a `tile` that a caller gave, and a warning where it is another one.
+
+    Parameters
+    ----------
+    tile : side in pixels; 0 to choose it from `free_bytes`, or the one that the pipeline prescribes
+
+    Raises
+    ------
+    UsageError : the tile is negative
+    """
+    if tile < 0:
+        raise UsageError(f"`tile` must be 0 (automatic) or a number of pixels, got {tile}.")
+    if tile == 0:
+        return choose_tile(spec, free_bytes), None
+    side, least = round_tile(tile, spec), min_given_side(spec)
+    if side >= least or spec.tile:
+        return side, None
+    return least, f"A tile of {tile} pixels would be nearly all halo; tiles of {least} pixels are used."
 
 
 def fade(start: int, stop: int, length: int, width: int) -> NDArray[np.float32]:

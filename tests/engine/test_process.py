@@ -182,6 +182,20 @@ def test_out_of_memory_halves_the_tile_and_goes_on() -> None:
     assert sum(h * w > 90 * 90 for h, w in backend.sizes) == 2  # 256 and 128 failed, once each
 
 
+def test_out_of_memory_no_large_tile_is_converted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    sides: list[int] = []
+    prepare = Converter.prepare
+
+    def watched(self: Converter, region: Region, outer: Region) -> Tile:
+        sides.append(max(region.bottom - region.top, region.right - region.left))
+        return prepare(self, region, outer)
+
+    monkeypatch.setattr(Converter, "prepare", watched)
+    frame = photo(300, 280)
+    assert np.array_equal(process(frame, Fake(limit=140 * 140), tile=256).pixels, frame.pixels)
+    assert sum(side > 128 for side in sides) == 2  # the tile that failed, and the one that was converted beside it
+
+
 def test_no_memory_at_all_is_an_error_and_not_a_loop() -> None:
     with pytest.raises(MemoryLimitError, match="smallest tile"):
         process(photo(300, 280), Fake(limit=10))
