@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import nn
 
+    from nsp_cli.methods import Pipeline
     from nsp_cli.model.spec import ModelSpec
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "denoise_frame",
     "export",
     "export_darktable",
+    "export_int8",
     "load_backend",
     "load_model",
     "open_backend",
@@ -45,6 +47,25 @@ Photo = TypeVar("Photo", Frame, NDArray[np.uint8], NDArray[np.uint16], NDArray[n
 
 DEFAULT_SR_MODE = Task.DIRECT
 """The mode that measures best on noise that is correlated like a camera's: `benchmarks/super_resolution.py`."""
+
+
+class _PhotoOptions(TypedDict, total=False):
+    """The keywords of `denoise`, for editors and type checkers."""
+
+    model: str | Path | None
+    backend: Backend | None
+    strength: Strength
+    luma: float
+    chroma: float
+    noise: float | None
+    tile: int
+    report: Callable[[float], None]
+
+
+class _EnlargeOptions(_PhotoOptions, total=False):
+    """The keywords of `super_resolve`."""
+
+    mode: Task
 
 
 def denoise_frame(
@@ -83,9 +104,9 @@ def denoise_frame(
 
 
 @overload
-def denoise(photo: str | Path, **options: Any) -> Frame: ...
+def denoise(photo: str | Path, **options: Unpack[_PhotoOptions]) -> Frame: ...
 @overload
-def denoise(photo: Photo, **options: Any) -> Photo: ...
+def denoise(photo: Photo, **options: Unpack[_PhotoOptions]) -> Photo: ...
 @checked
 def denoise(
     photo: Any,
@@ -105,7 +126,8 @@ def denoise(
     ----------
     photo : an (H, W, 3) or (H, W, 1) array of uint8, uint16, or float32 from 0 (black) to 1 (white, with room for
         highlights up to 16), in sRGB; a picture of Pillow (L, LA, RGB, RGBA); a path; or a `Frame`
-    model : see `load_backend`; backend : an opened one, which many photos can share
+    model : see `load_backend`
+    backend : an opened model in place of `model`, which many photos can share
     strength, luma, chroma, noise : see `engine.options.BlendOptions`
     tile, report : see `engine.process`
 
@@ -115,18 +137,16 @@ def denoise(
 
     Raises
     ------
-    NspError : see `nsp_cli.errors`
+    NspError : see `nsp_cli.errors`; `UsageError` where both a model and a backend are given
     """
-    frame = as_frame(photo)
-    backend = backend or load_backend(model, megapixels=frame.megapixels)
     options = DenoiseOptions(tile=tile, blend=BlendOptions(strength, luma, chroma, noise))
-    return like(photo, denoise_frame(frame, backend, options, report)[0])
+    return _run(photo, model, backend, options, report)
 
 
 @overload
-def super_resolve(photo: str | Path, **options: Any) -> Frame: ...
+def super_resolve(photo: str | Path, **options: Unpack[_EnlargeOptions]) -> Frame: ...
 @overload
-def super_resolve(photo: Photo, **options: Any) -> Photo: ...
+def super_resolve(photo: Photo, **options: Unpack[_EnlargeOptions]) -> Photo: ...
 @checked
 def super_resolve(
     photo: Any,
@@ -142,12 +162,25 @@ def super_resolve(
     report: Callable[[float], None] = lambda _: None,
 ) -> Any:
     """Denoise and enlarge a photo by the model's scale. See `denoise`; `mode` is one of the sr modes of `Task`."""
-    frame = as_frame(photo)
     if mode == Task.DENOISE:
         raise UsageError("super_resolve: mode must be one that enlarges, got 'denoise'.")
-    backend = backend or load_backend(model, mode, megapixels=frame.megapixels)
-    options = DenoiseOptions(tile=tile, blend=BlendOptions(strength, luma, chroma, noise))
-    return like(photo, denoise_frame(frame, backend, options, report)[0])
+    options = DenoiseOptions(task=Task(mode), tile=tile, blend=BlendOptions(strength, luma, chroma, noise))
+    return _run(photo, model, backend, options, report)
+
+
+def _run(
+    photo: Any,
+    model: str | Path | None,
+    backend: Backend | None,
+    options: DenoiseOptions,
+    report: Callable[[float], None],
+) -> Any:
+    """Process a photo of any kind with a model or an opened backend. Raises `UsageError` where both are given."""
+    if model is not None and backend is not None:
+        raise UsageError("Give either `model` or `backend`; an opened backend has its model already.")
+    frame = as_frame(photo)
+    opened = backend or load_backend(model, options.task, megapixels=frame.megapixels)
+    return like(photo, denoise_frame(frame, opened, options, report)[0])
 
 
 @checked
@@ -167,27 +200,54 @@ def export(
     settings: Mapping[str, Any] = NO_SETTINGS,
     noise_input: bool = False,
     overwrite: bool = False,
-    int8_photos: Path | None = None,
 ) -> float:
-    """Write the whole pipeline as ONNX, checked against torch; see `exporting.export`, and `load_backend`.
+    """Write the whole pipeline as ONNX, checked against torch.
 
-    With `int8_photos` the file is in int8, calibrated with the photos in this folder, and what is returned is the root
-    mean square of what int8 changes on them; see `calibrating.quantize_by_photos`, which also names what is raised.
+    Parameters
+    ----------
+    model, task, settings : see `load_backend`
+    target : the file to write
+    noise_input, overwrite : see `exporting.export`, which also names what is raised
+
+    Returns
+    -------
+    The largest absolute difference from torch, white = 1.
     """
     from nsp_cli.engine.exporting import export as write_onnx
-    from nsp_cli.engine.exporting import export_int8
 
-    task = Task(task)
-    network, spec = load_model(model, task)
-    pipeline = build_pipeline(network, spec, task, settings, registry.resolve(model, task).name)
-    spec = replace(spec, method_args={**spec.method_args, **settings})
-    if int8_photos is not None:
-        from nsp_cli.engine.calibrating import quantize_by_photos
+    opened = _open(model, task, settings)
+    return write_onnx(opened.pipeline, opened.spec, target, noise_input=noise_input, overwrite=overwrite)
 
-        rounded, change = quantize_by_photos(network, int8_photos)
-        export_int8(rounded, spec, task, target, noise_input=noise_input, overwrite=overwrite)
-        return change
-    return write_onnx(pipeline, spec, target, noise_input=noise_input, overwrite=overwrite)
+
+@checked
+def export_int8(
+    model: str | Path | None,
+    target: Path,
+    task: Task = Task.DENOISE,
+    *,
+    photos: Path,
+    settings: Mapping[str, Any] = NO_SETTINGS,
+    noise_input: bool = False,
+    overwrite: bool = False,
+) -> float:
+    """Write the whole pipeline as ONNX in int8, with ranges that are measured on noisy photos.
+
+    Parameters
+    ----------
+    model, task, settings, target, noise_input, overwrite : see `export`
+    photos : the folder of the photos, see `calibrating.quantize_by_photos`, which also names what is raised
+
+    Returns
+    -------
+    The root mean square of what int8 changes in the results of these photos, white = 1.
+    """
+    from nsp_cli.engine import exporting
+    from nsp_cli.engine.calibrating import quantize_by_photos
+
+    opened = _open(model, task, settings)
+    rounded, change = quantize_by_photos(opened.network, photos)
+    exporting.export_int8(rounded, opened.spec, opened.task, target, noise_input=noise_input, overwrite=overwrite)
+    return change
 
 
 @checked
@@ -202,9 +262,27 @@ def export_darktable(
     """Write packages for darktable, see `darktable.export`; return the largest difference of each file from torch."""
     from nsp_cli.engine import darktable
 
+    opened = _open(model, task, settings)
+    path = opened.path
+    info = next((info for info in registry.at_hand() if info.path == path), registry.ModelInfo(path.stem, path))
+    return dict(darktable.export(opened.pipeline, info, Path(target), overwrite=overwrite))
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A model for one task, in torch; `spec` has the settings that were given in place of its own."""
+
+    path: Path
+    task: Task
+    network: nn.Module
+    spec: ModelSpec
+    pipeline: Pipeline
+
+
+def _open(model: str | Path | None, task: Task, settings: Mapping[str, Any]) -> _Opened:
+    """Load a model for an export. Raises `ModelError` and `UsageError`."""
     task = Task(task)
     network, spec = load_model(model, task)
     path = registry.resolve(model, task)
     pipeline = build_pipeline(network, spec, task, settings, path.name)
-    info = next((info for info in registry.at_hand() if info.path == path), registry.ModelInfo(path.stem, path))
-    return dict(darktable.export(pipeline, info, Path(target), overwrite=overwrite))
+    return _Opened(path, task, network, replace(spec, method_args={**spec.method_args, **settings}), pipeline)

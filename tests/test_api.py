@@ -84,6 +84,12 @@ def test_a_backend_that_cannot_be_is_refused(options: dict[str, Any], weights: C
         nsp_cli.load_backend(weights(), **options)
 
 
+def test_a_model_and_a_backend_together_are_refused(model: Any, weights: Callable[..., Path]) -> None:
+    for call in (nsp_cli.denoise, nsp_cli.super_resolve):
+        with pytest.raises(UsageError, match="either `model` or `backend`"):
+            call(PIXELS, model=weights(), backend=model)
+
+
 def test_modes_and_tasks_may_be_text(weights: Callable[..., Path], exported: Path, tmp_path: Path) -> None:
     large = nsp_cli.super_resolve(PIXELS, model=weights(), mode="shuffle")
     assert large.shape == (80, 96, 3)

@@ -82,9 +82,9 @@ def test_an_export_in_int8_gives_what_torch_simulates(network: ResUNet, photos: 
     model, target = tmp_path / "small.safetensors", tmp_path / "small.onnx"
     save_model(network, SPEC, model)
     with pytest.raises(NoInputError, match="no photos"):
-        api.export(model, target, int8_photos=tmp_path / "none")
+        api.export_int8(model, target, photos=tmp_path / "none")
     assert not target.exists()
-    change = api.export(model, target, int8_photos=photos)
+    change = api.export_int8(model, target, photos=photos)
     rounded, again = quantize_by_photos(network, photos)
     assert 0 < change == again < 0.02
     weights = [tensor for tensor in onnx.load(target).graph.initializer if len(tensor.dims) == 4]

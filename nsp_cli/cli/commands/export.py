@@ -119,8 +119,8 @@ def export(
         raise UsageError("Packages for darktable are in fp32; leave out --precision int8 and --calibrate.")
     settings = ModelOptions(blind=blind).settings
     if calibrate is not None:
-        change = api.export(
-            model, target, task, settings=settings, noise_input=noise_input, overwrite=overwrite, int8_photos=calibrate
+        change = api.export_int8(
+            model, target, task, photos=calibrate, settings=settings, noise_input=noise_input, overwrite=overwrite
         )
         err.print(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
         warn(
