@@ -17,7 +17,7 @@ from nsp_cli.errors import BackendError, ModelError, UsageError
 from nsp_cli.model import registry
 from nsp_cli.model.renamed import METHOD_SETTINGS, with_new_names
 from nsp_cli.model.spec import Precision, Task
-from nsp_cli.system.arguments import OneOf, checked
+from nsp_cli.system.arguments import ArgumentError, OneOf, check_value, checked, hint_of
 from nsp_cli.system.processes import process_info
 
 if TYPE_CHECKING:
@@ -230,11 +230,15 @@ def build_pipeline(network: nn.Module, spec: ModelSpec, task: Task, settings: Ma
 
 
 def method_of(spec: ModelSpec, settings: Mapping[str, Any], name: str) -> Method:
-    """Build the method of the model `name` with some settings replaced. Raises `UsageError` for unknown settings."""
-    from nsp_cli.methods import build_method, settings_of
+    """Build the method of the model `name` with some settings replaced. Raises `UsageError` where one does not fit."""
+    from nsp_cli.methods import METHODS, build_method, settings_of
 
     settings = with_new_names(settings, METHOD_SETTINGS.get(spec.method, {}))
-    for setting in settings:
+    for setting, value in settings.items():
         if setting not in settings_of(spec.method):
             raise UsageError(f"The model {name} has no {_MEANINGS.get(setting, f'setting {setting!r}')}.")
+        try:
+            check_value(setting, value, hint_of(METHODS[spec.method], setting))
+        except ArgumentError as error:
+            raise UsageError(f"The setting {error}.") from error
     return build_method(spec.method, {**spec.method_args, **settings})

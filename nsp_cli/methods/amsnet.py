@@ -24,8 +24,7 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor, nn
 
-from nsp_cli.errors import UsageError
-from nsp_cli.methods.base import Inputs, Passes, SelfSupervised, Stride, Weight
+from nsp_cli.methods.base import Inputs, Passes, SelfSupervised, Stride, Weight, check_settings
 from nsp_cli.methods.pd_pipeline import PDPipeline, draw_subs, same_size
 from nsp_cli.methods.presets import NSP_SCHEDULE, PHOTOGRAPHER, Preset
 from nsp_cli.model.spec import Task
@@ -73,8 +72,7 @@ class AMSNet(SelfSupervised):
     refine: Passes = 0
 
     def __post_init__(self) -> None:
-        if min(self.stride, self.test_stride) < 1 or min(self.inputs, self.refine, self.smoothness) < 0:
-            raise UsageError("AMSNet needs stride and test_stride of at least 1, and no other setting below 0.")
+        check_settings(self)
 
     @property
     def smallest_patch(self) -> int:

@@ -26,7 +26,7 @@ from typing import Annotated, ClassVar
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import UsageError
-from nsp_cli.methods.base import Border, Inputs, Passes, SelfSupervised, Stride
+from nsp_cli.methods.base import Border, Inputs, Passes, SelfSupervised, Stride, check_settings
 from nsp_cli.methods.pd_pipeline import Layout, PDPipeline, draw_subs, run_on_subs, same_size
 from nsp_cli.methods.presets import PHOTOGRAPHER, PUBLISHED, Preset
 from nsp_cli.model.spec import Task
@@ -107,10 +107,7 @@ class APBSN(SelfSupervised):
     extend: Annotated[str, OneOf(("reflect", "zeros"))] = "reflect"
 
     def __post_init__(self) -> None:
-        if min(self.stride, self.test_stride) < 1 or min(self.inputs, self.refine) < 0:
-            raise UsageError("AP-BSN needs stride and test_stride of at least 1, inputs and refine of at least 0.")
-        if not {self.layout, self.train_layout} <= set(Layout):
-            raise UsageError(f"The layout must be one of {', '.join(Layout)}, got '{self.layout}'.")
+        check_settings(self)
         if self.train_layout == Layout.MOSAIC and self.inputs:
             raise UsageError(f"With train_layout mosaic, inputs must be 0 (all sub-images), got {self.inputs}.")
 

@@ -24,8 +24,8 @@ from typing import Annotated, Any, ClassVar
 import torch
 from torch import Generator, Tensor, nn
 
-from nsp_cli.errors import ModelError, UsageError
-from nsp_cli.methods.base import Border, PlainPipeline, SelfSupervised, Weight
+from nsp_cli.errors import ModelError
+from nsp_cli.methods.base import Border, PlainPipeline, SelfSupervised, Weight, check_settings
 from nsp_cli.methods.presets import APR_RD, PHOTOGRAPHER, Preset
 from nsp_cli.model.spec import Task
 from nsp_cli.networks import as_network
@@ -79,18 +79,14 @@ class APR(SelfSupervised):
     }
 
     train_shift: Annotated[int, Between(1, 16)] = 5
-    test_shift: int = 2
+    test_shift: Annotated[int, Between(0, WIDEST)] = 2
     balance: Weight = 4.0
     margin: Border = 0
 
     smallest_patch = 32
 
     def __post_init__(self) -> None:
-        if not 0 <= self.test_shift <= WIDEST:
-            raise UsageError(f"The setting test_shift must be from 0 to {WIDEST}, got {self.test_shift}.")
-        if self.train_shift < 1 or self.balance < 0:
-            found = f"got {self.train_shift} and {self.balance}"
-            raise UsageError(f"APR needs train_shift of at least 1 and balance of at least 0, {found}.")
+        check_settings(self)
 
     @property
     def network_args(self) -> dict[str, int]:

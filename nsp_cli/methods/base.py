@@ -10,13 +10,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
-from nsp_cli.errors import ModelError
+from nsp_cli.errors import ModelError, UsageError
 from nsp_cli.model.registry import shipped
 from nsp_cli.model.spec import SMALLEST, PipelineSpec, Task
 from nsp_cli.networks import as_network, grid_of, is_noise_conditional, tile_of
 from nsp_cli.ops.noise_level import append_noise_level, measured
 from nsp_cli.ops.padding import pad_to_multiple, reflect_sides
-from nsp_cli.system.arguments import Between
+from nsp_cli.system.arguments import ArgumentError, Between, check_fields
 
 Crop = NDArray[np.float32]
 """(P, P, C), sRGB-encoded in [0, 1]."""
@@ -29,6 +29,15 @@ Weight = Annotated[float, Between(0, 1000)]
 Fraction = Annotated[float, Between(0, 1)]
 """Types of methods' settings with their bounds: pixels, sub-images, runs of the network, pixels, weight of a loss,
 probability."""
+
+
+def check_settings(method: Any) -> None:
+    """Check the fields of a method's dataclass by their annotations, in its `__post_init__`. Raises `UsageError`."""
+    try:
+        check_fields(method)
+    except ArgumentError as error:
+        raise UsageError(f"The setting {error}.") from error
+
 
 ORIENTATIONS = 8
 """Number of orientations of a photo: four rotations, each with and without a flip."""

@@ -22,7 +22,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import ModelError, UsageError
-from nsp_cli.methods.base import Inputs, SelfSupervised, Stride
+from nsp_cli.methods.base import Inputs, SelfSupervised, Stride, check_settings
 from nsp_cli.methods.presets import NSP_SCHEDULE, PHOTOGRAPHER, Preset
 from nsp_cli.model.spec import SMALLEST, PipelineSpec, Task
 from nsp_cli.networks import Network, as_network, grid_of, tile_of
@@ -30,7 +30,7 @@ from nsp_cli.networks.layers import Scale
 from nsp_cli.ops.cells import Strategy, gather_cells, partition
 from nsp_cli.ops.padding import cut_to_multiple, cut_to_size, pad_to_multiple
 from nsp_cli.ops.pd import pd_merge, pd_split
-from nsp_cli.system.arguments import Between
+from nsp_cli.system.arguments import Between, OneOf
 
 CANONICAL = "canonical"
 STRATEGIES = (*(str(strategy) for strategy in Strategy), CANONICAL)
@@ -89,16 +89,15 @@ class NSP(SelfSupervised):
     scale: Scale = 2
     stride: Stride = 5
     targets: Annotated[int, Between(1, 1024)] = 1
-    strategy: str = "consecutive"
+    strategy: Annotated[str, OneOf(STRATEGIES)] = "consecutive"
     inputs: Inputs = 0
     canonical_strides: Annotated[tuple[Stride, ...], Between(1, 16)] = (2, 3)
     phase: int | None = None
 
     def __post_init__(self) -> None:
-        if self.strategy not in STRATEGIES:
-            raise UsageError(f"The strategy must be one of {', '.join(STRATEGIES)}, got '{self.strategy}'.")
-        if self.strategy == CANONICAL and (self.scale != 2 or min(self.canonical_strides) < 1):
-            raise UsageError("Canonical pairs need t = 2 and strides h of at least 1.")
+        check_settings(self)
+        if self.strategy == CANONICAL and self.scale != 2:
+            raise UsageError(f"Canonical pairs need scale 2, got {self.scale}.")
         if self.phase is not None and not 0 <= self.phase < self.scale**2:
             raise UsageError(f"A phase must be from 0 to {self.scale**2 - 1}, got {self.phase}.")
         object.__setattr__(self, "canonical_strides", tuple(self.canonical_strides))  # JSON gives a list

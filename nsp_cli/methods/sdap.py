@@ -15,18 +15,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Generator, Tensor, nn
 
-from nsp_cli.errors import UsageError
-from nsp_cli.methods.base import Inputs, SelfSupervised, Stride
+from nsp_cli.methods.base import Inputs, SelfSupervised, Stride, check_settings
 from nsp_cli.methods.pd_pipeline import PDPipeline, same_size
 from nsp_cli.methods.presets import NSP_SCHEDULE, PHOTOGRAPHER, Preset
 from nsp_cli.model.spec import Task
 from nsp_cli.ops.cells import gather_cells, shuffle
 from nsp_cli.ops.padding import cut_to_multiple
+from nsp_cli.system.arguments import Between
 
 _CROPS = 25_600
 """Crops of an epoch as released: 80 of each of SIDD's 320 photos."""
@@ -72,14 +72,13 @@ class SDAP(SelfSupervised):
         ),
     }
 
-    stride: Stride = 5
+    stride: Annotated[int, Between(2, 32)] = 5
     test_stride: Stride = 2
     inputs: Inputs = 0
     second_pass: bool = False
 
     def __post_init__(self) -> None:
-        if self.stride < 2 or self.test_stride < 1 or self.inputs < 0:
-            raise UsageError("SDAP needs a stride of at least 2, test_stride of at least 1, and inputs of at least 0.")
+        check_settings(self)
 
     @property
     def network_args(self) -> dict[str, int]:

@@ -29,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import cv2
 import numpy as np
@@ -40,7 +40,7 @@ from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import UsageError
 from nsp_cli.image.luma import luma as luma_of
-from nsp_cli.methods.base import ONE_VARIANT, ORIENTATIONS, Crop, Fraction, PlainPipeline, SelfEnsemble
+from nsp_cli.methods.base import ONE_VARIANT, ORIENTATIONS, Crop, Fraction, PlainPipeline, SelfEnsemble, check_settings
 from nsp_cli.methods.presets import PHOTOGRAPHER, Preset
 from nsp_cli.model.spec import Task
 from nsp_cli.networks import as_network, is_noise_conditional
@@ -48,7 +48,7 @@ from nsp_cli.networks.layers import Scale
 from nsp_cli.ops.padding import cut_to_multiple
 from nsp_cli.simulation.camera import Camera, decode_srgb, encode_srgb, neutral_camera, random_camera, simulate
 from nsp_cli.simulation.dead_leaves import dead_leaves
-from nsp_cli.system.arguments import check_arguments
+from nsp_cli.system.arguments import Between, check_arguments
 
 _UNTOUCHED = 1 / 16
 _ANYWHERE = 16
@@ -112,15 +112,10 @@ class Simulated:
     neutral_isp_prob: Fraction = 0.5
     low_light_prob: Fraction = 0.5
     synthetic_scene_prob: Fraction = 0.25
-    ensemble: int = 1
+    ensemble: Annotated[int, Between(1, ORIENTATIONS)] = 1
 
     def __post_init__(self) -> None:
-        if not 1 <= self.ensemble <= ORIENTATIONS:
-            raise UsageError(f"The setting ensemble must be from 1 to {ORIENTATIONS}, got {self.ensemble}.")
-        for name in ("own_prob", "neutral_isp_prob", "low_light_prob", "synthetic_scene_prob"):
-            if not 0 <= (probability := getattr(self, name)) <= 1:
-                raise UsageError(f"The setting {name} must be from 0 to 1, got {probability}.")
-
+        check_settings(self)
         for camera in self.cameras:
             try:
                 _camera_from(camera)

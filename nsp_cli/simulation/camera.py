@@ -27,13 +27,15 @@ from numpy.typing import NDArray
 from nsp_cli.image.luma import luma as luma_of
 from nsp_cli.simulation import bayer
 from nsp_cli.simulation.bayer import Picture
-from nsp_cli.system.arguments import Between
+from nsp_cli.system.arguments import Between, OneOf, check_fields
 
 _Part = Annotated[float, Between(0, 1)]
 _Gain = Annotated[float, Between(1, 64)]
 _Radius = Annotated[float, Between(0, 64)]
 
 BILINEAR, GRADIENT, DIRECTED, IDEAL, NO_MOSAIC = "bilinear", "gradient", "directed", "ideal", "none"
+DEMOSAICING = (BILINEAR, GRADIENT, DIRECTED, IDEAL, NO_MOSAIC)
+"""Values of `Camera.demosaic`."""
 
 # How much a unit Gaussian's mean rises where it is cut off, by the distance of the cut from its middle.
 _MOST_ROOM = 6.0
@@ -65,17 +67,21 @@ class Camera:
     resize : the sensor has 1 / resize of the picture's width and height and is enlarged bicubically; 1 = none. It
         widens the noise's correlation and softens the target
     jpeg_quality : 1 to 100 (4:2:2 chroma from 90 on, else 4:2:0), or None for no JPEG and no rounding to 8 bits
+
+    Raises
+    ------
+    ValueError : a value is out of the bounds that the annotations give
     """
 
     shot_gain: _Part = 2.5e-3
     read_noise: _Part = 5e-3
     red_gain: _Gain = 2.0
     blue_gain: _Gain = 1.6
-    exposure: Annotated[float, Between(0, 1000)] = 1.0
+    exposure: Annotated[float, Between(0, 1000, "(]")] = 1.0
     lens: _Radius = 0.0
-    demosaic: str = BILINEAR
+    demosaic: Annotated[str, OneOf(DEMOSAICING)] = BILINEAR
     saturation: _Gain = 1.0
-    contrast: Annotated[float, Between(-1, 1)] = 0.0
+    contrast: Annotated[float, Between(-1, 1, "()")] = 0.0
     luma_smoothing: _Radius = 0.0
     chroma_smoothing: _Radius = 0.0
     sharpening: _Radius = 0.0
@@ -83,18 +89,7 @@ class Camera:
     jpeg_quality: Annotated[int, Between(1, 100)] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("shot_gain", "read_noise", "lens", "luma_smoothing", "chroma_smoothing", "sharpening"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
-        for name in ("red_gain", "blue_gain", "saturation", "resize"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
-        if self.demosaic not in (ways := (BILINEAR, GRADIENT, DIRECTED, IDEAL, NO_MOSAIC)):
-            raise ValueError(f"demosaic must be {', '.join(ways[:-1])} or {ways[-1]}, got {self.demosaic}")
-        if not -1 < self.contrast < 1:
-            raise ValueError(f"contrast must be above -1 and below 1, got {self.contrast}")
-        if self.exposure <= 0:
-            raise ValueError(f"exposure must be above 0, got {self.exposure}")
+        check_fields(self)
 
 
 def random_camera(rng: np.random.Generator, low_light_prob: float = 0.4) -> Camera:

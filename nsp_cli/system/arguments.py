@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
 from functools import cache, wraps
 from math import isnan
@@ -22,22 +22,35 @@ _NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: 
 
 @dataclass(frozen=True)
 class Between:
-    """Bounds of a number, or of the number of entries of a tuple, as in ``Annotated[int, Between(1, 8)]``."""
+    """Bounds of a number, or of the number of entries of a tuple, as in ``Annotated[int, Between(1, 8)]``.
+
+    Attributes
+    ----------
+    low, high : the bounds
+    ends : "[]" where both bounds are allowed values; "(" or ")" in place of a bracket excludes that bound
+    """
 
     low: float
     high: float
+    ends: Literal["[]", "[)", "(]", "()"] = "[]"
 
     def holds(self, value: Any) -> bool:
         """Test whether the value, or the length of a list or tuple, is within the bounds."""
-        return self.low <= (len(value) if isinstance(value, list | tuple) else value) <= self.high
+        number = len(value) if isinstance(value, list | tuple) else value
+        above = number > self.low or (self.ends[0] == "[" and number == self.low)
+        return above and (number < self.high or (self.ends[1] == "]" and number == self.high))
 
     def __str__(self) -> str:
-        return f"of {self.low:g}" if self.low == self.high else f"from {self.low:g} to {self.high:g}"
+        if self.ends == "[]":
+            return f"of {self.low:g}" if self.low == self.high else f"from {self.low:g} to {self.high:g}"
+        low = "of at least" if self.ends[0] == "[" else "above"
+        high = "at most" if self.ends[1] == "]" else "less than"
+        return f"{low} {f'{self.low:g}' if self.low else 'zero'} and {high} {self.high:g}"
 
 
 @dataclass(frozen=True)
 class OneOf:
-    """The values that a text may have, as in ``Annotated[str, OneOf("auto", "cpu")]``."""
+    """The values that a text may have, as in ``Annotated[str, OneOf(("auto", "cpu"))]``."""
 
     values: tuple[str, ...]
 
@@ -46,7 +59,26 @@ class OneOf:
         return value in self.values
 
     def __str__(self) -> str:
-        return "out of " + ", ".join(self.values)
+        return "one of " + ", ".join(self.values)
+
+
+class ArgumentError(ValueError):
+    """An argument has another type or is out of bounds.
+
+    Attributes
+    ----------
+    name : the argument's
+    reason : what it must be, and what it is
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name} {reason}")
+        self.name, self.reason = name, reason
+
+
+def check_fields(instance: Any) -> None:
+    """Check the fields of a dataclass by their annotations, as in its `__post_init__`. Raises `ArgumentError`."""
+    check_arguments(type(instance), {field.name: getattr(instance, field.name) for field in fields(instance)})
 
 
 def check_arguments(target: Callable[..., Any], values: Mapping[str, Any]) -> None:
@@ -58,7 +90,7 @@ def check_arguments(target: Callable[..., Any], values: Mapping[str, Any]) -> No
     Raises
     ------
     ValueError
-        A name is not known or is missing, or a value has another type or is out of bounds; the message names it.
+        A name is not known or is missing, or a value does not fit (`ArgumentError`); the message names it.
     """
     parameters = _parameters(target)
     for name in values:
@@ -87,10 +119,10 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def check_value(name: str, value: Any, hint: Any) -> None:
-    """Raise ValueError where a value does not fit an annotation; `name` is for the message."""
+    """Raise `ArgumentError` where a value does not fit an annotation; `name` is for the message."""
     if not _fits(value, hint):
         shown = repr(value)
-        raise ValueError(f"{name} must be {_describe(hint)}, got {shown if len(shown) <= 60 else shown[:60] + '…'}")
+        raise ArgumentError(name, f"must be {_describe(hint)}, got {shown if len(shown) <= 60 else shown[:60] + '…'}")
 
 
 def hint_of(target: Callable[..., Any], name: str) -> Any:
@@ -154,7 +186,8 @@ def _describe(hint: Any) -> str:
     if kind is Annotated:
         bounds = [str(part) for part in _bounds(parts)]
         entries = " entries" if get_origin(parts[0]) is tuple else ""
-        return " ".join([_describe(parts[0]), *bounds]) + (entries if bounds else "")
+        kind = [] if parts[0] is str and bounds else [_describe(parts[0])]
+        return " ".join([*kind, *bounds]) + (entries if bounds else "")
     if kind in (Union, types.UnionType):
         return " or ".join(map(_describe, parts))
     if kind is Literal:

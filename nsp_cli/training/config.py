@@ -9,11 +9,13 @@ from typing import Annotated, Any
 
 from nsp_cli.errors import ModelError, UsageError
 from nsp_cli.model.renamed import update_description
-from nsp_cli.system.arguments import Between, check_arguments
+from nsp_cli.system.arguments import ArgumentError, Between, OneOf, check_fields
 from nsp_cli.training.optimizers import OPTIMIZERS
 
 SCHEDULES = ("cosine", "constant", "step")
-ORIENTATIONS = ("all", "flips")
+AUGMENTATIONS = ("all", "flips")
+"""Values of `TrainConfig.orientations`."""
+
 PRECISIONS = ("auto", "fp32", "bf16")
 """Values of `TrainConfig.precision`: those of `model.spec.Precision` in which gradients are large enough."""
 
@@ -50,59 +52,42 @@ class TrainConfig:
     method_args: Mapping[str, Any] = field(default_factory=dict)
     network: str = "dbsn"
     network_args: Mapping[str, Any] = field(default_factory=dict)
-    steps: _Count | None = None
-    minutes: Annotated[float, Between(0, 10**6)] | None = None
-    batch: Annotated[int, Between(0, 4096)] = 8
-    patch: Annotated[int, Between(0, 8192)] = 192
-    lr: Annotated[float, Between(0, 1e30)] = 1e-3
-    optimizer: str = "adamw"
+    steps: Annotated[int, Between(1, 10**9)] | None = None
+    minutes: Annotated[float, Between(0, 10**6, "(]")] | None = None
+    batch: Annotated[int, Between(1, 4096)] = 8
+    patch: Annotated[int, Between(1, 8192)] = 192
+    lr: Annotated[float, Between(0, 1e30, "(]")] = 1e-3
+    optimizer: Annotated[str, OneOf(tuple(OPTIMIZERS))] = "adamw"
     weight_decay: Annotated[float, Between(0, 1000)] = 1e-4
     warmup: _Count = 100
-    schedule: str = "cosine"
+    schedule: Annotated[str, OneOf(SCHEDULES)] = "cosine"
     lr_step: _Count = 0
     validation_every: _Count = 10
-    orientations: str = "all"
-    ema: Annotated[float, Between(0, 1)] = 0.998
+    orientations: Annotated[str, OneOf(AUGMENTATIONS)] = "all"
+    ema: Annotated[float, Between(0, 1, "[)")] = 0.998
     clip: Annotated[float, Between(0, 10**6)] = 1.0
-    keep: float | None = None
-    precision: str = "auto"
+    keep: Annotated[float, Between(0, 1, "[)")] | None = None
+    precision: Annotated[str, OneOf(PRECISIONS)] = "auto"
     compile: bool | None = None
-    seed: int = 0
-    save_every: _Count = 500
+    seed: Annotated[int, Between(0, 999_999)] = 0
+    save_every: Annotated[int, Between(1, 10**9)] = 500
     cache_megabytes: _Count = 2000
     teachers: tuple[str, ...] = ()
     teacher_views: Annotated[int, Between(0, 1000)] = 0
     teacher_cache_megabytes: _Count = 10_000
 
     def __post_init__(self) -> None:
+        if self.precision == "fp16":
+            raise UsageError("`precision=fp16` loses small gradients in training; use bf16, fp32 or auto.")
         try:
-            check_arguments(type(self), {field.name: getattr(self, field.name) for field in fields(self)})
-        except ValueError as error:
-            raise UsageError(f"Training: {error}.") from error
+            check_fields(self)
+        except ArgumentError as error:
+            raise UsageError(f"`{error.name}` {error.reason}.") from error
         object.__setattr__(self, "teachers", tuple(self.teachers))  # JSON gives a list
         if (self.steps is None) == (self.minutes is None):
             raise UsageError("Training needs a budget: either `steps` or `minutes`.")
-        if (self.steps is not None and self.steps < 1) or (self.minutes is not None and self.minutes <= 0):
-            raise UsageError("The training budget must be above zero.")
-        if self.batch < 1 or self.patch < 1 or self.lr <= 0 or not 0 <= self.ema < 1 or self.save_every < 1:
-            raise UsageError("Training needs batch, patch, lr and save-every above zero, and 0 <= ema < 1.")
-        if self.keep is not None and not 0 <= self.keep < 1:
-            raise UsageError(f"`keep` must be 0 or more and less than 1, got {self.keep:g}.")
-        if not 0 <= self.seed < 10**6:
-            raise UsageError(f"`seed` must be between 0 and 999999, got {self.seed}.")
-        if self.precision not in PRECISIONS:
-            why = "; fp16 loses small gradients" if self.precision == "fp16" else ""
-            raise UsageError(f"Training is in `precision=bf16`, fp32 or auto, got {self.precision}{why}.")
-        if self.optimizer not in OPTIMIZERS or self.schedule not in SCHEDULES:
-            raise UsageError(
-                f"The optimizer is one of {', '.join(OPTIMIZERS)}, the schedule one of {', '.join(SCHEDULES)}."
-            )
         if (self.schedule == "step") != (self.lr_step > 0):
             raise UsageError("The schedule 'step' needs lr_step above zero, and no other schedule takes it.")
-        if self.validation_every < 0 or self.orientations not in ORIENTATIONS:
-            raise UsageError(
-                f"Training needs validation_every of 0 or more and orientations of {', '.join(ORIENTATIONS)}."
-            )
 
     def with_budget(self, steps: int | None, minutes: float | None) -> TrainConfig:
         """Return the configuration with the budget replaced, if one is given."""

@@ -112,9 +112,11 @@ def test_a_margin_is_reflected_on_all_four_sides_at_test_time() -> None:
 
 
 def test_wrong_settings_are_errors() -> None:
-    with pytest.raises(UsageError, match="test_shift must be from 0 to 5, got 6"):
+    with pytest.raises(UsageError, match="test_shift must be a whole number from 0 to 5, got 6"):
+        APR(test_shift=6)
+    with pytest.raises(ModelError, match="test_shift must be a whole number from 0 to 5, got 6"):
         build_method("apr", {"test_shift": 6})
-    with pytest.raises(UsageError, match="shift of at least 1"):
+    with pytest.raises(UsageError, match="train_shift must be a whole number from 1 to 16, got 0"):
         APR(train_shift=0)
     with pytest.raises(ModelError, match="does not take"):
         build_network("unet", APR().network_args)

@@ -158,7 +158,7 @@ def test_a_pipeline_is_blind_pixel_by_pixel_within_each_sub_image() -> None:
 
 
 def test_wrong_settings_are_usage_errors() -> None:
-    for wrong in ({"strategy": "best"}, {"strategy": "canonical", "scale": 3}, {"phase": 4}):
+    for wrong in ({"strategy": "best"}, {"strategy": "canonical", "scale": 3}, {"phase": 4}, {"targets": 0}):
         with pytest.raises(UsageError):
             NSP(**wrong)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ModelError, match="no method 'n2v'"):

@@ -213,10 +213,11 @@ def test_an_ideal_camera_makes_the_noise_of_a_bilinear_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"), [("read_noise", -1.0), ("exposure", 0.0), ("resize", 0.5), ("contrast", 1.0)]
+    ("setting", "value"),
+    [("read_noise", -1.0), ("exposure", 0.0), ("resize", 0.5), ("contrast", 1.0), ("demosaic", "x")],
 )
-def test_impossible_cameras_are_refused(setting: str, value: float) -> None:
-    with pytest.raises(ValueError, match=f"{setting}.* must be|and {setting} above"):
+def test_impossible_cameras_are_refused(setting: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"^{setting} must be"):
         replace(Camera(), **{setting: value})
 
 
