@@ -14,7 +14,7 @@ from nsp_cli.cli.batch.options import BatchOptions
 from nsp_cli.cli.batch.outcome import unread_sentence
 from nsp_cli.cli.console import warn
 from nsp_cli.errors import NoInputError, UsageError
-from nsp_cli.image import SUFFIXES, WRITABLE, is_photo, output_suffix, unread_format
+from nsp_cli.image import WRITABLE, is_photo, output_suffix, unread_format
 from nsp_cli.system import files
 
 
@@ -32,6 +32,32 @@ class Work:
     target: Path
     problem: str | None = None
     unread: str | None = None
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where results are written.
+
+    Attributes
+    ----------
+    path : a file or a folder, which need not exist yet; None for beside each photo, with _nsp added to its name
+    is_folder : whether `path` is a folder
+    format : of the results, as a suffix has it; None for the photo's own
+    """
+
+    path: Path | None
+    is_folder: bool
+    format: str | None
+
+    def for_photo(self, photo: Path, relative: Path) -> Path:
+        """Return the output of a photo, whose path in a folder of outputs is `relative`."""
+        if self.path is None:
+            return self._renamed(photo, "_nsp")
+        return self._renamed(self.path / relative) if self.is_folder else self.path
+
+    def _renamed(self, path: Path, mark: str = "") -> Path:
+        suffix = output_suffix(path.suffix) if self.format is None else f".{self.format}"
+        return path.with_name(f"{path.stem}{mark}{suffix}")
 
 
 def plan(
@@ -59,14 +85,14 @@ def plan(
     _check_format(format)
     if "" in paths:
         raise UsageError("A path is empty; a variable of the shell may have no value.")
-    sources, out, is_folder = _split(paths, output)
-    works = [work for source in sources for work in _works(source, out, is_folder, format, batch)]
+    sources, out = _split(paths, output, format)
+    works = [work for source in sources for work in _works(source, out, batch)]
     unread = Counter(work.unread for work in works if work.unread)
     if unread.total() == len(works) > 1:
         raise NoInputError(unread_sentence(unread))
     if all(work.problem for work in works):
         raise NoInputError(works[0].problem or "")
-    if out is None:
+    if out.path is None:
         kept = _without_results(works)
         if len(kept) < len(works):
             warn(f"{len(works) - len(kept)} results of an earlier run (_nsp) are left out.")
@@ -85,13 +111,13 @@ def plan_folder(folder: Path, out: Path, *, format: str | None, batch: BatchOpti
     """
     _check_format(format)
     try:
-        return _checked(_folder(folder, out, format, batch))
+        return _checked(_folder(folder, Destination(out, True, format), batch))
     except NoInputError:
         return []
 
 
 def _checked(works: list[Work]) -> list[Work]:
-    return _without_clashes(_without_inputs([_without_devices(work) for work in works]))
+    return _mark_clashes(_mark_inputs([_mark_device(work) for work in works]))
 
 
 def _check_format(format: str | None) -> None:
@@ -114,37 +140,38 @@ def list_photos(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def _split(paths: Sequence[str], output: Path | None) -> tuple[list[str], Path | None, bool]:
-    """Split the arguments into inputs and output; also return whether the output is a folder. Raises `UsageError`."""
+def _split(paths: Sequence[str], output: Path | None, format: str | None) -> tuple[list[str], Destination]:
+    """Split the arguments into inputs and output. Raises `UsageError`."""
     if output is not None:
         many = len(paths) > 1 or files.is_folder(paths[0]) or _is_pattern(paths[0])
         if many and files.is_file(output):
             raise UsageError(f"--output must be a folder for several photos, and {output} is a file.")
-        return list(paths), output, many or files.is_folder(output) or str(output).endswith(("/", os.sep))
+        is_folder = many or files.is_folder(output) or str(output).endswith(("/", os.sep))
+        return list(paths), Destination(output, is_folder, format)
     *sources, last = paths
     is_folder = last.endswith(("/", os.sep)) or files.is_folder(last)
     if len(sources) > 1 and not is_folder and not os.path.lexists(last) and not _is_pattern(last):
         raise UsageError(f"There is no photo and no folder {last}; to write into a new folder, use -o {last}.")
     if not sources or (len(sources) > 1 and not is_folder):
-        return list(paths), None, is_folder
+        return list(paths), Destination(None, is_folder, format)
     out = Path(last)
     if not is_folder and is_photo(out) and files.is_file(out) and not files.is_folder(sources[0]):
         raise UsageError(
             f"{last} exists, and may be a second photo or the output: for two photos use "
             f"-o FOLDER, to replace it use -o {last} --if-exists overwrite."
         )
-    return sources, out, is_folder or (_is_pattern(sources[0]) and out.suffix.lower() not in WRITABLE)
+    is_folder = is_folder or (_is_pattern(sources[0]) and out.suffix.lower() not in WRITABLE)
+    return sources, Destination(out, is_folder, format)
 
 
-def _works(text: str, out: Path | None, is_folder: bool, format: str | None, batch: BatchOptions) -> list[Work]:
+def _works(text: str, out: Destination, batch: BatchOptions) -> list[Work]:
+    """Plan the photos of one argument: a file, a folder or a pattern."""
     source = Path(text)
     if files.is_folder(source):
-        return _folder(source, out, format, batch)
+        return _folder(source, out, batch)
     if _is_pattern(text):
-        return _pattern(text, out if is_folder else None, format, batch, out)
-    target = _renamed(source, "_nsp", format) if out is None else out
-    if out is not None and is_folder:
-        target = _renamed(out / source.name, "", format)
+        return _pattern(text, out, batch)
+    target = out.for_photo(source, Path(source.name))
     if not os.path.lexists(source):
         return [Work(source, target, f"There is no photo and no folder {source}.")]
     return [_unread(source) if unread_format(source) else Work(source, target)]
@@ -162,27 +189,27 @@ def _is_pattern(text: str) -> bool:
     return glob.has_magic(text) and not os.path.lexists(text)
 
 
-def _pattern(text: str, folder: Path | None, format: str | None, batch: BatchOptions, out: Path | None) -> list[Work]:
+def _pattern(text: str, out: Destination, batch: BatchOptions) -> list[Work]:
     """Plan the photos that match a glob pattern, sorted by name; sub-folders below its fixed part are kept."""
     parts = Path(text).parts
     fixed = Path(*parts[: next(i for i, part in enumerate(parts) if glob.has_magic(part))])
     found = [Path(name) for name in sorted(glob.iglob(text, recursive=True))]  # noqa: PTH207 - as a shell does it
     photos = [p for p in found if is_photo(p) and not files.is_folder(p) and batch.selects(p.relative_to(fixed))]
-    if folder is not None:
-        photos = [photo for photo in photos if folder.resolve() not in photo.resolve().parents]
+    if out.path is not None and out.is_folder:
+        photos = [photo for photo in photos if out.path.resolve() not in photo.resolve().parents]
     if not photos:
         raise NoInputError(f"No photo matches {text}.")
-    if folder is not None:
-        return [Work(p, _renamed(folder / p.relative_to(fixed), "", format)) for p in photos]
-    return [Work(photo, out or _renamed(photo, "_nsp", format)) for photo in photos]
+    return [Work(photo, out.for_photo(photo, photo.relative_to(fixed))) for photo in photos]
 
 
-def _folder(source: Path, out: Path | None, format: str | None, batch: BatchOptions) -> list[Work]:
-    if out is None or files.is_file(out):
+def _folder(source: Path, out: Destination, batch: BatchOptions) -> list[Work]:
+    """Plan the photos of a folder. Raises `UsageError` where `out` is no folder, `NoInputError` without a photo."""
+    if out.path is None or files.is_file(out.path):
         raise UsageError(f"{source} is a folder: name the folder to write to, as in `nsp denoise {source} denoised/`.")
-    inside, results = source.resolve(), out.resolve()
+    folder, out = out.path, replace(out, is_folder=True)
+    inside, results = source.resolve(), folder.resolve()
     if inside == results:
-        raise UsageError(f"{out} is the folder that is read; nsp never writes over its input.")
+        raise UsageError(f"{folder} is the folder that is read; nsp never writes over its input.")
     problems: list[Work] = []
 
     def unreadable(error: OSError) -> None:
@@ -194,7 +221,7 @@ def _folder(source: Path, out: Path | None, format: str | None, batch: BatchOpti
     pictures = _walk(source, batch.recursive, nested, unreadable)
     photos = sorted(path for path in pictures if is_photo(path) or unread_format(path))
     works = [
-        _unread(path) if unread_format(path) else Work(path, _renamed(out / path.relative_to(source), "", format))
+        _unread(path) if unread_format(path) else Work(path, out.for_photo(path, path.relative_to(source)))
         for path in photos
         if batch.selects(path.relative_to(source))
     ]
@@ -213,11 +240,6 @@ def _walk(source: Path, recursive: bool, without: Path | None, unreadable: objec
         yield from (here / name for name in names)
 
 
-def _renamed(path: Path, mark: str, format: str | None) -> Path:
-    suffix = output_suffix(path.suffix) if format is None else f".{format}"
-    return path.with_name(f"{path.stem}{mark}{suffix}")
-
-
 def _without_results(works: list[Work]) -> list[Work]:
     """Leave out what an earlier run wrote beside its photos: `nsp denoise *.jpg` names it too when it is run again."""
     stems = {(work.source.parent, work.source.stem) for work in works}
@@ -229,14 +251,14 @@ def _without_results(works: list[Work]) -> list[Work]:
     return [work for work in works if not is_result(work.source)]
 
 
-def _without_devices(work: Work) -> Work:
+def _mark_device(work: Work) -> Work:
     """Give a problem to what is no file: a pipe would block the batch, and a device may never end."""
     if work.problem is None and files.exists(work.source) and not files.is_file(work.source):
         return replace(work, problem=f"{work.source} is a pipe or a device, not a photo; it is skipped.")
     return work
 
 
-def _without_inputs(works: Sequence[Work]) -> list[Work]:
+def _mark_inputs(works: Sequence[Work]) -> list[Work]:
     """Give a problem to every photo whose output is an input, by its name or through a link."""
     inputs = {identity: work.source for work in works if (identity := _identity(work.source)) is not None}
 
@@ -259,7 +281,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _without_clashes(works: Sequence[Work]) -> list[Work]:
+def _mark_clashes(works: Sequence[Work]) -> list[Work]:
     """Give a problem to all photos that share an output. Raises `UsageError` where one photo is named twice."""
     folders = {work.target.parent for work in works}
     ignoring_case = {folder for folder in folders if _ignores_case(folder)}
@@ -281,14 +303,9 @@ def _without_clashes(works: Sequence[Work]) -> list[Work]:
 
 
 def _ignores_case(folder: Path) -> bool:
-    """Return whether file names in a folder, which may not exist yet, differ by more than case."""
+    """Return whether the file system of a folder, which may not exist yet, treats `A` and `a` as one name."""
     for there in (folder.absolute(), *folder.absolute().parents):
         swapped = there.with_name(there.name.swapcase()) if there.name else there
         if swapped != there and there.exists():
             return swapped.exists() and swapped.samefile(there)
     return False
-
-
-def readable() -> str:
-    """List the suffixes of files that a folder is searched for, for a help text."""
-    return " ".join(sorted(SUFFIXES))

@@ -189,8 +189,8 @@ def _write(before: Frame | None, result: Frame, outcome: Outcome, job: _Task) ->
         previews = _previews(before, result, job)
     except Exception as error:
         return _failed(outcome, error, job)
-    notes = tuple(map(with_flags, unique((*result.warnings, *warnings))))
-    done = replace(outcome, target=target, status=Status.WRITTEN, warnings=notes, previews=previews)
+    sentences = tuple(map(with_flags, unique((*result.warnings, *warnings))))
+    done = replace(outcome, target=target, status=Status.WRITTEN, warnings=sentences, previews=previews)
     return done.with_seconds(seconds)
 
 

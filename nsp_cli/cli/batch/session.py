@@ -31,10 +31,10 @@ from nsp_cli.system.processes import ProcessInfo, process_group
 _SILENT = Reporter(lambda _: None, lambda _: None, lambda: None)
 
 
-def check(
+def check_report(
     batch: BatchOptions, works: Sequence[Work], *, piped: bool = False, if_exists: IfExists | None = None
 ) -> None:
-    """Validate the options of a batch before the model is loaded.
+    """Validate --report before the model is loaded.
 
     Parameters
     ----------

@@ -103,7 +103,7 @@ def _run(
         works, many = plan_in_place(photos), len(photos) > 1
     else:
         works, many = ([], False) if piped else plan(photos, output=flags.output, format=flags.format, batch=batch)
-    session.check(batch, works, piped=piped, if_exists=flags.if_exists)
+    session.check_report(batch, works, piped=piped, if_exists=flags.if_exists)
     settings = flags.options(task, scale, many=many)
     settings = replace(settings, output=replace(settings.output, in_place=in_place, backup=backup))
     profiles = None if task is not Task.DENOISE else flags.profiles()

@@ -61,7 +61,7 @@ def watch(
         return plan_folder(folder, out, format=flags.format, batch=batch)
 
     # Wrong folders and formats are noticed before the model is loaded.
-    session.check(batch, find_works(), if_exists=flags.if_exists)
+    session.check_report(batch, find_works(), if_exists=flags.if_exists)
 
     @cache
     def opened(model: ModelOptions) -> Backend:
