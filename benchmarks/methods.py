@@ -10,7 +10,8 @@ is left out. A method that needs clean photos gets those that the noisy ones wer
 one that needs teachers gets a method of the table that was trained here just before, and its outputs for all photos,
 before its own time begins.
 
-The first row is the noisy photo, the last one a network that saw the clean answers: what lies outside is an error.
+The first row is the noisy photo, the last one a network that was trained on the clean photos: figures outside these two
+are errors.
 Run it again after a stop: what OUT holds is not done again, and a run in the middle of training goes on.
 """
 
@@ -61,7 +62,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Supervised(SelfSupervised):
-    """The upper bound: the clean answers are the targets, with the noise of the arena of this name."""
+    """Upper bound: the targets are the clean photos, with the noise of the arena of this name."""
 
     noise: str = "white"
 
@@ -177,7 +178,7 @@ def table(results: Mapping[str, Mapping[str, Result]], minutes: float) -> str:
         figures = {test: value for result in row.values() for test, value in result.psnr.items()}
         first = next(iter(row.values()))
         times = [result.seconds for result in row.values() if result.seconds is not None]
-        label = name if first.teacher is None else f"{name}, taught by {first.teacher}"
+        label = name if first.teacher is None else f"{name}, teacher {first.teacher}"
         cells = [f"{figures[test]:.2f}" if test in figures else "–" for test in tests]
         lines.append([f"{label} ({first.network})" if first.network else label, *cells])
         lines[-1].append(f"{median(times):.2f}" if times else "–")
