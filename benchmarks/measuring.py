@@ -18,15 +18,16 @@ Photo = NDArray[np.uint8]
 
 def mean_psnr(folder: Path, backend: Backend | None) -> float:
     """Of what the backend makes of the noisy photos, or without one of the noisy photos themselves."""
-    return float(np.mean([psnr(result, clean) for result, clean in _results(folder, backend)]))
+    return float(np.mean([psnr(result, clean) for result, clean in results(folder, backend)]))
 
 
 def mean_scores(folder: Path, backend: Backend | None) -> Scores:
     """As `mean_psnr`, with SSIM, which needs scikit-image."""
-    return mean([score(result, clean) for result, clean in _results(folder, backend)])
+    return mean([score(result, clean) for result, clean in results(folder, backend)])
 
 
-def _results(folder: Path, backend: Backend | None) -> Iterator[tuple[Photo, Photo]]:
+def results(folder: Path, backend: Backend | None) -> Iterator[tuple[Photo, Photo]]:
+    """Yield each result of a backend with the clean photo, or without a backend each noisy photo."""
     for pair in find_pairs(folder, folder):
         noisy, clean = (to_uint8(read_srgb(path)) for path in pair)
         yield to_uint8(denoise(noisy, backend=backend)) if backend is not None else noisy, clean

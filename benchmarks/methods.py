@@ -8,7 +8,8 @@ noise that is correlated like a camera's, and (with --photos) on the real ones o
 photos with the same noise, and on the pairs of PHOTOS/pairs. Without --photos synthetic scenes are used, and real noise
 is left out. A method that needs clean photos gets those that the noisy ones were made of (PHOTOS/clean for real noise);
 one that needs teachers gets a method of the table that was trained here just before, and its outputs for all photos,
-before its own time begins.
+before its own time begins. With --clock cpu the minutes and seconds are those of the process, for one thread on a
+machine that has other work.
 
 The first row is the noisy photo, the last one a network that was trained on the clean photos: figures outside these two
 are errors.
@@ -26,7 +27,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import mean, median
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -41,7 +44,9 @@ from nsp_cli.image import Frame, read
 from nsp_cli.methods import METHODS, Method, build_method
 from nsp_cli.methods.base import Crop, PlainPipeline, SelfSupervised
 from nsp_cli.model.spec import Task
-from nsp_cli.training import PHOTOGRAPHER, Job, TrainConfig, find_preset, has_run, train
+from nsp_cli.training import PHOTOGRAPHER, Job, TrainConfig, find_preset, has_run, train, trainer
+
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 BOUND = "supervised"
 _STEPS_A_PHOTO = 8
@@ -125,8 +130,9 @@ def ask_teachers(settings: TrainConfig, arena: Arena, target: Path, device: str)
     shutil.rmtree(asking.with_suffix(".run"))
 
 
-def measure(arena: Arena, weights: Path | None, device: str) -> Result:
+def measure(arena: Arena, weights: Path | None, args: argparse.Namespace) -> Result:
     """PSNR of the results, or of the noisy photos themselves where there are no weights."""
+    device, now = args.device, CLOCKS[args.clock]
     backend = None if weights is None else load_backend(weights, device=device)
     figures: dict[str, float] = {}
     seconds: list[float] = []
@@ -134,9 +140,9 @@ def measure(arena: Arena, weights: Path | None, device: str) -> Result:
         found: list[float] = []
         for noisy, clean in find_pairs(folder, folder):
             photo, answer = (to_uint8(read(path).pixels) for path in (noisy, clean))
-            started = time.perf_counter()
+            started = now()
             result = photo if backend is None else process(Frame(photo), backend).pixels
-            seconds.append((time.perf_counter() - started) * 1e6 / (photo.shape[0] * photo.shape[1]))
+            seconds.append((now() - started) * 1e6 / (photo.shape[0] * photo.shape[1]))
             found.append(psnr(to_uint8(result), answer))
         figures[test] = mean(found)
     if weights is None:
@@ -152,7 +158,7 @@ def run(name: str | None, arena: Arena, done: Sequence[str], args: argparse.Name
     if record.exists():
         return Result(**json.loads(record.read_text()))
     if name is None:
-        result = measure(arena, None, args.device)
+        result = measure(arena, None, args)
     else:
         target = record.with_suffix(".safetensors")
         taught = name != BOUND and _wants_teachers(_method(name))
@@ -164,8 +170,9 @@ def run(name: str | None, arena: Arena, done: Sequence[str], args: argparse.Name
         settings = replace(settings_of(name, arena, args.minutes, args.seed), **more)
         if teacher is not None and not has_run(target.with_suffix(".run")):
             ask_teachers(settings, arena, target, args.device)
-        learn(settings, arena, target, args.device)
-        result = replace(measure(arena, target, args.device), teacher=teacher)
+        with patch.object(trainer, "time", SimpleNamespace(monotonic=CLOCKS[args.clock])):
+            learn(settings, arena, target, args.device)
+        result = replace(measure(arena, target, args), teacher=teacher)
     record.write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
     return result
 
@@ -202,6 +209,7 @@ def main() -> None:
     flags.add_argument("--only", nargs="+", choices=list(METHODS), help="methods (all)")
     flags.add_argument("--arenas", nargs="+", choices=[*NOISES, "real"], help="kinds of noise (all)")
     flags.add_argument("--seed", type=int, default=0)
+    flags.add_argument("--clock", choices=list(CLOCKS), default="wall", help="of minutes and seconds (wall)")
     flags.add_argument("--into", type=Path, help="a document to write the table into, between its marks")
     args = flags.parse_args()
     use_threads(args.threads)

@@ -26,7 +26,7 @@ from torch import Generator, Tensor, nn
 
 from nsp_cli.methods.base import Inputs, Passes, SelfSupervised, Stride, Weight, check_settings
 from nsp_cli.methods.pd_pipeline import PDPipeline, draw_subs, same_size
-from nsp_cli.methods.presets import NSP_SCHEDULE, PHOTOGRAPHER, Preset
+from nsp_cli.methods.presets import PHOTOGRAPHER, PUBLISHED, Preset
 from nsp_cli.model.spec import Task
 from nsp_cli.ops.masks import PERIOD, draw_patterns, repeat_pattern
 from nsp_cli.ops.padding import pad_to_multiple
@@ -52,14 +52,18 @@ class AMSNet(SelfSupervised):
             {"method_args": {"inputs": 4}, "network": "resunet", "minutes": 30.0, "patch": 160},
         ),
         "paper": Preset(
-            "AMSNet with its U-Net of 7.94 M parameters, AdamW 1e-4 without decay, flips, patch and batch as released; "
-            "steps are NSP's; for a GPU",
+            "AMSNet as released, with its U-Net of 7.94 M parameters: AdamW 1e-4 without decay, cosine, flips, 100 "
+            "epochs of 10,000 crops; for a GPU",
             {
-                **NSP_SCHEDULE,
+                **PUBLISHED,
                 "method_args": {"stride": 5, "test_stride": 2, "inputs": 0},
                 "network": "n2nunet",
+                "steps": 100 * 10_000 // 4,
                 "batch": 4,
+                "patch": 160,
+                "lr": 1e-4,
                 "optimizer": "adamw",
+                "schedule": "cosine",
                 "orientations": "flips",
             },
         ),

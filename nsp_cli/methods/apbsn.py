@@ -67,7 +67,8 @@ class APBSN(SelfSupervised):
             },
         ),
         "paper": Preset(
-            "AP-BSN as released: 3.66 M, PD 5 to 2, R3, 61,000 steps of batch 8, lr / 10 every 8 epochs; for a GPU",
+            "AP-BSN as released: 3.66 M parameters, values of 0 to 255, PD 5 to 2, R3, 61,000 steps of batch 8, lr / "
+            "10 every 8 epochs; for a GPU",
             {
                 **PUBLISHED,
                 "method_args": {
@@ -83,13 +84,38 @@ class APBSN(SelfSupervised):
                     "extend": "zeros",
                 },
                 "network": "dbsn",
-                "network_args": {"width": 128, "depth": 9, "residual": False, "variant": "apbsn"},
+                "network_args": {
+                    "width": 128,
+                    "depth": 9,
+                    "residual": False,
+                    "variant": "apbsn",
+                    "value_range": 255.0,
+                },
                 "steps": 61_000,
                 "batch": 8,
                 "patch": 120,
                 "lr": 1e-4,
                 "schedule": "step",
                 "lr_step": 24_400,
+                "save_every": 400,
+            },
+        ),
+        "paper-tbsn": Preset(
+            "the original TBSN as released: values of 0 to 255, 100,000 steps of batch 4, one sub-image of each crop; "
+            "for a large GPU",
+            {
+                **PUBLISHED,
+                "method_args": {"stride": 5, "test_stride": 2, "inputs": 1, "refine": 8, "refine_masks": "channel"},
+                "network": "tbsn",
+                "network_args": {"statistics": "photo", "tail": "plain", "value_range": 255.0},
+                "steps": 100_000,
+                "batch": 4,
+                "patch": 640,
+                "lr": 3e-4,
+                "optimizer": "adamw",
+                "weight_decay": 0.01,
+                "schedule": "step",
+                "lr_step": 40_000,
                 "save_every": 400,
             },
         ),

@@ -20,10 +20,13 @@ class Preset:
         One line for people.
     settings
         Fields of `training.config.TrainConfig` except `method`; what is missing has its default there.
+    continues
+        Whether it is a later stage of a training, which starts from weights, with the learning rate as given.
     """
 
     summary: str
     settings: Mapping[str, Any]
+    continues: bool = False
 
 
 PUBLISHED: Mapping[str, Any] = {

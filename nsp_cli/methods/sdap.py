@@ -29,7 +29,8 @@ from nsp_cli.ops.padding import cut_to_multiple
 from nsp_cli.system.arguments import Between
 
 _CROPS = 25_600
-"""Crops of an epoch as released: 80 of each of SIDD's 320 photos."""
+"""Crops of an epoch as released: 80 of each of SIDD's 320 photos. The numbers of epochs and the second stage are those
+of a user who repeated the paper's figures; the release has no schedule."""
 
 _PAPER: Mapping[str, Any] = {
     **NSP_SCHEDULE,
@@ -69,6 +70,7 @@ class SDAP(SelfSupervised):
         "paper-finetune": Preset(
             "the second stage of SDAP(E), --from the weights of `paper`: patch 250, lr 1e-5, 10 epochs; for a GPU",
             {**_PAPER, "steps": 10 * _CROPS // 8, "batch": 8, "patch": 250, "lr": 1e-5},
+            continues=True,
         ),
     }
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import pickle
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -28,15 +28,46 @@ _MOST_BYTES = 2 * 10**9  # of all entries of a checkpoint; the largest published
 _WRAPPERS = ("model_state_dict", "state_dict", "params_ema", "params", "model_weight", "denoiser", "model", "network")
 """Keys under which programs keep a network's weights beside other state."""
 
-_RECONSTRUCT: Any = np.zeros(1).__reduce__()[0]
+_PREFIX = 4  # parts of names, as in module.network.dn.branches; files may hold a teacher and its student
+
+_STATE_DICT_ALONE = "save its state_dict() alone with torch.save, and import that"
+
+_DAMAGED = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    EOFError,
+    MemoryError,
+    AssertionError,
+)
+"""Errors of torch.load on files that nobody wrote."""
+
+
+class _Ignored:
+    """Stands for an array or a data type of NumPy in a checkpoint, whose values nothing here needs."""
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def __setstate__(self, _: Any) -> None:
+        pass
+
+
 _NUMPY_STATE: list[Any] = [
-    (_RECONSTRUCT, "numpy.core.multiarray._reconstruct"),
-    (_RECONSTRUCT, "numpy._core.multiarray._reconstruct"),
-    np.ndarray,
-    np.dtype,
-    type(np.dtype(np.uint32)),
+    (_Ignored, "numpy.core.multiarray._reconstruct"),
+    (_Ignored, "numpy._core.multiarray._reconstruct"),
+    (_Ignored, "numpy.ndarray"),
+    (_Ignored, "numpy.dtype"),
 ]
-"""Types in the state of a NumPy random generator, which NSP's training files hold beside the weights."""
+"""The globals in the state of a NumPy random generator, which NSP's training files hold beside the weights. NumPy's own
+would allocate an array of any size that a file claims."""
+
+_BYTEARRAY = b"\nbytearray\n"
+"""A reference to `bytearray` in a pickle: torch.load allows it, and it fills as much memory as the file claims."""
 
 
 def read_checkpoint(
@@ -49,8 +80,8 @@ def read_checkpoint(
     source
         A file that `torch.save` wrote: a state dict, or a dict that holds one.
     method
-        Name of the method that it was trained with, where the shapes fit several, or "sdap-e" for SDAP with its second
-        pass; None to recognise it.
+        Name of the method that it was trained with, where the shapes fit several, "sdap-e" for SDAP with its second
+        pass, or "at-bsn" for AT-BSN's blind spot at test time and "apr" for APR's; None to recognise it.
     value_range
         Value of white that the network was trained with, folded into its first and last layers; None for that of the
         release.
@@ -70,8 +101,7 @@ def read_checkpoint(
     """
     if value_range is not None and not value_range > 0:
         raise UsageError(f"value_range must be above 0, got {value_range}.")
-    tensors = _tensors(_load(source), source)
-    layout, weights = _recognise(tensors, method, source)
+    layout, weights = _recognise(_tensors(_load(source), source), method, source)
     network = build_network(layout.network, layout.network_args)
     weights = {name: weight.float() for name, weight in weights.items()}
     fold_value_range(weights, layout.network, layout.value_range if value_range is None else value_range)
@@ -93,7 +123,9 @@ def _load(source: Path) -> Any:
     try:
         with zipfile.ZipFile(source) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
-    except (OSError, zipfile.BadZipFile) as error:
+            pickles = [entry for entry in archive.infolist() if entry.filename.endswith("data.pkl")]
+            allocates = size <= _MOST_BYTES and any(_BYTEARRAY in archive.read(entry) for entry in pickles)
+    except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as error:
         found = getattr(error, "strerror", None) or "another kind of file"
         raise ModelError(
             f"{source}: expected a checkpoint that torch.save of PyTorch 1.6 or newer wrote, found: {found}."
@@ -102,29 +134,31 @@ def _load(source: Path) -> Any:
         raise ModelError(
             f"{source} claims {size / 1e9:.1f} GB, and no known checkpoint has more than {_MOST_BYTES / 1e9:.0f}."
         )
+    if allocates:
+        raise ModelError(f"{source} holds Python objects beside tensors; {_STATE_DICT_ALONE}.")
     try:
         with torch.serialization.safe_globals(_NUMPY_STATE):
             return torch.load(source, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ModelError(
-            f"{source} holds Python objects beside tensors, which are not loaded because they could run code; save its "
-            "state_dict() alone with torch.save, and import that."
+            f"{source} holds Python objects beside tensors, which are not loaded because they could run code; "
+            f"{_STATE_DICT_ALONE}."
         ) from error
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, EOFError, IndexError) as error:
+    except _DAMAGED as error:
         raise ModelError(f"{source} is a damaged checkpoint: {' '.join(str(error).split())[:200]}.") from error
 
 
-def _tensors(loaded: Any, source: Path) -> list[Tensor]:
+def _tensors(loaded: Any, source: Path) -> dict[str, Tensor]:
     """Return the floating-point tensors of the network in a checkpoint, in their order, without masks."""
     for _ in _WRAPPERS:  # nested at most so deep: a dict can hold itself
         if not isinstance(loaded, Mapping):
             break
         values: Mapping[Any, Any] = loaded
-        found = [value for key, value in values.items() if isinstance(value, Tensor) and _is_weight(str(key), value)]
-        if found:
-            return found
         wrapper = next((key for key in _WRAPPERS if isinstance(values.get(key), Mapping)), None)
         if wrapper is None:
+            named = {str(key): value for key, value in values.items() if isinstance(value, Tensor)}
+            if found := {name: tensor for name, tensor in named.items() if _is_weight(name, tensor)}:
+                return found
             break
         loaded = values[wrapper]
     raise ModelError(f"{source} holds no weights; expected a state dict, or one under {', '.join(_WRAPPERS)}.")
@@ -135,14 +169,25 @@ def _is_weight(name: str, tensor: Tensor) -> bool:
     return dense and "mask" not in name.rsplit(".", 1)[-1].lower()
 
 
-def _recognise(tensors: list[Tensor], method: str | None, source: Path) -> tuple[Layout, dict[str, Tensor]]:
-    fitting = list(find_layouts(tensors))
+def _networks(tensors: Mapping[str, Tensor]) -> Iterator[list[list[Tensor]]]:
+    """Yield the file's tensors as one network, then those of each prefix, of one to `_PREFIX` parts of the names."""
+    for parts in range(_PREFIX + 1):
+        networks: dict[str, list[Tensor]] = {}
+        for name, tensor in tensors.items():
+            networks.setdefault(".".join(name.split(".")[:parts]), []).append(tensor)
+        yield list(networks.values())
+
+
+def _recognise(tensors: Mapping[str, Tensor], method: str | None, source: Path) -> tuple[Layout, dict[str, Tensor]]:
+    found = ([fit for network in networks for fit in find_layouts(network)] for networks in _networks(tensors))
+    fitting = next(filter(None, found), [])
     if not fitting:
         raise ModelError(f"{source} is not a network that can be imported; known are {KNOWN}.")
     names = list(dict.fromkeys(layout.choice for layout, _ in fitting))
     if method is not None and method not in names:
         raise UsageError(f"{source} fits {' or '.join(names)}, not the method '{method}'.")
-    if method is None and len(names) > 1:
+    chosen = [fit for fit in fitting if fit[0].choice == method or (method is None and not fit[0].by_name)]
+    if len(names := list(dict.fromkeys(layout.choice for layout, _ in chosen))) > 1:
         listed = f"{', '.join(names[:-1])} and {names[-1]}"
         raise UsageError(f"{source} fits {listed}; choose one as `method`.")
-    return next(found for found in fitting if method in (None, found[0].choice))
+    return chosen[0]

@@ -40,9 +40,12 @@ _IMAGE_WEIGHTS = {
 _AP_BSN = {"layout": "mosaic", "pd_pad": 2, "refine_pad": 2, "refine_masks": "channel", "extend": "zeros"}
 """What AP-BSN's released program does at test time."""
 
+_TBSN = {"refine_masks": "channel"}
+"""What the original TBSN's released program does at test time."""
+
 KNOWN = (
-    "NSP on DBSN and on TBSN (t = 1, 2 or 4), AP-BSN, SDAP and SDAP(E) (one network), TBSN, AT-BSN and APR, "
-    "AMSNet's U-Net, and the U-Net students of RD (1.00 M) and TM-BSN (1.02 M)"
+    "NSP on DBSN and on TBSN (t = 1, 2 or 4), AP-BSN, SDAP and SDAP(E) (one network), TBSN, AT-BSN and APR (one "
+    "network), AMSNet's U-Net, and the U-Net students of AT-BSN, RD and TM-BSN (1.00 or 1.02 M parameters)"
 )
 """The systems of `find_layouts`, for messages and help texts."""
 
@@ -120,11 +123,13 @@ class Layout:
     network, network_args, method, method_args
         See `ModelSpec`.
     value_range
-        Value of white that the network was trained with: 1 or 255.
+        Value of white that the network was trained with: 1 or 255. AP-BSN's and both TBSN's programs have 255.
     arrange
         What becomes of its tensors.
     name
         What `method` of `model.importing.read_checkpoint` calls it; empty for the method's name.
+    by_name
+        Whether it is found by that name alone, because another layout has the same shapes and method.
     """
 
     title: str
@@ -135,6 +140,7 @@ class Layout:
     value_range: float = 1.0
     arrange: Arrangement = in_order
     name: str = ""
+    by_name: bool = False
 
     @property
     def choice(self) -> str:
@@ -170,7 +176,7 @@ def _dbsn(width: int, count: int) -> Iterator[Layout]:
             yield Layout(f"NSP on DBSN, t = {scale}", "dbsn", sized, "nsp", _nsp_args(scale))
     if depth := _depth(count, tail=4):
         plain = {"width": width, "depth": depth, "residual": False, "scale": 1, "variant": "apbsn"}
-        yield Layout("AP-BSN", "dbsn", plain, "apbsn", _AP_BSN)
+        yield Layout("AP-BSN", "dbsn", plain, "apbsn", _AP_BSN, value_range=255)
         yield Layout("SDAP", "dbsn", plain, "sdap")
         yield Layout("SDAP(E)", "dbsn", plain, "sdap", {"second_pass": True}, name="sdap-e")
 
@@ -179,7 +185,8 @@ def _unets(width: int, shapes: Sequence[Shape]) -> Iterator[Layout]:
     for levels in range(2, 7):
         size = {"width": width, "levels": levels}
         at_bsn = {**size, "scale": 1, "blind_spot_size": 5}
-        yield Layout("AT-BSN or APR", "atbsn", at_bsn, "apr", {"test_shift": 2, "margin": 16})
+        yield Layout("AT-BSN or APR", "atbsn", at_bsn, "apr", {"test_shift": 2, "margin": 16}, name="at-bsn")
+        yield Layout("APR", "atbsn", at_bsn, "apr", {"test_shift": 1, "margin": 16}, by_name=True)
         yield Layout("RD student", "unet", {**size, "output_slope": 0.1}, "rd")
         yield Layout("TM-BSN student", "unet", {**size, "intro": False, "skips": "features"}, "rd")
         if len(shapes[-2]) == 4 and 1 <= (top := shapes[-2][1]) <= _WIDEST:
@@ -197,7 +204,8 @@ def _tbsn(dim: int, shapes: Mapping[Shape, int]) -> Iterator[Layout]:
     size = {"dim": dim, "blocks": blocks, "refinement": refinement, "statistics": "photo"}
     for channel_parts, window_parts in product((1, 3), (1, 2, 3)):
         arrange = partial(tbsn_by_shape, channel_parts=channel_parts, window_parts=window_parts)
-        yield Layout("TBSN", "tbsn", {**size, "scale": 1, "tail": "plain"}, "apbsn", arrange=arrange)
+        plain = {**size, "scale": 1, "tail": "plain"}
+        yield Layout("TBSN", "tbsn", plain, "apbsn", _TBSN, value_range=255, arrange=arrange)
         for scale in (1, 2, 4):
             title, scaled = f"NSP on TBSN, t = {scale}", {**size, "scale": scale}
             yield Layout(title, "tbsn", scaled, "nsp", _nsp_args(scale), value_range=255, arrange=arrange)

@@ -6,6 +6,7 @@ Sources: Wu et al., "Unpaired learning of deep image denoising" (ECCV 2020); AP-
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from nsp_cli.errors import ModelError
 from nsp_cli.networks.layers import Activation, Channels, Depth, Scale, Width, mixers, next_scale_tail
+from nsp_cli.system.arguments import Between
 
 
 class Variant(StrEnum):
@@ -76,6 +78,7 @@ class DBSN(nn.Module):
     residual : predict the difference from a fixed blind average of the eight neighbours (`blind_average`) instead of
         the photo itself; the last convolution starts at zero, so training starts from a blurred photo
     variant : a `Variant`
+    value_range : value of white inside the network, which takes and gives photos in [0, 1]; AP-BSN's release has 255
 
     Raises
     ------
@@ -93,11 +96,12 @@ class DBSN(nn.Module):
         scale: Scale = 2,
         residual: bool = False,
         variant: str = Variant.NSP,
+        value_range: Annotated[float, Between(1, 65535)] = 1.0,
     ) -> None:
         super().__init__()
         if variant not in tuple(Variant) or (variant == Variant.APBSN and scale != 1):
             raise ModelError(f"DBSN is of variant nsp, or apbsn with scale 1; got {variant} with scale {scale}.")
-        self.scale = scale
+        self.scale, self.value_range = scale, value_range
         self.residual = self.input_skip = residual
         self.receptive_field_radius = max(1 + 2 * depth, 2 + 3 * depth)
         self.activation_floats_per_pixel = 9 * width
@@ -116,11 +120,12 @@ class DBSN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, C, scale·H, scale·W)."""
-        features = self.head(x)
+        features = self.head(x if self.value_range == 1 else self.value_range * x)
         features = self.tail(torch.cat([branch(features) for branch in self.branches], 1))
         # bf16 has eight bits of precision, a photo has eight or more: the last step is always float32.
         with torch.autocast(x.device.type, enabled=False):
             out = self.last(features.float())
+            out = out if self.value_range == 1 else out / self.value_range
             return out + F.interpolate(blind_average(x.float()), scale_factor=self.scale) if self.residual else out
 
 

@@ -60,7 +60,7 @@ class TBSN(nn.Module):
     statistics : over which pixels channel attention takes its sums: "phase", each phase by itself, or "photo", all of
         them together as published; with "photo" an output depends a little on its own pixel
     tail : "nsp", four 1×1 convolutions around a pixel-shuffle, or "plain", one 1×1 convolution as in the original TBSN
-    value_range : value of white inside the network, which takes and gives photos in [0, 1]; NSP's release has 255
+    value_range : value of white inside the network, which takes and gives photos in [0, 1]; 255 in both releases
 
     Raises
     ------

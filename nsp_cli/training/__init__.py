@@ -2,7 +2,14 @@
 
 from nsp_cli.training.adapting import adapt, references_in
 from nsp_cli.training.config import TrainConfig
-from nsp_cli.training.presets import PHOTOGRAPHER, PRESETS, describe_methods, find_preset, needs_clean_photos
+from nsp_cli.training.presets import (
+    PHOTOGRAPHER,
+    PRESETS,
+    continues,
+    describe_methods,
+    find_preset,
+    needs_clean_photos,
+)
 from nsp_cli.training.state import has_run, saved_settings
 from nsp_cli.training.trainer import Job, Progress, train
 
@@ -13,6 +20,7 @@ __all__ = [
     "Progress",
     "TrainConfig",
     "adapt",
+    "continues",
     "describe_methods",
     "find_preset",
     "has_run",

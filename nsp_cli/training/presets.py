@@ -6,7 +6,7 @@ from nsp_cli.errors import UsageError
 from nsp_cli.methods import PHOTOGRAPHER, REGISTERED, build_method
 from nsp_cli.training.config import TrainConfig
 
-__all__ = ["PHOTOGRAPHER", "PRESETS", "describe_methods", "find_preset", "needs_clean_photos"]
+__all__ = ["PHOTOGRAPHER", "PRESETS", "continues", "describe_methods", "find_preset", "needs_clean_photos"]
 
 
 PRESETS: dict[str, dict[str, TrainConfig]] = {
@@ -28,6 +28,12 @@ def describe_methods() -> str:
 def needs_clean_photos(config: TrainConfig) -> bool:
     """Return whether a method trains on clean photos; noisy photos then need `training.adapt` first."""
     return build_method(config.method, config.method_args).needs_clean_photos
+
+
+def continues(method: str, name: str) -> bool:
+    """Return whether a preset is a later stage, see `Preset`; False for an unknown one."""
+    presets = next((registered.presets for registered in REGISTERED if registered.name == method), {})
+    return name in presets and presets[name].continues
 
 
 def find_preset(method: str, name: str) -> TrainConfig:

@@ -107,6 +107,19 @@ def test_weights_are_gone_on_from_with_their_method_or_another(weights: Weights,
     assert own.method_args == {"strategy": "canonical", "inputs": 3}
 
 
+def test_a_later_stage_starts_from_weights_with_its_own_learning_rate(weights: Weights, tmp_path: Path) -> None:
+    arguments = {"width": 8, "depth": 1, "scale": 1, "variant": "apbsn"}
+    first = tmp_path / "first.safetensors"
+    save_model(build_network("dbsn", arguments), ModelSpec("dbsn", arguments, "sdap", {"inputs": 3}), first)
+    settings, begin = resolve_config("sdap", "paper-finetune", str(first))
+    stage = PRESETS["sdap"]["paper-finetune"]
+    assert begin == first
+    assert (settings.lr, settings.method_args) == (stage.lr, stage.method_args) == (1e-5, settings.method_args)
+    assert settings.network_args["width"] == 8
+    with pytest.raises(UsageError, match="name its weights with --from"):
+        resolve_config("sdap", "paper-finetune")
+
+
 def test_the_weights_that_ship_are_the_start_unless_the_network_changes() -> None:
     settings, begin = resolve_config()
     assert begin == registry.resolve(None, Task.DENOISE)
@@ -168,6 +181,7 @@ def test_values_are_json_or_else_text() -> None:
 def test_help_names_every_method_and_network() -> None:
     text = " ".join(run("train", "--help")[1].replace("│", " ").split())
     assert all(name in text for name in (*METHODS, *NETWORKS))
+    assert "paper (as published: float32, all photos)" in text
 
 
 def test_the_methods_are_listed_with_their_presets() -> None:

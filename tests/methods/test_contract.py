@@ -21,7 +21,7 @@ from nsp_cli.image import Frame
 from nsp_cli.methods import METHODS, REGISTERED, Method, Pipeline, build_method
 from nsp_cli.model.checkpoint import load_model, load_tensors, save_model
 from nsp_cli.model.spec import ModelSpec, Task
-from nsp_cli.networks import NETWORKS, build_network
+from nsp_cli.networks import NETWORKS, as_network, build_network, has_input_skip, is_noise_conditional
 from nsp_cli.simulation.camera import Camera, simulate
 from nsp_cli.simulation.scene import sample_picture
 from nsp_cli.training import PHOTOGRAPHER, PRESETS, Job, TrainConfig, describe_methods, train
@@ -269,6 +269,19 @@ def test_no_output_depends_on_its_own_blind_spot(case: Case) -> None:
     assert not seen[y - reach : y + reach + 1, column - reach : column + reach + 1].any()
     for dy, dx in ((-1, 0), (1, 0), (0, -1), (0, 1)):
         assert seen[y + (reach + 1) * dy, column + (reach + 1) * dx]
+
+
+@every
+def test_a_network_with_an_input_skip_is_one_that_adds_to_the_photo(case: Case) -> None:
+    """Float32 is the default of all others: bfloat16 would round the photo itself."""
+    _, network = case.build()
+    nn.init.zeros_(network.last.weight)
+    if network.last.bias is not None:
+        nn.init.zeros_(network.last.bias)
+    planes = 3 + is_noise_conditional(as_network(network))
+    with torch.no_grad():
+        left = network(photo(32, 32)[:, [0, 1, 2, 0][:planes]]).abs().max()
+    assert bool(left > 0) is has_input_skip(as_network(network))
 
 
 @every

@@ -23,6 +23,22 @@ def test_ap_bsn_s_own_tail_and_activation() -> None:
             build_network("dbsn", wrong)
 
 
+@pytest.mark.parametrize("residual", [False, True])
+def test_a_network_may_compute_with_values_of_0_to_255(residual: bool) -> None:
+    """As AP-BSN's release does: f(255·x) / 255, and the blind average of the photo itself."""
+    photo = torch.rand(1, 3, 9, 9)
+    plain, scaled = (tiny_network(scale=1, residual=residual, **more) for more in ({}, {"value_range": 255.0}))
+    base = blind_average(photo) if residual else torch.zeros(())
+    with torch.no_grad():
+        head = plain.head[0].weight
+        expected = plain(photo) - base
+        assert not torch.allclose(scaled(photo) - base, expected, atol=1e-3)
+        head *= 255
+        assert torch.allclose(scaled(photo) - base, (plain(photo) - base) / 255, atol=1e-6)
+    with pytest.raises(ModelError, match="value_range"):
+        tiny_network(value_range=0)
+
+
 def test_the_names_of_the_weights_stay_those_of_the_files_that_there_are() -> None:
     names = {name.removesuffix(".weight") for name in tiny_network().state_dict() if name.endswith(".weight")}
     branch = ["0", "2", "4", "6.body.0", "6.body.2", "7"]

@@ -172,7 +172,7 @@ def test_the_step_schedule_drops_by_ten() -> None:
 
 def test_the_papers_presets_train_on_all_photos_in_float32() -> None:
     papers = [preset for presets in PRESETS.values() for name, preset in presets.items() if "paper" in name]
-    assert len(papers) == 9
+    assert len(papers) == 10
     assert all((paper.precision, paper.validation_every) == ("fp32", 0) for paper in papers)
 
 
@@ -226,7 +226,8 @@ def test_the_other_papers_presets_are_their_recipes() -> None:
     assert apbsn.method_args.items() >= {"stride": 5, "test_stride": 2, "inputs": 0, "refine": 8}.items()
     released = {"layout": "mosaic", "train_layout": "mosaic", "pd_pad": 2, "refine_pad": 2}
     assert apbsn.method_args.items() >= {**released, "refine_masks": "channel", "extend": "zeros"}.items()
-    assert apbsn.network_args == {"width": 128, "depth": 9, "residual": False, "variant": "apbsn"}
+    released = {"width": 128, "depth": 9, "residual": False, "variant": "apbsn"}
+    assert apbsn.network_args == {**released, "value_range": 255.0}
     assert (apbsn.patch, apbsn.batch, apbsn.lr, apbsn.steps) == (120, 8, 1e-4, 61_000)
     assert (apbsn.schedule, apbsn.lr_step) == ("step", 24_400)
     assert sdap.method_args == {"stride": 5, "test_stride": 2, "inputs": 0, "second_pass": True}
@@ -239,7 +240,17 @@ def test_the_other_papers_presets_are_their_recipes() -> None:
     assert amsnet.method_args == {"stride": 5, "test_stride": 2, "inputs": 0}
     assert (amsnet.patch, amsnet.batch, amsnet.lr, amsnet.optimizer) == (160, 4, 1e-4, "adamw")
     assert (amsnet.weight_decay, amsnet.orientations) == (0.0, "flips")
+    assert (amsnet.network, amsnet.steps, amsnet.schedule) == ("n2nunet", 250_000, "cosine")
     assert sum(weight.numel() for weight in build_network(amsnet.network, {}).parameters()) == 7_935_555
+
+
+def test_the_original_tbsn_is_the_released_recipe() -> None:
+    tbsn = PRESETS["apbsn"]["paper-tbsn"]
+    test_time = {"test_stride": 2, "refine": 8, "refine_masks": "channel"}
+    assert tbsn.method_args == {"stride": 5, "inputs": 1, **test_time}
+    assert (tbsn.network, tbsn.patch, tbsn.batch, tbsn.lr, tbsn.steps) == ("tbsn", 640, 4, 3e-4, 100_000)
+    assert (tbsn.optimizer, tbsn.weight_decay, tbsn.schedule, tbsn.lr_step) == ("adamw", 0.01, "step", 40_000)
+    assert tbsn.network_args == {"statistics": "photo", "tail": "plain", "value_range": 255.0}
 
 
 def test_every_preset_builds() -> None:

@@ -26,7 +26,9 @@ def import_checkpoint(
             "--as",
             "--method",
             metavar="METHOD",
-            help="Set the method of the weights, where their shapes fit several: apbsn, sdap, or sdap-e (two passes).",
+            help="Set the method of the weights, where their shapes fit several: apbsn, sdap or sdap-e (two passes); "
+            "at-bsn or apr (k = 2 or 1 at test time).",
+            show_default="as recognised, at-bsn",
         ),
     ] = None,
     value_range: Annotated[

@@ -51,7 +51,7 @@ def resolve_config(
         An option or the weights do not fit.
     """
     from nsp_cli.model.checkpoint import load_model
-    from nsp_cli.training import PHOTOGRAPHER, find_preset
+    from nsp_cli.training import PHOTOGRAPHER, continues, find_preset
 
     changes_network = method is not None or network is not None or preset != PHOTOGRAPHER
     begin = _initial_weights(start, arguments, preset, changes_network=changes_network)
@@ -59,8 +59,12 @@ def resolve_config(
     own_settings = method is None
     method = method or ("nsp" if spec is None else spec.method)
     config = find_preset(method, preset).with_budget(steps, minutes)
+    later_stage = continues(method, preset)
+    if spec is None and later_stage:
+        raise UsageError(f"The preset {preset} of {method} continues a training; name its weights with --from.")
     if spec is not None:
-        config = _fine_tuning(spec, config, with_its_settings=own_settings)
+        rate = config.lr if later_stage else config.lr / 3
+        config = _fine_tuning(spec, replace(config, lr=rate), with_its_settings=own_settings)
     if network not in (None, config.network):
         config = replace(config, network=network, network_args={})
     config = with_arguments(replace(config, **fields), arguments)
@@ -93,7 +97,7 @@ def _initial_weights(
 
 
 def _fine_tuning(spec: ModelSpec, config: TrainConfig, *, with_its_settings: bool) -> TrainConfig:
-    """Derive settings for fine-tuning: the weights' network and method settings, a third of the learning rate."""
+    """Derive settings for fine-tuning: the weights' network and, where no method is named, their method's settings."""
     from nsp_cli.methods import build_method
 
     prescribed = build_method(spec.method, spec.method_args).network_args
@@ -102,7 +106,6 @@ def _fine_tuning(spec: ModelSpec, config: TrainConfig, *, with_its_settings: boo
         network=spec.network,
         network_args={key: value for key, value in spec.network_args.items() if key not in prescribed},
         method_args=dict(spec.method_args) if with_its_settings else config.method_args,
-        lr=config.lr / 3,
     )
 
 
