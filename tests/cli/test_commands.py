@@ -59,6 +59,21 @@ def test_help_and_version_import_nothing_heavy(argument: str) -> None:
     assert (__version__ if argument == "--version" else "denoise") in done.stdout
 
 
+def test_a_small_photo_is_denoised_without_libraries_that_it_does_not_need(tmp_path: Path) -> None:
+    write(Frame(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)), tmp_path / "a.png")
+    code = (
+        "import sys\n"
+        "sys.argv = ['nsp', 'denoise', 'a.png', 'b.png']\n"
+        "from nsp_cli.cli import main\n"
+        "main()\n"
+        "heavy = {'torch', 'openvino', 'rawpy', 'cv2', 'tifffile', 'jinja2', 'ssl', 'scipy', 'numpy.ma'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    assert read(tmp_path / "b.png").size == (64, 64)
+
+
 def test_importing_the_package_costs_nothing() -> None:
     code = "import sys, nsp_cli; print('torch' in sys.modules, 'numpy' in sys.modules); nsp_cli.denoise; nsp_cli.Frame"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

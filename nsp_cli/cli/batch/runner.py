@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from nsp_cli.cli.batch.in_place import refuse_other_format
 from nsp_cli.cli.batch.options import BatchOptions
@@ -21,10 +22,12 @@ from nsp_cli.cli.batch.photo import Change, is_wanted, read_photo, refuse_large,
 from nsp_cli.cli.batch.plan import Work
 from nsp_cli.cli.console import Reporter, err
 from nsp_cli.cli.flag_names import with_flags
-from nsp_cli.cli.report.previews import Previews, Size, take_previews
 from nsp_cli.engine.options import DenoiseOptions
 from nsp_cli.errors import InputError, MemoryLimitError, NspError, OutputError
 from nsp_cli.image import WRITABLE, Frame
+
+if TYPE_CHECKING:
+    from nsp_cli.cli.report.previews import Previews, Size
 
 
 @dataclass(frozen=True)
@@ -198,6 +201,8 @@ def _previews(before: Frame | None, after: Frame, job: _Task) -> Previews | None
     """None where they cannot be made: the photo itself is written."""
     if job.previews is None or before is None:
         return None
+    from nsp_cli.cli.report.previews import take_previews
+
     try:
         return take_previews(before, after, job.previews)
     except Exception:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nsp_cli.cli.batch import estimate
 from nsp_cli.cli.batch.options import BatchOptions
@@ -19,14 +20,16 @@ from nsp_cli.cli.batch.runner import run
 from nsp_cli.cli.console import Reporter, complain, err, plain, print_line, progress, rate, warn
 from nsp_cli.cli.flag_names import with_flags
 from nsp_cli.cli.interrupt import STOPPED, end_at_once, stop_on_interrupt
-from nsp_cli.cli.report.previews import Size
-from nsp_cli.cli.report.report import Report, place
 from nsp_cli.engine.backends.base import Backend
 from nsp_cli.engine.options import DenoiseOptions, IfExists, ModelOptions
 from nsp_cli.errors import NspError, OutputError, UsageError
 from nsp_cli.system.atomic import check_place
 from nsp_cli.system.files import exists, is_folder
 from nsp_cli.system.processes import ProcessInfo, process_group
+
+if TYPE_CHECKING:
+    from nsp_cli.cli.report.previews import Size
+    from nsp_cli.cli.report.report import Report
 
 _SILENT = Reporter(lambda _: None, lambda _: None, lambda: None)
 
@@ -63,6 +66,8 @@ def check_report(
     check_place(page)
     if exists(page) and any(exists(work.source) and page.samefile(work.source) for work in works):
         raise UsageError(f"--report {page} is a photo to be read, which nsp never writes over.")
+    from nsp_cli.cli.report.report import place
+
     if if_exists is not IfExists.RENAME and place(page, replace_any=if_exists is IfExists.OVERWRITE) != page:
         ways = "" if page.is_symlink() else ", or add --if-exists overwrite"
         raise UsageError(f"{page} exists and is not a report of nsp; choose another name{ways}.")
@@ -118,7 +123,7 @@ def run_batch(works: Sequence[Work], change: Change, options: DenoiseOptions, ba
     """Process all photos, go on past bad ones, list the failures, and return the exit code."""
     with process_group() as process, stop_on_interrupt("photo", ignore_second=not process.is_alone) as stop:
         share = process.shard(works)
-        size = None if batch.report is None else Size.for_photos(len(works))
+        size = preview_size(batch, len(works))
         log = BatchLog(describe(options), batch, Tally(len(share)))
         try:
             with progress(len(share), "photos", quiet=batch.quiet) as reporter:
@@ -132,14 +137,27 @@ def run_batch(works: Sequence[Work], change: Change, options: DenoiseOptions, ba
         return _finish(log, process, batch, replace_any=options.output.if_exists is IfExists.OVERWRITE)
 
 
+def preview_size(batch: BatchOptions, photos: int) -> Size | None:
+    """Return the size of the report's pictures for a number of photos; None without a report."""
+    if batch.report is None:
+        return None
+    from nsp_cli.cli.report.previews import Size
+
+    return Size.for_photos(photos)
+
+
 class BatchLog:
     """Prints, counts and reports the outcome of every photo."""
 
     def __init__(self, recipe: Recipe, batch: BatchOptions, tally: Tally) -> None:
         self.started = time.monotonic()
         self.tally, self.reporter, self.lost = tally, _SILENT, False
-        self.report = None if batch.report is None else Report(recipe)
+        self.report: Report | None = None
         self._recipe, self._batch = recipe, batch
+        if batch.report is not None:
+            from nsp_cli.cli.report.report import Report
+
+            self.report = Report(recipe)
 
     def settled(self, outcome: Outcome) -> None:
         """Take the outcome of one photo: print it, count it, and put it on the report."""

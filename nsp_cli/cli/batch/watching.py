@@ -17,10 +17,9 @@ from nsp_cli.cli.batch.outcome import Outcome, Status, Tally, describe
 from nsp_cli.cli.batch.photo import Change
 from nsp_cli.cli.batch.plan import Work
 from nsp_cli.cli.batch.runner import run
-from nsp_cli.cli.batch.session import BatchLog
+from nsp_cli.cli.batch.session import BatchLog, preview_size
 from nsp_cli.cli.console import complain, err, line_reporter, rate
 from nsp_cli.cli.interrupt import end_at_once, stop_on_interrupt
-from nsp_cli.cli.report.previews import Size
 from nsp_cli.engine.options import DenoiseOptions, IfExists
 
 _RESCAN = 10.0  # seconds; network drives send no events for what another computer writes
@@ -81,7 +80,7 @@ def run_watch(
     arrivals = Arrivals(settle)
     log = BatchLog(describe(options), batch, Tally(0))
     log.reporter = line_reporter(quiet=batch.quiet)
-    size = None if batch.report is None else Size.for_photos(_MANY)
+    size = preview_size(batch, _MANY)
 
     def settled(outcome: Outcome) -> None:
         log.settled(outcome)

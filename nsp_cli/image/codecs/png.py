@@ -1,4 +1,4 @@
-"""PNG: 8 bits through Pillow, 16 bits through OpenCV, and its metadata chunks by hand.
+"""PNG: small pictures of 8 bits through Pillow, the others through OpenCV, and its metadata chunks by hand.
 
 Neither library writes 16-bit grey with alpha, pixel density, or a profile that libpng finds odd, and both pass over
 some damage; a chunk is four fields, so reading and writing them here is both shorter and stricter.
@@ -12,9 +12,8 @@ import zlib
 from collections.abc import Iterator
 from io import BytesIO
 
-import cv2
 import numpy as np
-from PIL import PngImagePlugin
+from PIL import Image, PngImagePlugin
 
 from nsp_cli.errors import InputError
 from nsp_cli.image.codecs.png_metadata import Chunk, metadata_chunks, read_metadata
@@ -29,6 +28,8 @@ _ANCILLARY = 0x20  # bit of a chunk type's first byte: the picture can be decode
 _APPLE = b"CgBI"
 _GREY = 0  # colour type
 _LIBPNG = re.compile(r"libpng (error|warning): |\[ ?(WARN|ERROR):.*grfmt_png.*?\d+\)? ")  # the second is OpenCV's
+_SMALL = 2**18
+"""Bytes of pixels that Pillow writes before OpenCV, which writes faster, is loaded."""
 
 
 def decode(data: bytes) -> Frame:
@@ -113,6 +114,8 @@ def _decode_8(bare: bytes, chunks: list[Chunk]) -> Pixels:
 
 
 def _decode_16(bare: bytes, chunks: list[Chunk]) -> Pixels:
+    import cv2
+
     with captured_stderr(_LIBPNG) as errors:
         array = cv2.imdecode(np.frombuffer(bare, np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None or array.dtype != np.uint16:
@@ -135,6 +138,12 @@ def _encode_pixels(array: Pixels) -> bytes:
     OpenCV writes no grey + alpha. PNG filters bytes, not samples, so such pixels are passed off as others with as
     many bytes each (8-bit pairs as 16-bit grey, 16-bit pairs as 8-bit RGBA), and the header is set right afterwards.
     """
+    if array.dtype == np.uint8 and array.nbytes <= _SMALL:
+        out = BytesIO()
+        Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array).save(out, "PNG")
+        return out.getvalue()
+    import cv2
+
     channels = array.shape[2]
     if channels == 2:
         shape = (*array.shape[:2], 2 * array.itemsize)
