@@ -9,6 +9,7 @@ from PIL import Image
 
 from nsp_cli.errors import InputError
 from nsp_cli.image import read
+from nsp_cli.image.codecs import jpeg as jpeg_codec
 from nsp_cli.simulation.scene import sample_picture
 
 KINDS = {
@@ -38,6 +39,17 @@ def test_whole_files_are_read(kind: dict[str, object], picture: np.ndarray) -> N
         data = jpeg(pixels, quality=quality, subsampling=subsampling, **kind)
         for whole in (data, data + b"camera's own \xff\xd9 bytes"):
             assert read(whole).size == pixels.shape[:2]
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_whole_files_are_decoded_once_to_the_values_of_pillow(
+    monkeypatch: pytest.MonkeyPatch, kind: dict[str, object], picture: np.ndarray
+) -> None:
+    monkeypatch.setattr(jpeg_codec, "has_every_block", lambda *_, **__: pytest.fail("decoded a second time"))
+    for pixels, subsampling in product((picture, picture[..., 1]), ("4:4:4", "4:2:2", "4:2:0")):
+        data = jpeg(pixels, quality=90, subsampling=subsampling, **kind)
+        expected = np.asarray(Image.open(BytesIO(data)))
+        np.testing.assert_array_equal(read(data).pixels, expected.reshape(read(data).pixels.shape))
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)

@@ -9,7 +9,7 @@ import re
 
 import simplejpeg
 
-_MARKER = re.compile(rb"\xff+([^\x00\xff])")  # inside a scan, where FF 00 is a byte of data
+_MARKER = re.compile(rb"\xff([^\x00\xff])")  # also after further FF; inside a scan FF 00 is a byte of data
 _SCAN, _END = 0xDA, 0xD9
 _HUFFMAN = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
