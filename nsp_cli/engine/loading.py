@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 from nsp_cli.engine.backends.base import Backend
-from nsp_cli.engine.backends.machine import has_bf16, has_gpu, has_vnni
+from nsp_cli.engine.backends.machine import has_bf16, has_fast_int8, has_gpu
 from nsp_cli.engine.options import DenoiseOptions
 from nsp_cli.errors import BackendError, ModelError, UsageError
 from nsp_cli.model import registry
@@ -144,13 +144,14 @@ def _shipped_graph(
 ) -> tuple[Path, str, str] | None:
     """Return the graph that ships with a model, the runtime and the precision for it; None where torch runs it.
 
-    On a CPU with VNNI and OpenVINO int8 takes half the time of float32; where the processor multiplies bfloat16, which
-    the rest of the graph then is in, four fifths of the time of bfloat16. onnxruntime gains nothing by it.
+    On a CPU with VNNI and OpenVINO int8 takes half the time of float32, with AVX2 alone three fifths; where the
+    processor multiplies bfloat16, which the rest of the graph then is in, four fifths of the time of bfloat16.
+    onnxruntime gains nothing by it.
     """
     int8, graph = (registry.shipped_graph(path, task, int8=wanted) for wanted in (True, False))
     openvino = backend == "openvino" or (backend == "auto" and find_spec("openvino") is not None)
     on_cpu = device == "cpu" or (device == "auto" and not has_gpu())
-    gains = openvino and megapixels >= _SOON and has_vnni()
+    gains = openvino and megapixels >= _SOON and has_fast_int8()
     chosen = precision == "int8" or (precision == "auto" and gains)
     if int8 is not None and chosen and on_cpu and backend != "torch":
         return int8, "openvino" if openvino else "onnx", Precision.INT8

@@ -7,7 +7,7 @@ input, its output and one tile.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
@@ -73,8 +73,8 @@ def process(
         _fill_faded(out, backend, converter, side, report)
     else:
         whole = Region(0, 0, height, width)
-        regions = whole.split(side) if tile else whole.split_evenly(side, backend.spec.multiple)
-        _fill(out, backend, converter, side, regions, report)
+        even = whole.split_evenly(side, backend.spec.halo, backend.spec.multiple)
+        _fill(out, backend, converter, list(whole.split(side) if tile else even), report)
     keep_shadows(frame, out)
     alpha = None if frame.alpha is None or scale == 1 else enlarge(frame.alpha, scale)
     if scale == 1 and (unseen := hidden(frame)) is not None:
@@ -89,8 +89,7 @@ def _fill(
     out: Pixels,
     backend: Backend,
     converter: Converter,
-    side: int,
-    regions: Iterable[Region],
+    regions: Sequence[Region],
     report: Callable[[float], None],
 ) -> None:
     """Process tile by tile, with smaller tiles when the memory runs out.
@@ -119,7 +118,7 @@ def _fill(
             try:
                 output = _run(backend, converter, tile)
             except MemoryLimitError:
-                side, ahead = _halved(side, region, spec), None
+                side, ahead = _halved(region, spec), None
                 waiting = deque(part for larger in (region, *waiting) for part in larger.split(side))
                 continue
             if behind is not None:
@@ -165,8 +164,8 @@ def _fill_faded(
         left_over = band[(done - rows.top) * scale :]
 
 
-def _halved(side: int, region: Region, spec: PipelineSpec) -> int:
-    side = round_tile(min(side, max(region.bottom - region.top, region.right - region.left)) // 2, spec)
+def _halved(region: Region, spec: PipelineSpec) -> int:
+    side = round_tile(region.longest // 2, spec)
     if side < min_side_in_low_memory(spec):
         raise MemoryLimitError("There is not enough free memory for even the smallest tile; close other programs.")
     return side

@@ -8,8 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-_WEIGHT_LEVELS = 127
-_SMALLEST_SCALE = 1e-8
+WEIGHT_LEVELS = 127
+PAIR_LEVELS = 160
+"""Largest sum of the levels of two neighbouring input channels, but for rounding.
+
+x86 processors without VNNI add two products up in 16 bits and cut off what is larger: at 160 two activations of more
+than 204 of 255. A sum of 128 would never be cut off, but costs more accuracy than that.
+"""
+SMALLEST_SCALE = 1e-8
 
 
 class Levels(NamedTuple):
@@ -20,8 +26,12 @@ class Levels(NamedTuple):
 
 
 def weight_scales(weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the scale of each output channel of (O, I, h, w) weights, whose levels are −127 to 127."""
-    return np.maximum(np.abs(weight).max((1, 2, 3)), np.float32(_SMALLEST_SCALE)) / np.float32(_WEIGHT_LEVELS)
+    """Return the scale of each output channel of (O, I, h, w) weights: see `WEIGHT_LEVELS` and `PAIR_LEVELS`."""
+    largest = np.abs(weight).max((1, 2, 3)) / np.float32(WEIGHT_LEVELS)
+    even = np.pad(weight, [(0, 0), (0, weight.shape[1] % 2), (0, 0), (0, 0)])
+    pairs = np.maximum(np.stack([even, -even]), 0).reshape(2, len(weight), -1, 2, *weight.shape[2:])
+    largest = np.maximum(largest, pairs.sum(3).max((0, 2, 3, 4)) / np.float32(PAIR_LEVELS))
+    return np.maximum(largest, np.float32(SMALLEST_SCALE))
 
 
 def to_qdq(model: bytes, convolutions: Mapping[str, tuple[Levels, Levels | None]]) -> bytes:

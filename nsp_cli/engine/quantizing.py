@@ -18,15 +18,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nsp_cli.engine.qdq import Levels
+from nsp_cli.engine.qdq import PAIR_LEVELS, SMALLEST_SCALE, WEIGHT_LEVELS, Levels
 from nsp_cli.errors import ModelError
 from nsp_cli.networks.unet import ResUNet
 
 _LEVELS = 255
-_WEIGHT_LEVELS = 127
 _SAMPLES = 100_000  # values of a tensor from which a range is taken
 _TAIL = 1e-4  # fraction of the values below and above the range that calibration finds
-_SMALLEST_SCALE = 1e-8
 
 
 class FakeQuantizer(nn.Module):
@@ -77,7 +75,7 @@ class FakeQuantizer(nn.Module):
         low, high = torch.quantile(values, torch.tensor([_TAIL, 1 - _TAIL]))
         self.low.copy_(torch.minimum(self.low, x.new_zeros(()) if self.positive else low))
         self.high.copy_(torch.maximum(self.high, high))
-        scale = ((self.high - self.low) / _LEVELS).clamp_min(_SMALLEST_SCALE)
+        scale = ((self.high - self.low) / _LEVELS).clamp_min(SMALLEST_SCALE)
         self.zero.copy_((-self.low / scale).round().clamp(0, _LEVELS))
         self.log_scale.copy_(scale.log())
 
@@ -110,8 +108,12 @@ class QuantizedConv(nn.Conv2d):
 
 
 def weight_scale(weight: Tensor) -> Tensor:
-    """(O, I, h, w) → (O, 1, 1, 1): the scale of each output channel."""
-    return weight.detach().abs().amax((1, 2, 3), keepdim=True).clamp_min(_SMALLEST_SCALE) / _WEIGHT_LEVELS
+    """(O, I, h, w) → (O, 1, 1, 1): the scale of each output channel, see `qdq.weight_scales`."""
+    weight = weight.detach()
+    even = F.pad(weight, (0, 0, 0, 0, 0, weight.shape[1] % 2))
+    pairs = torch.stack([even, -even], 1).relu().unflatten(2, (-1, 2)).sum(3)
+    scale = torch.maximum(weight.abs().amax((1, 2, 3)) / WEIGHT_LEVELS, pairs.amax((1, 2, 3, 4)) / PAIR_LEVELS)
+    return scale.clamp_min(SMALLEST_SCALE)[:, None, None, None]
 
 
 def quantize(network: nn.Module) -> dict[str, QuantizedConv]:

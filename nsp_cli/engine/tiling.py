@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,11 @@ class Region:
     def slices(self) -> Slices:
         """Return row and column slices of the region."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    @property
+    def longest(self) -> int:
+        """The longer side in pixels."""
+        return max(self.bottom - self.top, self.right - self.left)
 
     def with_halo(self, halo: int, height: int, width: int) -> Region:
         """Extend the region by `halo` pixels on each side, clipped at the photo's edges."""
@@ -57,13 +63,37 @@ class Region:
             for left in range(self.left, self.right, width):
                 yield Region(top, left, min(top + height, self.bottom), min(left + width, self.right))
 
-    def split_evenly(self, side: int, multiple: int) -> Iterator[Region]:
-        """Cut into as few regions of at most side × side pixels as there can be, of about the same size, row by row.
+    def split_evenly(self, side: int, halo: int, multiple: int) -> Iterator[Region]:
+        """Cut into regions of about the same size such that the fewest pixels are read with halos, row by row.
 
-        Their origins are multiples of `multiple`, as `side` and the region's own origin are.
+        No region with its halo, which ends at the border of this region, has more pixels than a square of `side` with
+        its halo. Origins are multiples of `multiple`, as `side` and the origin of this region are.
         """
-        lengths = (self.bottom - self.top, self.right - self.left)
-        return self.split(*(-(-length // (-(-length // side) * multiple)) * multiple for length in lengths))
+        most = (side + 2 * halo) ** 2
+        rows, columns = (
+            _cuts(length, side, halo, multiple) for length in (self.bottom - self.top, self.right - self.left)
+        )
+        fitting = [(row, column) for row in rows for column in columns if row.read * column.read <= most]
+        row, column = min(fitting, key=lambda cuts: cuts[0].total * cuts[1].total)
+        return self.split(row.part, column.part)
+
+
+class _Cut(NamedTuple):
+    """A side cut into equal parts, in pixels: a part, a part with its halo, and all parts with theirs."""
+
+    part: int
+    read: int
+    total: int
+
+
+def _cuts(length: int, side: int, halo: int, multiple: int) -> list[_Cut]:
+    """Cut a side into 1, 2 … equal parts, up to twice as many as parts of at most `side` pixels are."""
+    cuts: list[_Cut] = []
+    for count in range(1, 2 * -(-length // side) + 1):
+        part = -(-length // (count * multiple)) * multiple
+        parts = -(-length // part)
+        cuts.append(_Cut(part, min(part + min(parts - 1, 2) * halo, length), length + 2 * halo * (parts - 1)))
+    return cuts
 
 
 MOST_BYTES = 10**9

@@ -268,7 +268,7 @@ def test_the_runtime_of_a_shipped_model_is_the_fastest(
 ) -> None:
     monkeypatch.setattr(loading, "has_bf16", lambda: bf16)
     monkeypatch.setattr(loading, "has_gpu", lambda: gpu)
-    monkeypatch.setattr(loading, "has_vnni", lambda: False)
+    monkeypatch.setattr(loading, "has_fast_int8", lambda: False)
     monkeypatch.setattr(loading, "find_spec", lambda _: installed or None)
     made: list[str] = []
     monkeypatch.setattr(
@@ -284,6 +284,7 @@ def test_what_the_machine_can_do_is_found_without_torch() -> None:
     assert machine.has_gpu() or not (torch.cuda.is_available() or torch.backends.mps.is_available())
     if sys.platform == "linux":
         assert machine.has_bf16() == torch.cpu._is_avx512_bf16_supported()
+        assert machine.has_fast_int8() == torch.cpu._is_avx2_supported()
 
 
 def test_a_shipped_model_has_no_graph_for_settings_of_its_own() -> None:

@@ -15,7 +15,8 @@ from nsp_cli.engine import loading
 from nsp_cli.engine.backends import openvino_backend
 from nsp_cli.engine.calibrating import quantize_by_photos
 from nsp_cli.engine.process import process
-from nsp_cli.engine.quantizing import FakeQuantizer, calibrating, quantize
+from nsp_cli.engine.qdq import PAIR_LEVELS, weight_scales
+from nsp_cli.engine.quantizing import FakeQuantizer, calibrating, quantize, weight_scale
 from nsp_cli.errors import BackendError, ModelError, NoInputError
 from nsp_cli.image import Frame, from_unit, write
 from nsp_cli.model import registry
@@ -78,6 +79,29 @@ def test_four_convolutions_stay_in_floating_point(network: ResUNet) -> None:
         quantize(build_network("dbsn", {"width": 8, "depth": 1, "scale": 2}))
 
 
+def _largest_pair(model: onnx.ModelProto) -> int:
+    """Return the largest sum of levels of one sign of two neighbouring input channels, of all convolutions in int8."""
+    tensors = [onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer]
+    weights = [tensor.astype(int) for tensor in tensors if tensor.ndim == 4 and tensor.dtype == np.int8]
+    return max(_pairs(sign * levels).max() for levels in weights for sign in (1, -1))
+
+
+def _pairs(levels: np.ndarray) -> np.ndarray:
+    levels = np.pad(levels, [(0, 0), (0, levels.shape[1] % 2), (0, 0), (0, 0)])
+    return np.maximum(levels, 0).reshape(len(levels), -1, 2, *levels.shape[2:]).sum(2)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 8])
+def test_the_levels_of_two_neighbours_have_a_limit(channels: int) -> None:
+    torch.manual_seed(channels)
+    weight = torch.randn(5, channels, 3, 3) ** 3
+    scales = weight_scales(weight.numpy())
+    np.testing.assert_allclose(weight_scale(weight).flatten(), scales, rtol=1e-6)
+    levels = np.rint(weight.numpy() / scales[:, None, None, None])
+    assert np.abs(levels).max() <= 127
+    assert 127 <= max(_pairs(levels).max(), _pairs(-levels).max()) <= PAIR_LEVELS + 1
+
+
 def test_an_export_in_int8_gives_what_torch_simulates(network: ResUNet, photos: Path, tmp_path: Path) -> None:
     model, target = tmp_path / "small.safetensors", tmp_path / "small.onnx"
     save_model(network, SPEC, model)
@@ -87,6 +111,7 @@ def test_an_export_in_int8_gives_what_torch_simulates(network: ResUNet, photos: 
     change = api.export_int8(model, target, photos=photos)
     rounded, again = quantize_by_photos(network, photos)
     assert 0 < change == again < 0.02
+    assert _largest_pair(onnx.load(target)) <= PAIR_LEVELS + 1
     weights = [tensor for tensor in onnx.load(target).graph.initializer if len(tensor.dims) == 4]
     assert [tensor.data_type for tensor in weights].count(onnx.TensorProto.INT8) == len(quantize(network))
     tile = noisy(32, 40).pixels.transpose(2, 0, 1)[None]
@@ -142,7 +167,9 @@ def test_a_shipped_graph_in_int8_is_close_to_float32(
     if bf16 and not openvino_backend.has_bf16():
         pytest.skip("bfloat16 is for processors that multiply it")
     monkeypatch.setattr(openvino_backend, "has_bf16", lambda: bf16)
-    assert registry.shipped_folder().joinpath(f"{name}-{task}-int8.onnx").stat().st_size < 1.5e6
+    graph = registry.shipped_folder() / f"{name}-{task}-int8.onnx"
+    assert graph.stat().st_size < 1.5e6
+    assert _largest_pair(onnx.load(graph)) <= PAIR_LEVELS + 1
     exact, by_openvino, by_onnx = (
         api.load_backend(name, task, device="cpu", precision=precision, backend=kind)
         for precision, kind in (("fp32", "openvino"), ("int8", "openvino"), ("int8", "onnx"))
@@ -162,7 +189,7 @@ def test_a_shipped_graph_in_int8_is_close_to_float32(
 
 
 @pytest.mark.parametrize(
-    ("asked", "vnni", "gpu", "installed", "kind"),
+    ("asked", "fast_int8", "gpu", "installed", "kind"),
     [
         ({"megapixels": 24}, True, False, True, "OpenVinoBackend int8"),
         ({"megapixels": 24}, False, False, True, "OpenVinoBackend fp32"),
@@ -181,10 +208,10 @@ def test_a_shipped_graph_in_int8_is_close_to_float32(
     ],
 )
 def test_int8_is_chosen_where_it_is_the_fastest(
-    monkeypatch: pytest.MonkeyPatch, asked: dict, vnni: bool, gpu: bool, installed: bool, kind: str
+    monkeypatch: pytest.MonkeyPatch, asked: dict, fast_int8: bool, gpu: bool, installed: bool, kind: str
 ) -> None:
     bf16 = asked.pop("bf16", False)
-    for name, value in {"has_vnni": vnni, "has_gpu": gpu, "has_bf16": bf16}.items():
+    for name, value in {"has_fast_int8": fast_int8, "has_gpu": gpu, "has_bf16": bf16}.items():
         monkeypatch.setattr(loading, name, lambda value=value: value)
     monkeypatch.setattr(loading, "find_spec", lambda _: installed or None)
     made: list[str] = []

@@ -23,9 +23,21 @@ def test_regions_cover_every_pixel_once(h: int, w: int, side: int) -> None:
     assert (seen == 1).all()
 
 
-@pytest.mark.parametrize(("h", "w", "side", "parts"), [(4000, 6000, 1024, 24), (1155, 1732, 1024, 4), (7, 5, 8, 1)])
-def test_even_regions_are_as_few_as_can_be_and_start_at_multiples(h: int, w: int, side: int, parts: int) -> None:
-    regions = list(Region(0, 0, h, w).split_evenly(side, 8))
+@pytest.mark.parametrize(
+    ("h", "w", "side", "parts", "read"),
+    [
+        (4000, 6000, 1024, 24, 4480 * 6800),
+        (2000, 3000, 1024, 6, 2160 * 3320),
+        (1155, 1732, 1024, 2, 1155 * 1892),  # 2486088 in four squares
+        (1100, 1200, 1024, 1, 1100 * 1200),
+        (300, 9000, 1024, 2, 300 * 9160),
+        (7, 5, 8, 1, 7 * 5),
+    ],
+)
+def test_even_regions_read_the_fewest_pixels_and_start_at_multiples(
+    h: int, w: int, side: int, parts: int, read: int
+) -> None:
+    regions = list(Region(0, 0, h, w).split_evenly(side, 80, 8))
     covered = np.zeros((h, w), int)
     for region in regions:
         covered[region.slices] += 1
@@ -33,7 +45,10 @@ def test_even_regions_are_as_few_as_can_be_and_start_at_multiples(h: int, w: int
     assert (covered == 1).all()
     assert len(regions) == parts
     heights, widths = (sorted({r.bottom - r.top for r in regions}), sorted({r.right - r.left for r in regions}))
-    assert max(heights + widths) <= side
+    outer = [region.with_halo(80, h, w) for region in regions]
+    areas = [(region.bottom - region.top) * (region.right - region.left) for region in outer]
+    assert sum(areas) == read
+    assert max(areas) <= (side + 160) ** 2
     assert heights[-1] - heights[0] <= 8 * len(regions)
     assert widths[-1] - widths[0] <= 8 * len(regions)
 
