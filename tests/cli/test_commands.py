@@ -65,9 +65,10 @@ def test_a_small_photo_is_denoised_without_libraries_that_it_does_not_need(tmp_p
         "import sys\n"
         "sys.argv = ['nsp', 'denoise', 'a.png', 'b.png']\n"
         "from nsp_cli.cli import main\n"
-        "main()\n"
-        "heavy = {'torch', 'openvino', 'rawpy', 'cv2', 'tifffile', 'jinja2', 'ssl', 'scipy', 'numpy.ma'}\n"
-        "print(sorted(heavy & set(sys.modules)))\n"
+        "try:\n    main()\n"
+        "finally:\n"
+        "    heavy = {'torch', 'openvino', 'rawpy', 'cv2', 'tifffile', 'jinja2', 'ssl', 'scipy', 'numpy.ma'}\n"
+        "    print(sorted(heavy & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
