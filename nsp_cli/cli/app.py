@@ -17,7 +17,7 @@ from nsp_cli.cli.commands.inspect import inspect
 from nsp_cli.cli.commands.models import list_models
 from nsp_cli.cli.commands.train import train
 from nsp_cli.cli.commands.watch import watch
-from nsp_cli.cli.common_flags import MESSAGES
+from nsp_cli.cli.common_flags import MESSAGES, in_order_of_panels
 from nsp_cli.system.version import __version__
 
 
@@ -42,7 +42,7 @@ class _Command(TyperCommand):
     def get_params(self, ctx: Any) -> list[Any]:
         params = _without_types(super().get_params(ctx))
         params[-1].rich_help_panel = MESSAGES  # --help
-        return params
+        return in_order_of_panels(params)
 
 
 class _Group(TyperGroup):

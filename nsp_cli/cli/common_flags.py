@@ -30,15 +30,19 @@ class RawWhiteBalance(StrEnum):
     DAYLIGHT = "daylight"
 
 
-def _either(values: type[StrEnum]) -> str:
-    """Return "auto, torch or onnx"."""
-    *others, last = values
-    return f"{', '.join(others)} or {last}"
-
-
 IN_OUT, LOOK, RAW, MODEL = "Input and output", "Look", "RAW photos", "Model and device"
 BATCH, MESSAGES = "Batch", "Messages"
-"""The panels of `--help`."""
+"""The panels of `--help` that several commands have."""
+
+
+def in_order_of_panels(params: list[Any]) -> list[Any]:
+    """Sort parameters so that all commands have these panels in the same order, with a command's own after IN_OUT."""
+    last = [LOOK, RAW, MODEL, BATCH, MESSAGES]
+    first = {None: -2, IN_OUT: -1}
+    return sorted(
+        params,
+        key=lambda param: last.index(panel) + 1 if (panel := param.rich_help_panel) in last else first.get(panel, 0),
+    )
 
 
 def option(*names: str, panel: str, metavar: str | None = None, **more: Any) -> Any:
@@ -55,8 +59,9 @@ Photos = Annotated[
     list[str],
     typer.Argument(
         metavar="IN... [OUT]",
-        help="Photos, folders or patterns such as 'card/*.nef', then where to write: a file for one photo, else a "
-        "folder. Without OUT a photo's result is written beside it, with _nsp added to its name. `-` is a pipe.",
+        help="Photos, folders, or patterns such as 'card/*.nef'. OUT is a file for one photo, and a folder for "
+        "several; a folder of photos needs it. Without OUT, photo.jpg becomes photo_nsp.jpg. `-` reads stdin and "
+        "writes stdout.",
         show_default=False,
     ),
 ]
@@ -80,7 +85,7 @@ Format = Annotated[
         panel=IN_OUT,
         metavar="FORMAT",
         help="Write png, jpeg, tiff, webp, avif, or dng (of RAW photos).",
-        show_default="the input's; tiff for RAW",
+        show_default="the input's; tiff for RAW, jpeg for HEIC",
     ),
 ]
 Quality = Annotated[
@@ -92,7 +97,7 @@ Exists = Annotated[
         "--if-exists",
         panel=IN_OUT,
         metavar="ACTION",
-        help="If an output exists: skip, overwrite, rename or fail.",
+        help="Do this if an output exists: skip, overwrite, rename or fail.",
         show_default="fail for one photo, skip for several",
     ),
 ]
@@ -112,7 +117,7 @@ NoFidelityCheck = Annotated[
         metavar=" ",
         envvar="NSP_NO_FIDELITY_CHECK",
         show_default=False,
-        help="Write results of models that shift colours, or change the border, too.",
+        help="Write results even if colours or the border are shifted; by default these are refused.",
     ),
 ]
 NoStamp = Annotated[
@@ -130,15 +135,15 @@ Strength = Annotated[
         "--strength",
         panel=LOOK,
         metavar="0..100|auto",
-        help="Set the strength in percent: 0 keeps the photo, 100 is the full effect, auto depends on the noise.",
+        help="Set the strength in percent: 0 keeps the photo, 100 is the full effect; auto depends on the noise.",
     ),
 ]
 Luma = Annotated[
     float,
-    option("--luma", panel=LOOK, metavar="0..100", help="Set the strength in percent in brightness (grain, detail)."),
+    option("--luma", panel=LOOK, metavar="0..100", help="Set the strength in brightness (grain, detail), percent."),
 ]
 Chroma = Annotated[
-    float, option("--chroma", panel=LOOK, metavar="0..100", help="Set the strength in percent in colour (blotches).")
+    float, option("--chroma", panel=LOOK, metavar="0..100", help="Set the strength in colour (blotches), percent.")
 ]
 Noise = Annotated[
     float | None,
@@ -146,7 +151,8 @@ Noise = Annotated[
         "--noise",
         panel=LOOK,
         metavar="0..255",
-        help="Set the luma noise level, as `nsp inspect` prints it, instead of measuring it; higher removes more.",
+        help="Set the luma noise level, as `nsp inspect` prints it (white is 255); higher removes more.",
+        show_default="measured",
     ),
 ]
 RawWb = Annotated[
@@ -165,7 +171,7 @@ Model = Annotated[
         panel=MODEL,
         metavar="MODEL",
         help="Use a model of `nsp models`, or a .safetensors or .onnx file given by its path.",
-        show_default="fast; of sr fast-sr",
+        show_default="fast; for sr fast-sr",
     ),
 ]
 Blind = Annotated[
@@ -175,24 +181,41 @@ Blind = Annotated[
         panel=MODEL,
         metavar="0..5",
         help="Set the blind-spot radius k at test time, for AT-BSN models: (2k-1)x(2k-1) pixels are masked (0: none).",
+        show_default="the model's",
     ),
 ]
 Tile = Annotated[
     int,
-    option(
-        "-t", "--tile", panel=MODEL, metavar="PIXELS", help="Set the side of a tile; 0 chooses it from free memory."
-    ),
+    option("-t", "--tile", panel=MODEL, metavar="PIXELS", help="Set the side of a tile; 0 chooses it by free memory."),
 ]
 Device = Annotated[
     str,
-    option("--device", panel=MODEL, metavar="DEVICE", envvar="NSP_DEVICE", help="Run on auto, cuda, mps or cpu."),
+    option(
+        "--device",
+        panel=MODEL,
+        metavar="DEVICE",
+        envvar="NSP_DEVICE",
+        help="Run on this device: auto (a GPU if there is one), cuda, cuda:1, mps or cpu.",
+    ),
 ]
 Precision = Annotated[
     spec.Precision,
-    option("--precision", panel=MODEL, metavar="FORMAT", help=f"Compute in {_either(spec.Precision)}."),
+    option(
+        "--precision",
+        panel=MODEL,
+        metavar="FORMAT",
+        help="Compute in this number format: auto (by model and device), fp32, bf16, fp16 (GPU) or int8 (models that "
+        "ship, on a CPU).",
+    ),
 ]
 Backend = Annotated[
-    Backends, option("--backend", panel=MODEL, metavar="NAME", help=f"Use the runtime {_either(Backends)}.")
+    Backends,
+    option(
+        "--backend",
+        panel=MODEL,
+        metavar="NAME",
+        help="Use this runtime: auto (by model and device), torch, onnx or openvino.",
+    ),
 ]
 Recursive = Annotated[bool, switch("-r", "--recursive", panel=BATCH, help="Search sub-folders too.")]
 Include = Annotated[
@@ -210,14 +233,16 @@ Exclude = Annotated[
 ]
 Jobs = Annotated[
     int,
-    option("-j", "--jobs", panel=BATCH, metavar="N", help="Read ahead with N threads, and write with as many."),
+    option(
+        "-j", "--jobs", panel=BATCH, metavar="N", help="Use N threads to read and N to write while the network runs."
+    ),
 ]
 Report = Annotated[
     Path | None,
     option("--report", panel=BATCH, metavar="FILE.html", help="Write a page that shows photos before and after."),
 ]
 JsonLines = Annotated[bool, switch("--json", panel=MESSAGES, help="Print one JSON object for each photo on stdout.")]
-DryRun = Annotated[bool, switch("--dry-run", panel=BATCH, help="List what would be written, and write nothing.")]
+DryRun = Annotated[bool, switch("--dry-run", panel=BATCH, help="List what would be written; write nothing.")]
 Quiet = Annotated[bool, switch("--quiet", panel=MESSAGES, help="Print errors only.")]
 Verbose = Annotated[bool, switch("--verbose", panel=MESSAGES, help="Print tracebacks of errors.")]
 Json = Annotated[bool, switch("--json", panel=MESSAGES, help="Print JSON on stdout.")]

@@ -10,8 +10,11 @@ import typer
 from typer import rich_utils as typer_help
 
 import nsp_cli
+from nsp_cli.cli import common_flags
 from nsp_cli.cli.app import app
 from nsp_cli.cli.flag_names import flag_of, with_flags
+from nsp_cli.model import registry
+from nsp_cli.model.spec import Task
 from tests.cli.test_commands import run
 
 PHOTO = (
@@ -58,6 +61,21 @@ def test_help_fits_a_terminal_and_shows_no_types_of_python(
     assert max(map(len, text.splitlines())) <= columns
     assert not re.search(r"<(bool|path|str|int|float|list)|Path", text)
     assert "[default: (" not in text
+
+
+def test_the_help_names_the_default_models() -> None:
+    denoiser, enlarger = (registry.resolve(None, task).stem for task in (Task.DENOISE, Task.DIRECT))
+    (model,) = (param for param in COMMANDS["sr"].params if param.name == "model")
+    assert model.show_default == f"{denoiser}; for sr {enlarger}"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_panels_of_the_help_have_one_order(name: str) -> None:
+    context = typer.Context(COMMANDS[name])
+    panels = dict.fromkeys(param.rich_help_panel for param in COMMANDS[name].get_params(context))
+    common = [common_flags.IN_OUT, common_flags.LOOK, common_flags.RAW, common_flags.MODEL, common_flags.BATCH]
+    assert [panel for panel in panels if panel in common] == [panel for panel in common if panel in panels]
+    assert list(panels)[-1] == common_flags.MESSAGES
 
 
 @pytest.mark.parametrize(

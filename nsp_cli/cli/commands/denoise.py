@@ -20,6 +20,9 @@ from nsp_cli.model.spec import Task
 if TYPE_CHECKING:
     from nsp_cli.engine.backends.base import Backend
 
+ENLARGING = "Enlarging"
+"""A panel of `nsp sr --help`."""
+
 SrMode = StrEnum("SrMode", {task.name: task.value for task in Task if task is not Task.DENOISE})
 """The tasks that enlarge."""
 
@@ -49,15 +52,23 @@ def denoise(
 def sr(
     photos: common_flags.Photos,
     scale: Annotated[
-        int, typer.Option("-s", "--scale", metavar="N", rich_help_panel=common_flags.LOOK, help="Enlarge N times.")
+        int,
+        typer.Option(
+            "-s",
+            "--scale",
+            metavar="N",
+            rich_help_panel=ENLARGING,
+            help="Enlarge both sides N times; the model must have this scale (those that ship: 2).",
+        ),
     ] = 2,
     mode: Annotated[  # pyright would have SrMode spelled out, a second time
         SrMode | None,  # pyright: ignore[reportInvalidTypeForm]
         typer.Option(
             "--mode",
             metavar="MODE",
-            rich_help_panel=common_flags.LOOK,
-            help="Enlarge by direct, shuffle or shuffle-denoise.",
+            rich_help_panel=ENLARGING,
+            help="Enlarge by this mode: direct (one pass on the noisy photo), shuffle (four predictions, interleaved), "
+            "or shuffle-denoise (then denoised once more).",
             show_default="direct",
         ),
     ] = None,

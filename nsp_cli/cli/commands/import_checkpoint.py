@@ -36,8 +36,8 @@ def import_checkpoint(
         typer.Option(
             "--value-range",
             metavar="1|255",
-            help="Set the value of white in the weights' training.",
-            show_default="as the paper's program has it",
+            help="Set the value of white that the network was trained with, 1 or 255.",
+            show_default="that of the paper's program",
         ),
     ] = None,
     overwrite: common_flags.Overwrite = False,

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 def list_models(as_json: common_flags.Json = False, verbose: common_flags.Verbose = False) -> None:
-    """List the models that ship and those in NSP_HOME/weights."""
+    """List the models that ship, and your own.
+
+    Your own are the files in the folder `own_weights` that `nsp doctor` prints; the variable NSP_HOME changes it.
+    """
     from nsp_cli.model import registry
 
     infos = registry.at_hand()

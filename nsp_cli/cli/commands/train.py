@@ -36,12 +36,15 @@ def train(
     context: typer.Context,
     photos: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[PHOTOS...]", help="Noisy photos, or folders of them (sub-folders included)."),
+        typer.Argument(
+            metavar="[PHOTOS...]",
+            help="Photos, or folders with their sub-folders: noisy ones; clean ones for --method simulated.",
+        ),
     ] = None,
     *,
     flags: TrainFlags,
 ) -> None:
-    """Train or fine-tune on noisy photos; no clean photos are needed.
+    """Adapt a model to a camera with noisy photos, or train one by another --method.
 
     Ctrl-C stops a run after its current step, and --resume continues it.
     """

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 RUN, METHOD, NETWORK, STEP, MEMORY = "Run", "Method", "Network", "Training step", "Memory"
 """The panels of `nsp train --help`."""
 
+PRESET = "the preset's"
+"""The default of what presets decide."""
+
 
 @dataclass(frozen=True)
 class TrainFlags:
@@ -29,12 +32,26 @@ class TrainFlags:
     resume: Annotated[
         bool, switch("--resume", panel=RUN, help="Continue the run of this --output with the same settings.")
     ] = False
-    minutes: Annotated[float | None, option("--minutes", panel=RUN, metavar="N", help="Train for N minutes.")] = None
-    steps: Annotated[int | None, option("--steps", panel=RUN, metavar="N", help="Train for N steps.")] = None
-    save_every: Annotated[
-        int | None, option("--save-every", panel=RUN, metavar="N", help="Save the state every N steps.")
+    minutes: Annotated[
+        float | None,
+        option(
+            "--minutes",
+            panel=RUN,
+            metavar="N",
+            help="Train for N minutes.",
+            show_default="the preset's; 10 to adapt fast",
+        ),
     ] = None
-    seed: Annotated[int | None, option("--seed", panel=RUN, metavar="N", help="Set the random seed.")] = None
+    steps: Annotated[
+        int | None, option("--steps", panel=RUN, metavar="N", help="Train for N steps, instead of --minutes.")
+    ] = None
+    save_every: Annotated[
+        int | None,
+        option("--save-every", panel=RUN, metavar="N", help="Save the state every N steps.", show_default=PRESET),
+    ] = None
+    seed: Annotated[
+        int | None, option("--seed", panel=RUN, metavar="N", help="Set the random seed.", show_default="0")
+    ] = None
     pairs: Annotated[
         tuple[Path, Path] | None,
         option(
@@ -50,8 +67,8 @@ class TrainFlags:
             "--method",
             panel=METHOD,
             metavar="NAME",
-            help="Train by nsp, apr, apbsn, sdap or amsnet (from noisy photos), rd (from --teacher models), "
-            "or simulated (from clean photos).",
+            help="Train by this method: nsp, apr, apbsn, sdap or amsnet (on noisy photos), rd (on outputs of --teacher "
+            "models), or simulated (on clean photos). `list` prints the methods and their presets.",
             show_default="the method of the weights to start from",
         ),
     ] = None
@@ -61,7 +78,8 @@ class TrainFlags:
             "--preset",
             panel=METHOD,
             metavar="NAME",
-            help="Use the settings photographer (for a CPU) or paper (as published: float32, all photos).",
+            help="Use these settings: photographer (for a CPU), paper (as published: float32, all photos), or another "
+            "preset of `--method list`.",
         ),
     ] = "photographer"
     start: Annotated[
@@ -70,8 +88,8 @@ class TrainFlags:
             "--from",
             panel=METHOD,
             metavar="MODEL",
-            help="Start from these weights, or from 'scratch'.",
-            show_default="weights that ship, unless an option changes the network",
+            help="Start from the weights of this model, or from random ones with 'scratch'.",
+            show_default="fast; scratch with --method, --network or another --preset",
         ),
     ] = None
     keep: Annotated[
@@ -81,6 +99,7 @@ class TrainFlags:
             panel=METHOD,
             metavar="0..1",
             help="Interpolate the result with the weights to start from (WiSE-FT): the fraction of the latter.",
+            show_default="0; 0.7 to adapt fast",
         ),
     ] = None
     strategy: Annotated[
@@ -89,25 +108,49 @@ class TrainFlags:
             "--strategy",
             panel=METHOD,
             metavar="NAME",
-            help="Build NSP's pairs by canonical, random, sorted, intersected or consecutive.",
+            help="Build NSP's pairs this way: canonical, random, sorted, intersected or consecutive.",
+            show_default=PRESET,
         ),
     ] = None
     stride: Annotated[
-        int | None, option("--stride", panel=METHOD, metavar="s", help="Set the side of NSP's cells in pixels.")
+        int | None,
+        option(
+            "--stride",
+            panel=METHOD,
+            metavar="s",
+            help="Set the side of NSP's cells (not of canonical pairs), or the PD stride of apbsn, sdap and amsnet.",
+            show_default="5",
+        ),
     ] = None
     targets: Annotated[
-        int | None, option("--targets", panel=METHOD, metavar="n", help="Set the number of targets in a cell.")
+        int | None,
+        option(
+            "--targets",
+            panel=METHOD,
+            metavar="n",
+            help="Set the number of NSP's targets in a cell (not of canonical pairs).",
+            show_default="1",
+        ),
     ] = None
     inputs: Annotated[
         int | None,
-        option("--inputs", panel=METHOD, metavar="N", help="Use N inputs for each target; 0 uses all."),
+        option(
+            "--inputs", panel=METHOD, metavar="N", help="Use N inputs for each target; 0 uses all.", show_default=PRESET
+        ),
     ] = None
     scale: Annotated[
-        int | None, option("--scale", panel=METHOD, metavar="t", help="Set the factor from input to target.")
+        int | None,
+        option(
+            "--scale",
+            panel=METHOD,
+            metavar="t",
+            help="Set the factor by which the target is larger than the input (nsp, simulated).",
+            show_default=PRESET,
+        ),
     ] = None
     teachers: Annotated[
         list[str] | None,
-        option("--teacher", panel=METHOD, metavar="MODEL", help="Learn from this model (repeatable)."),
+        option("--teacher", panel=METHOD, metavar="MODEL", help="Train rd on the outputs of this model (repeatable)."),
     ] = None
     teacher_views: Annotated[
         int | None,
@@ -125,7 +168,8 @@ class TrainFlags:
             "--set",
             panel=METHOD,
             metavar="NAME=VALUE",
-            help="Set any other setting of the method or argument of the network (repeatable).",
+            help="Set any other setting of the method or argument of the network (repeatable). Without --method or "
+            "--from, settings that nsp has are nsp's.",
         ),
     ] = None
     network: Annotated[
@@ -134,37 +178,95 @@ class TrainFlags:
             "--network",
             panel=NETWORK,
             metavar="NAME",
-            help="Train a dbsn, tbsn, atbsn, unet, n2nunet, resunet or nafnet.",
+            help="Train this network: dbsn, tbsn, atbsn, unet, n2nunet, resunet or nafnet.",
+            show_default="the preset's, or that of --from",
         ),
     ] = None
     width: Annotated[
-        int | None, option("--width", panel=NETWORK, metavar="N", help="Set the number of feature channels.")
+        int | None,
+        option(
+            "--width",
+            panel=NETWORK,
+            metavar="N",
+            help="Set the number of feature channels (dbsn, atbsn, unet, n2nunet).",
+            show_default=PRESET,
+        ),
     ] = None
     depth: Annotated[
-        int | None, option("--depth", panel=NETWORK, metavar="N", help="Set the number of residual modules.")
+        int | None,
+        option(
+            "--depth",
+            panel=NETWORK,
+            metavar="N",
+            help="Set the number of residual modules in each branch (dbsn).",
+            show_default=PRESET,
+        ),
     ] = None
     residual: Annotated[
         bool | None,
-        switch("--residual/--no-residual", panel=NETWORK, help="Add a blind average of the input to the output."),
+        switch(
+            "--residual/--no-residual",
+            panel=NETWORK,
+            help="Predict the difference from the mean of the eight neighbours (dbsn).",
+        ),
     ] = None
     batch: Annotated[
-        int | None, option("--batch", panel=STEP, metavar="N", help="Use N crops in a step, over all processes.")
+        int | None,
+        option(
+            "--batch", panel=STEP, metavar="N", help="Use N crops in a step, over all processes.", show_default=PRESET
+        ),
     ] = None
-    patch: Annotated[int | None, option("--patch", panel=STEP, metavar="PIXELS", help="Set the side of a crop.")] = None
-    lr: Annotated[float | None, option("--lr", panel=STEP, metavar="RATE", help="Set the peak learning rate.")] = None
+    patch: Annotated[
+        int | None, option("--patch", panel=STEP, metavar="PIXELS", help="Set the side of a crop.", show_default=PRESET)
+    ] = None
+    lr: Annotated[
+        float | None,
+        option(
+            "--lr",
+            panel=STEP,
+            metavar="RATE",
+            help="Set the peak learning rate.",
+            show_default="the preset's; with initial weights a third of it",
+        ),
+    ] = None
     optimizer: Annotated[
-        str | None, option("--optimizer", panel=STEP, metavar="NAME", help="Use adam, adamw or muon; set --lr too.")
+        str | None,
+        option(
+            "--optimizer",
+            panel=STEP,
+            metavar="NAME",
+            help="Use this optimizer: adam, adamw or muon; set --lr too.",
+            show_default=PRESET,
+        ),
     ] = None
     compile: Annotated[
-        bool | None, switch("--compile/--no-compile", panel=STEP, help="Compile the network with torch.compile.")
+        bool | None,
+        switch(
+            "--compile/--no-compile",
+            panel=STEP,
+            help="Compile the network with torch.compile; by default on CUDA only.",
+        ),
     ] = None
     precision: Annotated[
         Precision | None,
-        option("--precision", panel=STEP, metavar="FORMAT", help="Compute in auto, fp32, bf16 or fp16."),
+        option(
+            "--precision",
+            panel=STEP,
+            metavar="FORMAT",
+            help="Train in this number format: auto (bf16 where the device has it), fp32 or bf16.",
+            show_default=PRESET,
+        ),
     ] = None
     device: common_flags.Device = "auto"
     cache_megabytes: Annotated[
-        int | None, option("--cache", panel=MEMORY, metavar="MB", help="Keep decoded photos up to this size in memory.")
+        int | None,
+        option(
+            "--cache",
+            panel=MEMORY,
+            metavar="MB",
+            help="Keep decoded photos up to this size in memory.",
+            show_default="2000",
+        ),
     ] = None
     teacher_cache_megabytes: Annotated[
         int | None,
