@@ -124,20 +124,44 @@ def denoise(
 
     Parameters
     ----------
-    photo : an (H, W, 3) or (H, W, 1) array of uint8, uint16, or float32 from 0 (black) to 1 (white, with room for
-        highlights up to 16), in sRGB; a picture of Pillow (L, LA, RGB, RGBA); a path; or a `Frame`
-    model : see `load_backend`
-    backend : an opened model in place of `model`, which many photos can share
-    strength, luma, chroma, noise : see `engine.options.BlendOptions`
-    tile, report : see `engine.process`
+    photo : ndarray, PIL.Image.Image, str, Path or Frame
+        An array of shape (H, W, 3) or (H, W, 1) in sRGB: uint8, uint16, or float32 where black is 0 and white is 1,
+        with highlights up to 16. Or a picture of Pillow (L, LA, RGB, RGBA), the path of a photo, or a `Frame`.
+    model : str or Path, optional
+        A name of `nsp models`, or the path of a .safetensors or .onnx file. None is the default denoiser.
+    backend : Backend, optional
+        An opened model in place of `model`, see `load_backend`; many photos can share one.
+    strength : float or "auto"
+        Percentage of the change that is applied, 0 to 100. "auto" chooses it by the photo's noise.
+    luma, chroma : float
+        Percentages of `strength` that are applied to brightness and to colour, 0 to 100.
+    noise : float, optional
+        Standard deviation of the luma noise where white is 255, 0 to 255. None measures it on the photo. Models that
+        are not noise-conditional ignore it.
+    tile : int
+        Side of a tile in pixels. 0 chooses it by the free memory.
+    report : callable
+        Called with the fraction of the photo that is done, 0 to 1.
 
     Returns
     -------
-    the same kind (for a path a `Frame`), size and depth; with `strength` 0 the very same pixels
+    ndarray, PIL.Image.Image or Frame
+        The denoised photo: the kind of `photo` (a `Frame` for a path), with its size and dtype. With `strength` 0 the
+        pixels are unchanged.
 
     Raises
     ------
-    NspError : see `nsp_cli.errors`; `UsageError` where both a model and a backend are given
+    UsageError
+        An argument is out of range, the array has another shape, dtype or range, or both `model` and `backend` are
+        given.
+    InputError
+        The path cannot be read.
+    ModelError, BackendError
+        The model, the device or the runtime is not available.
+    MemoryLimitError
+        Not even the smallest tile fits into memory.
+    OutputError
+        The model returns values that are not finite.
     """
     options = DenoiseOptions(tile=tile, blend=BlendOptions(strength, luma, chroma, noise))
     return _run(photo, model, backend, options, report)
@@ -161,7 +185,30 @@ def super_resolve(
     tile: int = 0,
     report: Callable[[float], None] = lambda _: None,
 ) -> Any:
-    """Denoise and enlarge a photo by the model's scale. See `denoise`; `mode` is one of the sr modes of `Task`."""
+    """Denoise and enlarge a photo by the scale of the model.
+
+    Parameters
+    ----------
+    photo, backend, strength, luma, chroma, noise, tile, report
+        See `denoise`. With `strength` 0 the photo is enlarged by bicubic interpolation.
+    model : str or Path, optional
+        A name of `nsp models`, or the path of a .safetensors or .onnx file. None is the default model for `mode`.
+    mode : Task
+        `Task.DIRECT` enlarges the noisy photo in one pass, `Task.SHUFFLE` interleaves the predictions of the photo's
+        sub-images, and `Task.SHUFFLE_DENOISE` denoises that result once more.
+
+    Returns
+    -------
+    ndarray, PIL.Image.Image or Frame
+        The kind and dtype of `photo`, of shape (scale · H, scale · W, C); the models that ship have scale 2.
+
+    Raises
+    ------
+    UsageError
+        `mode` does not enlarge.
+    NspError
+        See `denoise`.
+    """
     if mode == Task.DENOISE:
         raise UsageError("super_resolve: mode must be one that enlarges, got 'denoise'.")
     options = DenoiseOptions(task=Task(mode), tile=tile, blend=BlendOptions(strength, luma, chroma, noise))
@@ -185,7 +232,27 @@ def _run(
 
 @checked
 def load_model(model: str | Path | None = None, task: Task = Task.DENOISE) -> tuple[nn.Module, ModelSpec]:
-    """Load a torch network and its settings; `model` and `task` as for `load_backend`. Raises `ModelError`."""
+    """Load the torch network of a model, and its settings.
+
+    Parameters
+    ----------
+    model : str or Path, optional
+        A name of `nsp models`, or the path of a .safetensors file. None is the default model for `task`.
+    task : Task
+        The task whose default is loaded.
+
+    Returns
+    -------
+    torch.nn.Module
+        The network in float32, on the CPU, in evaluation mode.
+    ModelSpec
+        The recipe that is stored with the weights.
+
+    Raises
+    ------
+    ModelError
+        There is no such model, or it cannot be read.
+    """
     from nsp_cli.model import checkpoint
 
     return checkpoint.load_model(registry.resolve(model, Task(task)))

@@ -57,25 +57,44 @@ def load_backend(
     exact_halo: bool = False,
     megapixels: float = inf,
 ) -> Backend:
-    """Open a model for a task, once for many photos.
+    """Open a model for a task, to process many photos with it.
 
     Parameters
     ----------
-    model : a name of `nsp models`, a .safetensors or .onnx file, or None for the task's default that ships
-    device : "auto", "cuda", "cuda:1", "mps" or "cpu"
-    precision : "auto", "fp32", "bf16", "fp16" or "int8"; an ONNX file has one of its own, and "auto" is float32 for a
-        network without a skip from its input. int8 is what some models that ship have a graph for, see `_runs_in_int8`
-    backend : "auto", "torch", "onnx" or "openvino"; a file has one runtime, models that ship may have all three, see
-        `_runtime`
-    settings : of the model's method, in place of those it was trained with, as in {"test_shift": 1}
-    exact_halo : read tiles with the whole receptive field even if a smaller halo was measured for the model, see
-        `ModelSpec.halo`; an ONNX file keeps the halo that it was exported with
-    megapixels : how much there is to process, for the choice between a runtime that starts at once and one that is
-        faster afterwards; infinite if that is not known
+    model : str or Path, optional
+        A name of `nsp models`, or the path of a .safetensors or .onnx file. None is the default model for `task`.
+    task : Task
+        What the model is used for: denoising, or one of the modes that enlarge.
+    device : str
+        "auto" (a GPU if there is one), "cuda", "cuda:1", "mps" or "cpu".
+    precision : str
+        "auto", "fp32", "bf16", "fp16" (on a GPU) or "int8" (on a CPU, for models that ship with an int8 graph). An ONNX
+        file has a precision of its own. "auto" is int8 or bf16 where the processor computes these faster; it is fp32
+        for a network without a skip connection from its input.
+    backend : str
+        "auto", "torch", "onnx" or "openvino". A .safetensors file of your own runs in torch and an .onnx file in
+        onnxruntime; models that ship can run in all three.
+    settings : mapping
+        Settings of the model's method in place of those that are stored with it, as in {"test_shift": 1}.
+    exact_halo : bool
+        Read tiles with the whole receptive field, even if a smaller halo was measured for the model (`ModelSpec.halo`).
+        An ONNX file keeps the halo that it was exported with.
+    megapixels : float
+        Size of all photos together. "auto" chooses a runtime that starts fast for small ones. Infinite if unknown.
+
+    Returns
+    -------
+    Backend
+        The opened model: `run` maps a tile (1, planes, h, w) of float32 to its result, `spec` describes the pipeline.
 
     Raises
     ------
-    ModelError, BackendError, UsageError
+    ModelError
+        There is no such model, it cannot be read, or it was made for another task.
+    BackendError
+        The device, the precision or the runtime is not available.
+    UsageError
+        `backend` or `settings` do not fit the file.
     """
     task = Task(task)
     path = registry.resolve(model, task)

@@ -35,25 +35,40 @@ def process(
     tile: int = 0,
     report: Callable[[float], None] = lambda _: None,
 ) -> Frame:
-    """Denoise or enlarge a photo, and keep everything else of it.
+    """Denoise or enlarge a photo, and keep its metadata and alpha.
 
-    The network sees sRGB; a photo in other colours is converted by its profile, and the change converted back. Where
-    the profile's gamut is wider the network sees values beyond [0, 1]: clipped, their noise would stay, and come back
-    larger from the other channels. What makes a profile unusable is named in the result's `warnings`. Colours under an
-    alpha of 0 have no influence on the visible ones, and stay as they are unless the pipeline enlarges.
+    The input of the network is sRGB. A photo in other colours is converted by its profile, and the change is converted
+    back. Where the profile's gamut is wider than sRGB, the input has values beyond [0, 1]: if they were clipped, their
+    noise would stay, and the conversion would amplify it. If a profile cannot be used, the result's `warnings` give the
+    reason. Colours under an alpha of 0 do not influence visible ones, and are unchanged unless the pipeline enlarges.
 
     Parameters
     ----------
-    blend : how much of the change, and the photo's noise level; strength 0 gives the input back bit for bit (by bicubic
-        interpolation where the pipeline enlarges), and so do luma 0 and chroma 0 together
-    tile : side of a tile in pixels, 0 to choose from the free memory, or what the pipeline itself prescribes
-    report : called with the fraction of the photo that is done, 0 … 1
+    frame : Frame
+        The photo: pixels (H, W, 1 or 3) of uint8, uint16 or float32.
+    backend : Backend
+        An opened model, see `loading.load_backend`.
+    blend : Blend
+        The strengths of the change, and the photo's noise level. With strength 0, or luma 0 and chroma 0, the pixels
+        are unchanged (bicubic interpolation where the pipeline enlarges).
+    tile : int
+        Side of a tile in pixels. 0 is the side that the pipeline prescribes, or else one that fits the free memory.
+    report : callable
+        Called with the fraction of the photo that is done, 0 to 1.
+
+    Returns
+    -------
+    Frame
+        Pixels (scale · H, scale · W, C) of the photo's dtype, with its alpha, metadata and warnings.
 
     Raises
     ------
-    UsageError : the tile is out of range
-    MemoryLimitError : not even the smallest tile fits
-    OutputError : the model gives values that are not finite
+    UsageError
+        The tile is out of range.
+    MemoryLimitError
+        Not even the smallest tile fits into memory.
+    OutputError
+        The model returns values that are not finite.
     """
     scale = backend.spec.scale
     side, warning = side_of(tile, backend.spec, backend.free_bytes())
