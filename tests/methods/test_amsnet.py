@@ -8,6 +8,28 @@ from nsp_cli.errors import UsageError
 from nsp_cli.methods.amsnet import AMSNet, FilledIn, total_variation
 from nsp_cli.model.spec import Task
 from nsp_cli.networks import build_network
+from tests.methods.cases import TINY_UNET, Case, Trial
+
+CASES = [
+    Case(
+        method="amsnet",
+        method_args={"refine": 1, "smoothness": 0.01},
+        network="n2nunet",
+        network_args={"width": 6, "levels": 3, "top_width": 5},  # sub-images of 12 pixels: the loss has to pad them
+        size=7_935_555,
+    ),
+    Case(
+        method="amsnet",
+        method_args={},
+        network="nafnet",
+        network_args={"widths": (8, 8), "depths": (1, 1)},
+        size=833_443,
+    ),
+]
+
+TRIALS = {
+    "amsnet": Trial("amsnet", "unet", TINY_UNET, {"inputs": 8}, steps=100),
+}
 
 
 class Spy(nn.Module):

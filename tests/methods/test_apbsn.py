@@ -12,6 +12,33 @@ from nsp_cli.model.spec import Task
 from nsp_cli.ops.padding import zero_pad_to_multiple
 from nsp_cli.ops.pd import from_mosaic, pd_split, to_mosaic
 from tests.conftest import tiny_network
+from tests.methods.cases import TINY_BLIND, TINY_TBSN, Case, Trial
+
+CASES = [
+    Case(
+        method="apbsn",
+        method_args={"refine": 2, "refine_pad": 2, "refine_masks": "channel", "extend": "zeros"},
+        network="dbsn",
+        network_args={"width": 8, "depth": 1, "variant": "apbsn", "residual": True},
+        blind_spot=1,
+        size=3_656_131,
+        size_args={"scale": 1, "variant": "apbsn"},
+    ),
+    Case(
+        method="apbsn",
+        method_args={"inputs": 1, "refine": 0},
+        network="tbsn",
+        network_args=TINY_TBSN,
+        blind_spot=1,
+        size=12_783_644,
+        size_args={"scale": 1},
+        seam=0.01,
+    ),
+]
+
+TRIALS = {
+    "apbsn": Trial("apbsn", "dbsn", TINY_BLIND, {"inputs": 8, "refine": 0}, steps=100),
+}
 
 
 class Darker(nn.Module):

@@ -13,6 +13,23 @@ from nsp_cli.methods.apr import APR, choose_neighbours, replaced
 from nsp_cli.model.spec import Task
 from nsp_cli.networks import build_network
 from nsp_cli.networks.atbsn import ATBSN
+from tests.methods.cases import Case, Trial
+
+CASES = [
+    Case(
+        method="apr",
+        method_args={"margin": 16},
+        network="atbsn",
+        network_args={"width": 6, "levels": 2},
+        blind_spot=9,
+        size=1_268_547,
+        patch=40,
+    ),
+]
+
+TRIALS = {
+    "apr": Trial("apr", "atbsn", {"width": 6, "levels": 1}, {"train_shift": 3}, steps=40, lr=2e-2),
+}
 
 H, W = 12, 9
 

@@ -1,9 +1,8 @@
-"""What must be true of every method: one parametrised contract, a line in `CASES` for each method and network."""
+"""What must be true of every method: one parametrised contract, for the `CASES` of each method's own test file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from nsp_cli.engine.backends.device import Precision
 from nsp_cli.engine.backends.torch_backend import TorchBackend
@@ -24,176 +23,10 @@ from nsp_cli.model.spec import ModelSpec, Task
 from nsp_cli.networks import NETWORKS, as_network, build_network, has_input_skip, is_noise_conditional
 from nsp_cli.simulation.camera import Camera, simulate
 from nsp_cli.simulation.scene import sample_picture
-from nsp_cli.training import PHOTOGRAPHER, PRESETS, Job, TrainConfig, describe_methods, train
+from nsp_cli.training import PHOTOGRAPHER, PRESETS, Job, describe_methods, train
+from tests.methods.cases import Case, tables_of
 
-
-@dataclass(frozen=True)
-class Case:
-    """A method with one of its networks, as small as it can be.
-
-    Attributes
-    ----------
-    blind_spot : side of the square around a pixel, in the pixels of the network's input, that its output does not
-        depend on; 0 where the method claims no blindness
-    size, size_args : the published network's parameters, and the arguments that give it
-    patch : training patch in pixels; lr : for the few steps in which the loss must fall
-    seam : where the network is global, and tiles can only resemble the whole photo: their mean difference at most
-    """
-
-    method: str
-    method_args: Mapping[str, Any]
-    network: str
-    network_args: Mapping[str, Any]
-    blind_spot: int = 0
-    size: int = 0
-    size_args: Mapping[str, Any] = field(default_factory=dict)
-    patch: int = 64
-    lr: float = 3e-3
-    seam: float = 0.0
-
-    @property
-    def name(self) -> str:
-        return f"{self.method}-{self.network}"
-
-    def build(self) -> tuple[Method, nn.Module]:
-        """The method and a network whose every weight is random, so that nothing is zero by accident."""
-        torch.manual_seed(0)
-        method = build_method(self.method, self.method_args)
-        network = build_network(self.network, {**self.network_args, **method.network_args})
-        for parameter in network.parameters():
-            if not parameter.abs().sum():
-                nn.init.normal_(parameter, std=0.05)
-        return method, network.eval()
-
-    def settings(self, **changes: object) -> TrainConfig:
-        small = {"steps": 4, "batch": 2, "warmup": 1, "save_every": 2, "precision": "fp32", "compile": False}
-        own = {
-            "method": self.method,
-            "method_args": self.method_args,
-            "network": self.network,
-            "network_args": self.network_args,
-            "patch": self.patch,
-            "lr": self.lr,
-        }
-        return TrainConfig(**{**small, **own, **changes})
-
-
-TINY_TBSN = {"dim": 8, "blocks": (1, 1, 1), "refinement": 0}
-
-CASES = [
-    Case(
-        method="nsp",
-        method_args={"strategy": "consecutive", "inputs": 2},
-        network="dbsn",
-        network_args={"width": 8, "depth": 1, "residual": True},
-        blind_spot=1,
-        size=3_750_723,
-        size_args={"scale": 2},
-        lr=1e-2,
-    ),
-    Case(
-        method="nsp",
-        method_args={"strategy": "canonical", "canonical_strides": (2,)},
-        network="atbsn",
-        network_args={"width": 6, "levels": 1},
-        blind_spot=1,
-        size=1_379_427,
-        size_args={"scale": 2},
-        patch=72,
-    ),
-    Case(
-        method="apr",
-        method_args={"margin": 16},
-        network="atbsn",
-        network_args={"width": 6, "levels": 2},
-        blind_spot=9,
-        size=1_268_547,
-        patch=40,
-    ),
-    Case(
-        method="rd",
-        method_args={},
-        network="unet",
-        network_args={"width": 6, "levels": 2},
-        size=1_003_011,
-    ),
-    Case(
-        method="simulated",
-        method_args={},
-        network="resunet",
-        network_args={"widths": (8, 8), "depths": (1, 1)},
-        size=1_044_700,
-    ),
-    Case(
-        method="simulated",
-        method_args={"scale": 2, "ensemble": 8},
-        network="resunet",
-        network_args={"widths": (8, 8), "depths": (1, 1), "noise_level": True},
-        size=1_062_016,
-        size_args={"scale": 2, "noise_level": True},
-        patch=96,
-    ),
-    Case(
-        method="simulated",
-        method_args={},
-        network="unet",
-        network_args={"width": 6, "levels": 2},
-        size=1_003_011,
-    ),
-    Case(
-        method="apbsn",
-        method_args={"refine": 2, "refine_pad": 2, "refine_masks": "channel", "extend": "zeros"},
-        network="dbsn",
-        network_args={"width": 8, "depth": 1, "variant": "apbsn", "residual": True},
-        blind_spot=1,
-        size=3_656_131,
-        size_args={"scale": 1, "variant": "apbsn"},
-    ),
-    Case(
-        method="sdap",
-        method_args={"second_pass": True},
-        network="dbsn",
-        network_args={"width": 8, "depth": 1, "residual": True},
-        blind_spot=1,
-        size=3_874_563,
-        size_args={"scale": 1},
-        lr=1e-2,
-    ),
-    Case(
-        method="amsnet",
-        method_args={"refine": 1, "smoothness": 0.01},
-        network="n2nunet",
-        network_args={"width": 6, "levels": 3, "top_width": 5},  # sub-images of 12 pixels: the loss has to pad them
-        size=7_935_555,
-    ),
-    Case(
-        method="amsnet",
-        method_args={},
-        network="nafnet",
-        network_args={"widths": (8, 8), "depths": (1, 1)},
-        size=833_443,
-    ),
-    Case(
-        method="nsp",
-        method_args={"inputs": 1},
-        network="tbsn",
-        network_args=TINY_TBSN,
-        blind_spot=1,
-        size=12_766_148,
-        size_args={"scale": 2},
-        seam=0.01,
-    ),
-    Case(
-        method="apbsn",
-        method_args={"inputs": 1, "refine": 0},
-        network="tbsn",
-        network_args=TINY_TBSN,
-        blind_spot=1,
-        size=12_783_644,
-        size_args={"scale": 1},
-        seam=0.01,
-    ),
-]
+CASES: list[Case] = [case for method in REGISTERED for case in tables_of(method.name).CASES]
 
 every = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 

@@ -10,6 +10,45 @@ from nsp_cli.methods.nsp import NSP
 from nsp_cli.model.spec import Task
 from nsp_cli.ops.pd import pd_merge, pd_split
 from tests.conftest import tiny_network
+from tests.methods.cases import TINY_BLIND, TINY_TBSN, Case, Trial
+
+CASES = [
+    Case(
+        method="nsp",
+        method_args={"strategy": "consecutive", "inputs": 2},
+        network="dbsn",
+        network_args={"width": 8, "depth": 1, "residual": True},
+        blind_spot=1,
+        size=3_750_723,
+        size_args={"scale": 2},
+        lr=1e-2,
+    ),
+    Case(
+        method="nsp",
+        method_args={"strategy": "canonical", "canonical_strides": (2,)},
+        network="atbsn",
+        network_args={"width": 6, "levels": 1},
+        blind_spot=1,
+        size=1_379_427,
+        size_args={"scale": 2},
+        patch=72,
+    ),
+    Case(
+        method="nsp",
+        method_args={"inputs": 1},
+        network="tbsn",
+        network_args=TINY_TBSN,
+        blind_spot=1,
+        size=12_766_148,
+        size_args={"scale": 2},
+        seam=0.01,
+    ),
+]
+
+TRIALS = {
+    "nsp": Trial("nsp", "dbsn", TINY_BLIND, {"inputs": 2}, steps=100),
+    "nsp canonical": Trial("nsp", "dbsn", TINY_BLIND, {"strategy": "canonical", "inputs": 2}, steps=100),
+}
 
 
 def numbered(b: int, side: int) -> Tensor:

@@ -8,6 +8,21 @@ from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import UsageError
 from nsp_cli.methods.rd import RD, recharged
+from tests.methods.cases import TINY_UNET, Case, Trial
+
+CASES = [
+    Case(
+        method="rd",
+        method_args={},
+        network="unet",
+        network_args={"width": 6, "levels": 2},
+        size=1_003_011,
+    ),
+]
+
+TRIALS = {
+    "rd": Trial("rd", "unet", TINY_UNET, steps=120),
+}
 
 
 class Same(nn.Module):

@@ -7,23 +7,22 @@ measured. Equal training for good is `benchmarks/methods.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import cache
 from math import cos, pi
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Generator, Tensor, nn
 
-from nsp_cli.methods import METHODS, Method, build_method
+from nsp_cli.methods import METHODS, REGISTERED, Method, build_method
 from nsp_cli.model.spec import Task
 from nsp_cli.networks import build_network
 from nsp_cli.noise.correlation import noise_correlation
 from nsp_cli.simulation.camera import Camera, Picture, simulate, white_noise
 from nsp_cli.simulation.scene import sample_picture
+from tests.methods.cases import Trial, tables_of
 
 MARGIN = 2.0
 """dB over the noisy photo."""
@@ -31,40 +30,12 @@ MARGIN = 2.0
 _PAINTED, _SIDE, _PHOTOS = 320, 64, 6
 
 
-@dataclass(frozen=True)
-class Trial:
-    """A method, a tiny network for it, and how long it learns: `steps` of Adam at `lr`, cosine to zero."""
-
-    method: str
-    network: str
-    network_args: Mapping[str, Any]
-    method_args: Mapping[str, Any] = field(default_factory=dict)
-    steps: int = 60
-    lr: float = 1e-2
-
-    def build(self) -> tuple[Method, nn.Module]:
-        torch.manual_seed(0)
-        method = build_method(self.method, self.method_args)
-        return method, build_network(self.network, {**self.network_args, **method.network_args})
-
-
-_BLIND = {"width": 16, "depth": 1}
-_PLAIN = {"width": 8, "levels": 2}
-
-TRIALS = {
-    "nsp": Trial("nsp", "dbsn", _BLIND, {"inputs": 2}, steps=100),
-    "nsp canonical": Trial("nsp", "dbsn", _BLIND, {"strategy": "canonical", "inputs": 2}, steps=100),
-    "simulated": Trial("simulated", "unet", _PLAIN, steps=120),
-    "apbsn": Trial("apbsn", "dbsn", _BLIND, {"inputs": 8, "refine": 0}, steps=100),
-    "sdap": Trial("sdap", "dbsn", _BLIND, {"inputs": 8}, steps=100),
-    "amsnet": Trial("amsnet", "unet", _PLAIN, {"inputs": 8}, steps=100),
-    "apr": Trial("apr", "atbsn", {"width": 6, "levels": 1}, {"train_shift": 3}, steps=40, lr=2e-2),
-    "rd": Trial("rd", "unet", _PLAIN, steps=120),
+TRIALS: dict[str, Trial] = {
+    name: trial for method in REGISTERED for name, trial in tables_of(method.name).TRIALS.items()
 }
 """By name. The teacher of those that learn from one is "nsp canonical"."""
 
-# A branch may hold fewer methods than this table.
-here = pytest.mark.parametrize("name", [name for name, trial in TRIALS.items() if trial.method in METHODS])
+here = pytest.mark.parametrize("name", TRIALS)
 
 
 def _white(clean: Picture, rng: np.random.Generator) -> tuple[Picture, Picture]:
@@ -170,7 +141,7 @@ def descend(network: nn.Module, trial: Trial, loss: Callable[[int], Tensor]) -> 
 
 
 def test_every_method_has_a_trial() -> None:
-    assert set(METHODS) <= {trial.method for trial in TRIALS.values()}
+    assert set(METHODS) == {trial.method for trial in TRIALS.values()}
 
 
 def test_the_camera_s_noise_is_correlated_and_the_other_is_not() -> None:

@@ -8,6 +8,24 @@ from nsp_cli.errors import UsageError
 from nsp_cli.methods.sdap import SDAP
 from nsp_cli.model.spec import Task
 from tests.conftest import tiny_network
+from tests.methods.cases import TINY_BLIND, Case, Trial
+
+CASES = [
+    Case(
+        method="sdap",
+        method_args={"second_pass": True},
+        network="dbsn",
+        network_args={"width": 8, "depth": 1, "residual": True},
+        blind_spot=1,
+        size=3_874_563,
+        size_args={"scale": 1},
+        lr=1e-2,
+    ),
+]
+
+TRIALS = {
+    "sdap": Trial("sdap", "dbsn", TINY_BLIND, {"inputs": 8}, steps=100),
+}
 
 
 def numbered(b: int, h: int, w: int) -> Tensor:

@@ -17,6 +17,37 @@ from nsp_cli.networks import build_network
 from nsp_cli.ops.noise_level import append_noise_level, measured
 from nsp_cli.simulation.camera import Camera
 from nsp_cli.simulation.scene import sample_picture
+from tests.methods.cases import TINY_UNET, Case, Trial
+
+CASES = [
+    Case(
+        method="simulated",
+        method_args={},
+        network="resunet",
+        network_args={"widths": (8, 8), "depths": (1, 1)},
+        size=1_044_700,
+    ),
+    Case(
+        method="simulated",
+        method_args={"scale": 2, "ensemble": 8},
+        network="resunet",
+        network_args={"widths": (8, 8), "depths": (1, 1), "noise_level": True},
+        size=1_062_016,
+        size_args={"scale": 2, "noise_level": True},
+        patch=96,
+    ),
+    Case(
+        method="simulated",
+        method_args={},
+        network="unet",
+        network_args={"width": 6, "levels": 2},
+        size=1_003_011,
+    ),
+]
+
+TRIALS = {
+    "simulated": Trial("simulated", "unet", TINY_UNET, steps=120),
+}
 
 CROP = sample_picture(128, 128, np.random.default_rng(0))
 LOUD = Camera(shot_gain=2e-2, read_noise=2e-2)
