@@ -16,6 +16,7 @@ from nsp_cli.cli.commands.import_checkpoint import import_checkpoint
 from nsp_cli.cli.commands.inspect import inspect
 from nsp_cli.cli.commands.models import list_models
 from nsp_cli.cli.commands.train import train
+from nsp_cli.cli.commands.train_flags import registered
 from nsp_cli.cli.commands.watch import watch
 from nsp_cli.cli.common_flags import MESSAGES, in_order_of_panels
 from nsp_cli.system.version import __version__
@@ -45,6 +46,13 @@ class _Command(TyperCommand):
         return in_order_of_panels(params)
 
 
+class _TrainCommand(_Command):
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        for param in self.params:
+            param.help = registered(param.help or "")  # pyright: ignore[reportAttributeAccessIssue]
+        super().format_help(ctx, formatter)
+
+
 class _Group(TyperGroup):
     def get_params(self, ctx: Any) -> list[Any]:
         return _without_types(super().get_params(ctx))
@@ -61,7 +69,7 @@ app = typer.Typer(
 app.command(cls=_Command)(denoise)
 app.command(cls=_Command)(sr)
 app.command(cls=_Command)(watch)
-app.command(cls=_Command)(train)
+app.command(cls=_TrainCommand)(train)
 app.command(cls=_Command)(export)
 app.command("import", cls=_Command)(import_checkpoint)
 app.command("eval", cls=_Command)(evaluate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,6 +29,12 @@ class RawWhiteBalance(StrEnum):
     CAMERA = "camera"
     AUTO = "auto"
     DAYLIGHT = "daylight"
+
+
+def either(values: Iterable[str]) -> str:
+    """Join names as in "auto, torch or onnx"."""
+    *others, last = values
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 IN_OUT, LOOK, RAW, MODEL = "Input and output", "Look", "RAW photos", "Model and device"

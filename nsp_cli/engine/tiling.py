@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsp_cli.errors import UsageError
-from nsp_cli.model.spec import SMALLEST, PipelineSpec
+from nsp_cli.model.spec import MIN_NETWORK_SIDE, PipelineSpec
 
 Slices = tuple[slice, slice]
 
@@ -166,9 +166,9 @@ def fade(start: int, stop: int, length: int, width: int) -> NDArray[np.float32]:
 def pad_tile(tile: NDArray[np.float32], multiple: int) -> NDArray[np.float32]:
     """Extend (1, planes, h, w) by reflection, as `ops.padding` does for tensors, for a graph that does not pad itself.
 
-    Both sides become multiples of `multiple`, and at least `SMALLEST`; with `multiple` 1 the tile stays as it is.
+    Both sides become multiples of `multiple`, and at least `MIN_NETWORK_SIDE`; with `multiple` 1 the tile stays the same.
     """
     if multiple == 1:
         return tile
-    missing = [-(-max(side, SMALLEST) // multiple) * multiple - side for side in tile.shape[2:]]
+    missing = [-(-max(side, MIN_NETWORK_SIDE) // multiple) * multiple - side for side in tile.shape[2:]]
     return np.pad(tile, [(0, 0), (0, 0), (0, missing[0]), (0, missing[1])], "reflect") if any(missing) else tile

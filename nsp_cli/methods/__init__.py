@@ -39,8 +39,14 @@ REGISTERED = (
     SDAP,
     AMSNet,
 )
-"""The methods of `--method`. A new method is a file with a class, which has a `name`, a `summary` and `presets`, and a
-line here."""
+"""The methods of `--method`, in the order of its help. A new method is
+
+1. a file in `methods/` with a class, which has `name`, `summary`, `presets` and the members of the protocol `Method`;
+2. an import and a line here: the help texts, `nsp train --method list` and the tables of tests follow this list;
+3. a file `tests/methods/test_NAME.py` with its own tests, `CASES` of the contract (`test_contract.py`) and `TRIALS`
+   (`test_sanity.py`), see `tests/methods/cases.py`;
+4. a row and a section in `docs/methods.md`.
+"""
 
 METHODS: dict[str, Callable[..., Method]] = {method.name: method for method in REGISTERED}
 

@@ -12,9 +12,10 @@ from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import ModelError, UsageError
 from nsp_cli.model.registry import shipped
-from nsp_cli.model.spec import SMALLEST, PipelineSpec, Task
+from nsp_cli.model.spec import MIN_NETWORK_SIDE, PipelineSpec, Task
 from nsp_cli.networks import as_network, grid_of, is_noise_conditional, tile_of
 from nsp_cli.ops.noise_level import append_noise_level, measured
+from nsp_cli.ops.orientations import FLIPS_FIRST, orient, to_upright
 from nsp_cli.ops.padding import pad_to_multiple, reflect_sides
 from nsp_cli.system.arguments import ArgumentError, Between, check_fields
 
@@ -37,10 +38,6 @@ def check_settings(method: Any) -> None:
         check_fields(method)
     except ArgumentError as error:
         raise UsageError(f"The setting {error}.") from error
-
-
-ORIENTATIONS = 8
-"""Number of orientations of a photo: four rotations, each with and without a flip."""
 
 
 ONE_VARIANT: Sequence[Mapping[str, Any]] = ({},)
@@ -164,7 +161,7 @@ class PlainPipeline(nn.Module):
             task=str(task),
             scale=described.scale // self.shrink,
             multiple=multiple,
-            halo=-(-max(described.receptive_field_radius, SMALLEST) // multiple) * multiple,
+            halo=-(-max(described.receptive_field_radius, MIN_NETWORK_SIDE) // multiple) * multiple,
             working_bytes=4 * described.activation_floats_per_pixel,
             channels=channels,
             noise_level=is_noise_conditional(described),
@@ -176,18 +173,18 @@ class PlainPipeline(nn.Module):
         h, w = photo.shape[-2:]
         if self.spec.noise_level and photo.shape[1] == self.spec.channels:
             photo = append_noise_level(photo, measured(photo))
-        out = self.on_padded(pad_to_multiple(reflect_sides(photo, self.margin), self.padding, SMALLEST))
+        out = self.on_padded(pad_to_multiple(reflect_sides(photo, self.margin), self.padding, MIN_NETWORK_SIDE))
         border = self.spec.scale * self.margin
         return out[..., border:, border:][..., : self.spec.scale * h, : self.spec.scale * w]
 
     def on_padded(self, photo: Tensor) -> Tensor:
-        """Process all planes of a photo whose sides are multiples of `padding`, and at least `SMALLEST`."""
+        """Process all planes of a photo whose sides are multiples of `padding`, and at least `MIN_NETWORK_SIDE`."""
         out = self.network(photo)
         return F.avg_pool2d(out, self.shrink) if self.shrink > 1 else out
 
 
 class SelfEnsemble(nn.Module):
-    """Average a network's results for a photo (N, C, h, w) over `count` of its eight orientations."""
+    """Average a network's results for a photo (N, C, h, w) over the first `count` orientations of `FLIPS_FIRST`."""
 
     def __init__(self, network: nn.Module, count: int) -> None:
         super().__init__()
@@ -203,22 +200,9 @@ class SelfEnsemble(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Average the outputs over the orientations, (N, C, H, W)."""
         total = self.network(x)
-        for orientation in range(1, self.count):
-            total = total + _to_upright(self.network(_orient(x, orientation)), orientation)
+        for orientation in FLIPS_FIRST[1 : self.count]:
+            total = total + to_upright(self.network(orient(x, orientation)), orientation)
         return total / self.count
-
-
-def _orient(x: Tensor, orientation: int) -> Tensor:
-    """Orient a photo by the bits of `orientation`, 1 to 7: flip left and right, flip top and bottom, transpose."""
-    dims = [dim for dim, bit in ((-1, 1), (-2, 2)) if orientation & bit]
-    x = x.flip(dims) if dims else x
-    return x.transpose(-2, -1) if orientation & 4 else x
-
-
-def _to_upright(x: Tensor, orientation: int) -> Tensor:
-    x = x.transpose(-2, -1) if orientation & 4 else x
-    dims = [dim for dim, bit in ((-1, 1), (-2, 2)) if orientation & bit]
-    return x.flip(dims) if dims else x
 
 
 def refuse_to_enlarge(task: Task) -> None:

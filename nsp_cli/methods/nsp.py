@@ -24,7 +24,7 @@ from torch import Generator, Tensor, nn
 from nsp_cli.errors import ModelError, UsageError
 from nsp_cli.methods.base import Inputs, SelfSupervised, Stride, check_settings
 from nsp_cli.methods.presets import NSP_SCHEDULE, PHOTOGRAPHER, Preset
-from nsp_cli.model.spec import SMALLEST, PipelineSpec, Task
+from nsp_cli.model.spec import MIN_NETWORK_SIDE, PipelineSpec, Task
 from nsp_cli.networks import Network, as_network, grid_of, tile_of
 from nsp_cli.networks.layers import Scale
 from nsp_cli.ops.cells import Strategy, gather_cells, partition
@@ -38,16 +38,17 @@ STRATEGIES = (*(str(strategy) for strategy in Strategy), CANONICAL)
 
 @dataclass(frozen=True)
 class NSP(SelfSupervised):
-    """The settings of the method.
+    """Train by next-scale prediction, with NSP's own pairs or with canonical ones.
 
     Attributes
     ----------
-    scale : t, the factor from input to target
-    stride : s, the cell's side (NSP's own pairs)
-    targets : n, targets in a cell (NSP's own pairs)
-    strategy : one of `STRATEGIES`
-    inputs : how many of the s² − n·t² inputs of a cell a step uses, 0 for all
-    canonical_strides : the values of h to draw from (canonical pairs)
+    scale : t, the factor from input to target; 2 for canonical pairs
+    stride : s, the side in pixels of a cell of NSP's own pairs; canonical pairs do not use it
+    targets : n, targets in a cell of NSP's own pairs; canonical pairs do not use it
+    strategy : one of `STRATEGIES`: "canonical", or how a cell of NSP's own pairs is divided
+    inputs : inputs of a step: of the s² − n·t² in a cell of NSP's own pairs, 0 for all of them; of canonical pairs the
+        number of grids that are drawn, 0 for one
+    canonical_strides : values of h in pixels that canonical pairs draw from; NSP's own pairs do not use them
     phase : at test time, the one sub-image of the t² to predict from (numbered as in `ops.pd`); None: the mean of all
     """
 
@@ -122,8 +123,15 @@ class NSP(SelfSupervised):
     def pairs(self, photos: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         """Make training pairs of noisy photos.
 
-        (B, C, P, P) in [0, 1] gives inputs (B, m, C, h, w) and targets (B, n, C, t·h, t·w); each of the m inputs is
-        paired with each of the n targets of its photo. What is left of P over a multiple of the cell is cut off.
+        Parameters
+        ----------
+        photos : (B, C, P, P) in [0, 1]; what is left of P over a multiple of the cell is cut off
+
+        Returns
+        -------
+        NSP's own pairs are inputs (B, m, C, h, w) and targets (B, n, C, t·h, t·w): each of the m inputs is paired with
+        each of the n targets of its photo. Canonical pairs are inputs (m·B, 1, C, h, w) and targets (m·B, 1, C, 2·h,
+        2·w), m grids drawn for the whole batch, each with all photos: every input has one target.
         """
         if self.strategy == CANONICAL:
             return self._canonical_pairs(photos, generator)
@@ -150,7 +158,6 @@ class NSP(SelfSupervised):
             grid = photos[..., p : p + h * cell : step, q : q + w * cell : step]
             inputs.append(grid[..., ::2, ::2])
             targets.append(grid)
-        # Every input has its own target here: photos and shifts become one batch.
         return torch.cat(inputs).unsqueeze(1), torch.cat(targets).unsqueeze(1)
 
     def loss(self, network: nn.Module, batch: Tensor, generator: Generator) -> Tensor:
@@ -178,25 +185,25 @@ class NSPPipeline(nn.Module):
         super().__init__()
         self.network = network
         self.task = task
-        self.stride, self.phase = settings.scale, settings.phase
+        self.scale, self.phase = settings.scale, settings.phase
         if self.phase is not None and task is not Task.DENOISE:
             raise ModelError(f"One phase alone denoises and does not enlarge, so it has no '{task}'.")
         self.canonical = settings.strategy == CANONICAL
         described = as_network(network)
         if described.scale != settings.scale:
             raise ModelError(f"NSP with t = {settings.scale} needs a network of that scale, got {described.scale}.")
-        self.padding = self.stride * described.size_multiple
-        self.smallest = SMALLEST * self.stride
+        self.padding = self.scale * described.size_multiple
+        self.min_side = MIN_NETWORK_SIDE * self.scale
         self.spec = self._describe(described, channels)
 
     def _describe(self, network: Network, channels: int) -> PipelineSpec:
-        t = self.stride
+        t = self.scale
         split = 1 if self.task is Task.DIRECT else t
         multiple = t * grid_of(network)
         reach = network.receptive_field_radius * split
         if self.task is Task.SHUFFLE_DENOISE:  # the second pass reaches as far, in pixels of half the size
             reach += network.receptive_field_radius
-        halo = max(reach + t, self.smallest)
+        halo = max(reach + t, self.min_side)
         passes = {Task.DIRECT: t * t, Task.SHUFFLE_DENOISE: t * t}.get(self.task, 1)
         return PipelineSpec(
             task=str(self.task),
@@ -211,7 +218,7 @@ class NSPPipeline(nn.Module):
     def forward(self, photo: Tensor) -> Tensor:
         """Denoise or enlarge photos (N, C, H, W) in [0, 1]."""
         h, w = photo.shape[-2:]
-        out = self._run(pad_to_multiple(photo, self.padding, self.smallest))
+        out = self._run(pad_to_multiple(photo, self.padding, self.min_side))
         return cut_to_size(out, self.spec.scale * h, self.spec.scale * w)
 
     def _run(self, photo: Tensor) -> Tensor:
@@ -221,12 +228,12 @@ class NSPPipeline(nn.Module):
             return self._predictions(photo).mean(1)
         if self.task is Task.DIRECT:
             return self._direct(photo)
-        shuffled = pd_merge(self._predictions(photo), self.stride)
+        shuffled = pd_merge(self._predictions(photo), self.scale)
         return shuffled if self.task is Task.SHUFFLE else self._predictions(shuffled).mean(1)
 
     def _predictions(self, photo: Tensor) -> Tensor:
         """One full-size prediction for each sub-image, (N, t², C, H, W)."""
-        n, t = photo.shape[0], self.stride
+        n, t = photo.shape[0], self.scale
         if not self.canonical:
             subs = pd_split(photo, t).flatten(0, 1)
             return self.network(subs).unflatten(0, (n, t * t))
@@ -235,7 +242,7 @@ class NSPPipeline(nn.Module):
 
     def _prediction(self, photo: Tensor, phase: int) -> Tensor:
         """Predict the full-size photo from one sub-image, (N, C, H, W)."""
-        t = self.stride
+        t = self.scale
         if not self.canonical:
             return self.network(photo[..., phase // t :: t, phase % t :: t])
         return _flip(self.network(_flip(photo, phase)[..., ::t, ::t]), phase)

@@ -11,7 +11,7 @@ from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import ModelError
 from nsp_cli.methods.base import refuse_to_enlarge
-from nsp_cli.model.spec import SMALLEST, PipelineSpec, Task
+from nsp_cli.model.spec import MIN_NETWORK_SIDE, PipelineSpec, Task
 from nsp_cli.networks import Network, as_network, grid_of, tile_of
 from nsp_cli.ops.masks import PERIOD, draw_patterns
 from nsp_cli.ops.padding import (
@@ -93,7 +93,7 @@ class PDPipeline(nn.Module):
             )
         self.padding = stride * described.size_multiple
         multiple = lcm(stride * grid_of(described), stride * period, PERIOD if passes else 1)
-        halo = max(described.receptive_field_radius * (stride + bool(passes)), SMALLEST * stride)
+        halo = max(described.receptive_field_radius * (stride + bool(passes)), MIN_NETWORK_SIDE * stride)
         self.spec = PipelineSpec(
             task=str(task),
             scale=1,
@@ -108,7 +108,7 @@ class PDPipeline(nn.Module):
         """Denoise photos (N, C, H, W) in [0, 1] on PD sub-images."""
         h, w = photo.shape[-2:]
         # Only as far as the sides must divide: more of it would show pixels to their own blind spots.
-        padded = self.extend(photo, self.padding, SMALLEST * self.stride)
+        padded = self.extend(photo, self.padding, MIN_NETWORK_SIDE * self.stride)
         subs = run_on_subs(self.network, pd_split(padded, self.stride), self.stride, self.layout, self.pd_pad)
         result = pd_merge(subs, self.stride)
         if self.passes:

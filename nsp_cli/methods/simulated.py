@@ -40,11 +40,12 @@ from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import UsageError
 from nsp_cli.image.luma import luma as luma_of
-from nsp_cli.methods.base import ONE_VARIANT, ORIENTATIONS, Crop, Fraction, PlainPipeline, SelfEnsemble, check_settings
+from nsp_cli.methods.base import ONE_VARIANT, Crop, Fraction, PlainPipeline, SelfEnsemble, check_settings
 from nsp_cli.methods.presets import PHOTOGRAPHER, Preset
 from nsp_cli.model.spec import Task
 from nsp_cli.networks import as_network, is_noise_conditional
 from nsp_cli.networks.layers import Scale
+from nsp_cli.ops.orientations import ORIENTATIONS
 from nsp_cli.ops.padding import cut_to_multiple
 from nsp_cli.simulation.camera import Camera, decode_srgb, encode_srgb, neutral_camera, random_camera, simulate
 from nsp_cli.simulation.dead_leaves import dead_leaves

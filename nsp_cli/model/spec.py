@@ -21,7 +21,7 @@ FORMAT = 1
 """Version of the metadata below; a reader refuses a newer one."""
 
 
-SMALLEST = 8
+MIN_NETWORK_SIDE = 8
 """Pixels along a side of what a network is given: smaller photos are padded."""
 
 

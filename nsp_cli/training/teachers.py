@@ -24,13 +24,12 @@ from nsp_cli.image.frame import Pixels
 from nsp_cli.methods import build_method
 from nsp_cli.model import registry
 from nsp_cli.model.checkpoint import load_model
+from nsp_cli.ops.orientations import ORIENTATIONS, array_to_upright, orient_array
 from nsp_cli.system.version import __version__
 from nsp_cli.training.cache import OutputCache
 
 _FEWEST = 4
 """Default number of variants of a teacher whose method has fewer: orientations of the photo give the others."""
-
-_ORIENTATIONS = 8
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Variant:
     Attributes
     ----------
     settings : of the teacher's method
-    orientation : 0 to 3 are quarter turns to the left, 4 to 7 the same and then a mirror image
+    orientation : of the photo, see `ops.orientations`
     """
 
     settings: Mapping[str, Any]
@@ -66,8 +65,8 @@ def find_teacher(model: str, count: int) -> Teacher:
     """
     path = registry.resolve(model)
     own = _variants_of_method(path)
-    if not 0 <= count <= len(own) * _ORIENTATIONS:
-        raise UsageError(f"`teacher_views` for {path.name} must be from 0 to {len(own) * _ORIENTATIONS}, got {count}.")
+    if not 0 <= count <= len(own) * ORIENTATIONS:
+        raise UsageError(f"`teacher_views` for {path.name} must be from 0 to {len(own) * ORIENTATIONS}, got {count}.")
     count = count or max(len(own), _FEWEST)
     return Teacher(path, registry.sha256(path), tuple(Variant(own[i % len(own)], i // len(own)) for i in range(count)))
 
@@ -117,19 +116,8 @@ class TeacherTargets:
     def _compute(self, photo: Pixels, teacher: Teacher, variant: Variant) -> Pixels:
         # Loaded for each output and not kept: loading takes a moment, an output takes seconds to minutes.
         backend = load_backend(teacher.path, device=self.device, settings=variant.settings)
-        output = process(Frame(np.ascontiguousarray(oriented(photo, variant.orientation))), backend)
-        return np.ascontiguousarray(to_upright(output.pixels, variant.orientation))
-
-
-def oriented(photo: Pixels, orientation: int) -> Pixels:
-    """Rotate and flip (H, W, C) to one of its eight orientations, see `Variant`."""
-    rotated = np.rot90(photo, orientation % 4)
-    return rotated[:, ::-1] if orientation >= 4 else rotated
-
-
-def to_upright(photo: Pixels, orientation: int) -> Pixels:
-    """Invert `oriented`."""
-    return np.rot90(photo[:, ::-1] if orientation >= 4 else photo, -(orientation % 4))
+        output = process(Frame(np.ascontiguousarray(orient_array(photo, variant.orientation))), backend)
+        return np.ascontiguousarray(array_to_upright(output.pixels, variant.orientation))
 
 
 def _digest(photo: Pixels) -> str:

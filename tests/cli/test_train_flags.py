@@ -182,6 +182,8 @@ def test_help_names_every_method_and_network() -> None:
     text = " ".join(run("train", "--help")[1].replace("│", " ").split())
     assert all(name in text for name in (*METHODS, *NETWORKS))
     assert "paper (as published: float32, all photos)" in text
+    assert "rd (on outputs of --teacher models), or simulated (on clean photos)" in text
+    assert "{" not in text
 
 
 def test_the_methods_are_listed_with_their_presets() -> None:

@@ -17,10 +17,11 @@ from nsp_cli.image import Frame, read, read_srgb, write
 from nsp_cli.model.checkpoint import load_model, save_model
 from nsp_cli.model.spec import ModelSpec
 from nsp_cli.networks import build_network
+from nsp_cli.ops.orientations import array_to_upright, orient_array
 from nsp_cli.training import Job, TrainConfig, teachers, train
 from nsp_cli.training.cache import OutputCache
 from nsp_cli.training.data import NoisyPhotos
-from nsp_cli.training.teachers import Teacher, TeacherTargets, Variant, find_teacher, oriented, to_upright
+from nsp_cli.training.teachers import Teacher, TeacherTargets, Variant, find_teacher
 
 Weights = Callable[..., Path]
 
@@ -56,9 +57,9 @@ def job(photos: Path, target: Path, **changes: object) -> Job:
 
 def test_the_eight_turns_differ_and_turn_back() -> None:
     photo = np.random.default_rng(0).random((4, 6, 3), np.float32)
-    seen = [oriented(photo, turn) for turn in range(8)]
+    seen = [orient_array(photo, turn) for turn in range(8)]
     assert len({(pixels.shape, pixels.tobytes()) for pixels in seen}) == 8
-    assert all(np.array_equal(to_upright(pixels, turn), photo) for turn, pixels in enumerate(seen))
+    assert all(np.array_equal(array_to_upright(pixels, turn), photo) for turn, pixels in enumerate(seen))
 
 
 def test_a_teacher_s_own_views_come_first_and_then_their_turns(weights: Weights, tmp_path: Path) -> None:
@@ -90,8 +91,8 @@ def test_a_layer_is_what_the_teacher_makes_of_the_photo(weights: Weights, tmp_pa
         taught = Teacher(weights(), "tiny", (Variant({"phase": 2}, turn),))
         photo, layer = targets_of(tmp_path / "kept", taught)(tmp_path / "photo.png")
         assert np.array_equal(photo, pixels)
-        expected = process(Frame(np.ascontiguousarray(oriented(pixels, turn))), backend).pixels
-        assert np.array_equal(layer, to_upright(expected, turn))
+        expected = process(Frame(np.ascontiguousarray(orient_array(pixels, turn))), backend).pixels
+        assert np.array_equal(layer, array_to_upright(expected, turn))
         assert layer.dtype == np.uint16
 
 
