@@ -48,7 +48,7 @@ from nsp_cli.noise.estimate import luma_level
 
 _TOGETHER = 4
 _COMPILING = 25.0  # s that torch.compile may take before its row is measured
-_BLEND = Blend(noise_level=8.0)  # given, so that the engine does not measure it in every row
+_BLEND = Blend(noise=8.0)  # given, so that the engine does not measure it in every row
 _DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 

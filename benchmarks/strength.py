@@ -79,7 +79,7 @@ def trial(clean: NDArray[np.float32], backend: Backend, rng: np.random.Generator
     top, left = (max(length - side, 0) // 2 for length in clean.shape[:2])
     middle = (slice(top, top + side), slice(left, left + side))
     found = estimate(eight)
-    denoised = process(Frame(eight[middle]), backend, Blend(noise_level=found.luma)).pixels
+    denoised = process(Frame(eight[middle]), backend, Blend(noise=found.luma)).pixels
     before, after, truth = (255 * to_unit(pixels) for pixels in (eight[middle], denoised, target[middle]))
     noise, change = before - truth, before - after
     alone, cross, changed = (float(np.mean(x)) for x in (noise**2, noise * change, change**2))

@@ -24,7 +24,7 @@ class Backends(StrEnum):
 
 
 class RawWhiteBalance(StrEnum):
-    """See `image.RawOptions`."""
+    """Choices of `--raw-wb`, see `image.RawOptions`."""
 
     CAMERA = "camera"
     AUTO = "auto"

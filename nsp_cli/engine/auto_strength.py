@@ -41,7 +41,7 @@ def resolve_blend(options: BlendOptions, frame: Frame, backend: Backend) -> Blen
     """
     if options.strength != "auto":
         if options.noise is not None and not backend.spec.noise_level:
-            raise UsageError("This model has no noise level as input; leave out `noise_level`.")
+            raise UsageError("This model has no noise level as input; leave out `noise`.")
         return Blend(options.strength, options.luma, options.chroma, options.noise)
     measured = estimate(frame.pixels, conversion(frame))
     if options.noise is not None:
@@ -58,7 +58,7 @@ def auto_strength(noise: NoiseEstimate, change: float) -> float:
 def mean_square_change(frame: Frame, backend: Backend, noise: float | None = None) -> float:
     """Measure what the backend changes in luma, in 8-bit units squared, on 3×3 patches spread over the photo.
 
-    `noise` is the whole photo's, see `Blend.noise_level`; without it each patch is measured. Against the bicubic
+    `noise` is the whole photo's, see `Blend.noise`; without it each patch is measured. Against the bicubic
     enlargement where the backend enlarges; the mix that is best there is not measured yet.
     """
     tops, lefts = (
@@ -68,10 +68,9 @@ def mean_square_change(frame: Frame, backend: Backend, noise: float | None = Non
     squares: list[float] = []
     for top in tops:
         for left in lefts:
-            part = frame.region(slice(top, top + _PATCH), slice(left, left + _PATCH))
-            patch = replace(part, alpha=None)
+            patch = replace(frame.region(slice(top, top + _PATCH), slice(left, left + _PATCH)), alpha=None)
             before, after = (
-                to_unit(process(patch, backend, Blend(part, noise_level=noise)).pixels) for part in (0, 100)
+                to_unit(process(patch, backend, Blend(strength, noise=noise)).pixels) for strength in (0, 100)
             )
             change = to_srgb(after) - to_srgb(before)
             squares.append(float(np.mean((change if change.shape[2] == 1 else luma(change)) ** 2)))

@@ -12,9 +12,20 @@ from nsp_cli.image.luma import luma
 from nsp_cli.noise.estimate import NoiseEstimate
 
 
+def check_blend(strength: float, luma: float, chroma: float, noise: float | None) -> None:
+    """Raise `UsageError` where a percentage is not from 0 to 100, or a noise level not from 0 to 255."""
+    for name, value in (("strength", strength), ("luma", luma), ("chroma", chroma)):
+        if not 0 <= value <= 100:
+            raise UsageError(f"`{name}` must be between 0 and 100, got {value:g}.")
+    if noise is not None and not 0 <= noise <= 255:
+        raise UsageError(f"`noise` must be from 0 to 255, got {noise:g}.")
+
+
 @dataclass(frozen=True)
 class Blend:
     """Strengths of the blend of one photo with the network's result, and its noise level.
+
+    `auto_strength.resolve_blend` makes it of `options.BlendOptions`, in which the strength may be "auto".
 
     Attributes
     ----------
@@ -24,7 +35,7 @@ class Blend:
         Percentage of the change in luma (Rec. 601): grain and detail.
     chroma : float
         Percentage of the change in chroma: blotches of colour. It has no effect on grey photos.
-    noise_level : float, optional
+    noise : float, optional
         Standard deviation of the luma noise in sRGB encoding and 8-bit units, as `noise.estimate` returns it: the
         input of noise-conditional networks. None to measure it on the whole photo.
     measured : NoiseEstimate, optional
@@ -39,15 +50,11 @@ class Blend:
     strength: float = 100.0
     luma: float = 100.0
     chroma: float = 100.0
-    noise_level: float | None = None
+    noise: float | None = None
     measured: NoiseEstimate | None = None
 
     def __post_init__(self) -> None:
-        for name, value in (("strength", self.strength), ("luma", self.luma), ("chroma", self.chroma)):
-            if not 0 <= value <= 100:
-                raise UsageError(f"`{name}` must be between 0 and 100, got {value:g}.")
-        if self.noise_level is not None and not 0 <= self.noise_level <= 255:
-            raise UsageError(f"`noise_level` must be from 0 to 255, got {self.noise_level:g}.")
+        check_blend(self.strength, self.luma, self.chroma, self.noise)
 
     def is_identity(self, channels: int) -> bool:
         """Return whether a photo of 1 or 3 channels stays as it is, bit for bit."""

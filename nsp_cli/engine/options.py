@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
-from nsp_cli.engine.blending import Blend
+from nsp_cli.engine.blending import check_blend
 from nsp_cli.errors import UsageError
 from nsp_cli.image import RawOptions
 from nsp_cli.model.spec import Task
@@ -69,7 +69,7 @@ class BlendOptions:
     luma, chroma : float
         Percentages, see `Blend`.
     noise : float, optional
-        The photo's noise level, see `Blend.noise_level`; None to measure it.
+        The photo's noise level, see `Blend.noise`; None to measure it.
 
     Raises
     ------
@@ -83,7 +83,7 @@ class BlendOptions:
     noise: float | None = None
 
     def __post_init__(self) -> None:
-        Blend(100.0 if self.strength == "auto" else self.strength, self.luma, self.chroma, self.noise)
+        check_blend(100.0 if self.strength == "auto" else self.strength, self.luma, self.chroma, self.noise)
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def process(
     out = np.empty((height * scale, width * scale, frame.pixels.shape[2]), frame.pixels.dtype)
     noise = None
     if backend.spec.noise_level and not unchanged:  # the same in every tile
-        noise = luma_level(frame.pixels, space and space.to_srgb) if blend.noise_level is None else blend.noise_level
+        noise = luma_level(frame.pixels, space and space.to_srgb) if blend.noise is None else blend.noise
 
     converter = Converter(fill_hidden(frame), backend.spec, blend, space, noise)
     if backend.spec.tile:

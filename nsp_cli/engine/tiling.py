@@ -166,7 +166,7 @@ def fade(start: int, stop: int, length: int, width: int) -> NDArray[np.float32]:
 def pad_tile(tile: NDArray[np.float32], multiple: int) -> NDArray[np.float32]:
     """Extend (1, planes, h, w) by reflection, as `ops.padding` does for tensors, for a graph that does not pad itself.
 
-    Both sides become multiples of `multiple`, and at least `MIN_NETWORK_SIDE`; with `multiple` 1 the tile stays the same.
+    Both sides become multiples of `multiple`, and at least `MIN_NETWORK_SIDE`; with `multiple` 1 nothing is added.
     """
     if multiple == 1:
         return tile

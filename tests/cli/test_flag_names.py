@@ -84,7 +84,9 @@ def test_panels_of_the_help_have_one_order(name: str) -> None:
         ("`tile` must be 0, got -1.", "--tile must be 0, got -1."),
         ("use `device=cpu`; not `white_balance`", "use --device cpu; not --raw-wb"),
         ("add `network_args.noise_level=false`.", "add --set noise_level=false."),
-        ("`nsp models` and `width`", "`nsp models` and `width`"),
+        ("`nsp models` and `recharge`", "`nsp models` and `recharge`"),
+        ("`save_every` must be above `width`.", "--save-every must be above --width."),
+        ("leave out `noise`.", "leave out --noise."),
     ],
 )
 def test_parameters_in_messages_are_flags_on_the_command_line(library: str, command_line: str) -> None:

@@ -94,20 +94,20 @@ def test_patches_and_photo_are_told_the_same_noise() -> None:
     (level,) = heard
     assert choice.noise_level == pytest.approx(255 * float(level))
     assert choice.noise_level == pytest.approx(estimate(half).luma)
-    assert resolve_blend(BlendOptions(50), Frame(half), fake).noise_level is None
+    assert resolve_blend(BlendOptions(50), Frame(half), fake).noise is None
 
 
 def test_what_the_user_knows_of_the_noise_counts() -> None:
     asks, deaf = Fake(lambda tile: tile[:, :3] + np.float32(10 / 255), replace(SPEC, noise_level=True)), Fake()
     photo = Frame(np.full((64, 64, 3), 100, np.uint8))
-    assert resolve_blend(BlendOptions(noise=8.0), photo, asks).noise_level == 8
+    assert resolve_blend(BlendOptions(noise=8.0), photo, asks).noise == 8
     chosen = resolve_blend(BlendOptions("auto", noise=8.0), photo, asks)
-    assert chosen.noise_level == 8
+    assert chosen.noise == 8
     assert chosen.strength == pytest.approx(64, rel=1e-3)  # noise of 8, and a change of 10
     with pytest.raises(UsageError, match="no noise level as input"):
         resolve_blend(BlendOptions(noise=8.0), photo, deaf)
     for wrong in (-1, 300, float("nan")):
-        with pytest.raises(UsageError, match="`noise_level` must be from 0 to 255"):
+        with pytest.raises(UsageError, match="`noise` must be from 0 to 255"):
             BlendOptions(noise=wrong)
 
 

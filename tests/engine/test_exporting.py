@@ -173,9 +173,7 @@ def test_a_shipped_graph_is_the_network_in_the_weights_beside_it(name: str, task
     assert registry.shipped_folder().joinpath(f"{name}-{task}.onnx").stat().st_size < 200_000  # without weights
     for height, width in ((1, 1), (3, 9), (50, 70)):  # what does not divide is padded as torch pads it
         frame = photo(height, width)
-        results = [
-            process(frame, backend, Blend(noise_level=20)).pixels for backend in (by_torch, by_onnx, by_openvino)
-        ]
+        results = [process(frame, backend, Blend(noise=20)).pixels for backend in (by_torch, by_onnx, by_openvino)]
         assert max(np.abs(one - results[0]).max() for one in results[1:]) <= 1e-4
     unchanged = process(frame, by_torch, Blend(strength=0)).pixels
     assert np.abs(results[0] - unchanged).max() > 1e-2  # it does something

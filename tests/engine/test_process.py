@@ -284,10 +284,10 @@ def test_a_network_that_wants_it_is_told_the_noise_of_the_whole_photo() -> None:
         assert level == pytest.approx(12, rel=accuracy)
     (of_colour,) = levels(grainy(96, 80))
     assert of_colour == pytest.approx(estimate(grainy(96, 80).pixels).luma, rel=1e-4)
-    (known,) = levels(grey, noise_level=5.1)
+    (known,) = levels(grey, noise=5.1)
     assert known == pytest.approx(5.1)
-    with pytest.raises(UsageError, match="`noise_level` must be from 0 to 255"):
-        Blend(noise_level=-1)
+    with pytest.raises(UsageError, match="`noise` must be from 0 to 255"):
+        Blend(noise=-1)
 
 
 def test_a_negative_tile_is_a_usage_error() -> None:

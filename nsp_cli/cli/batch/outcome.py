@@ -27,7 +27,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """One photo's line.
+    """What became of one photo, for a printed line, JSON and the report.
 
     Attributes
     ----------
@@ -84,7 +84,10 @@ def describe(options: DenoiseOptions) -> Recipe:
 
 
 def as_json(outcome: Outcome, recipe: Recipe) -> str:
-    """One line; names that are no valid Unicode come out as lone surrogates, as Python's `os.fsdecode` gives them."""
+    """Format one line of JSON.
+
+    Names that are no valid Unicode come out as lone surrogates, as Python's `os.fsdecode` gives them.
+    """
     notes = dict(outcome.notes)
     model, sha256 = notes.pop("model", recipe.model), notes.pop("model_sha256", recipe.sha256)
     values: dict[str, Any] = {

@@ -198,7 +198,7 @@ def _write(before: Frame | None, result: Frame, outcome: Outcome, job: _Task) ->
 
 
 def _previews(before: Frame | None, after: Frame, job: _Task) -> Previews | None:
-    """None where they cannot be made: the photo itself is written."""
+    """Make the report's small pictures; None where that fails, since the photo itself is written."""
     if job.previews is None or before is None:
         return None
     from nsp_cli.cli.report.previews import take_previews
