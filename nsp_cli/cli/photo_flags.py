@@ -72,8 +72,20 @@ class PhotoFlags:
 
         return None if self.no_config or self.like else read_profiles(self.given)
 
-    def options(self, task: Task, scale: int | None, *, many: bool) -> DenoiseOptions:
-        """Build the settings; by default `many` photos skip outputs that exist. Raises `UsageError`."""
+    def options(
+        self, task: Task, scale: int | None, *, many: bool, in_place: bool = False, backup: bool = True
+    ) -> DenoiseOptions:
+        """Build the settings.
+
+        Parameters
+        ----------
+        many : whether there is more than one photo: outputs that exist are skipped by default, and no error
+        in_place, backup : see `OutputOptions`
+
+        Raises
+        ------
+        UsageError : a value is out of its range
+        """
         return DenoiseOptions(
             task=task,
             scale=scale,
@@ -92,6 +104,8 @@ class PhotoFlags:
                 quality=self.quality,
                 keep_metadata=not self.no_metadata,
                 if_exists=self.if_exists or (IfExists.SKIP if many else IfExists.FAIL),
+                in_place=in_place,
+                backup=backup,
                 preserve=self.preserve,
                 stamp=not (self.no_stamp or self.no_metadata),
                 check_fidelity=not self.no_fidelity_check,

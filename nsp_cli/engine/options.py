@@ -23,7 +23,7 @@ class IfExists(StrEnum):
     FAIL = "fail"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelOptions:
     """The model, and the device and runtime that run it.
 
@@ -86,7 +86,7 @@ class BlendOptions:
         check_blend(100.0 if self.strength == "auto" else self.strength, self.luma, self.chroma, self.noise)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OutputOptions:
     """Options of the output files.
 
@@ -132,7 +132,7 @@ class OutputOptions:
             raise UsageError(f"`quality` must be between 1 and 100, got {self.quality}.")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DenoiseOptions:
     """All settings of one `denoise` or `sr`.
 

@@ -199,11 +199,11 @@ def test_like_names_what_is_missing(photo: Path, weights: Weights, tmp_path: Pat
 
     assert "has no stamp of nsp" in said(photo)
     assert "expected a readable file" in said(tmp_path / "none.jpg")
-    gone = replace(DenoiseOptions(), model=ModelOptions(str(weights("gone.safetensors"))))
+    gone = replace(DenoiseOptions(), model=ModelOptions(name=str(weights("gone.safetensors"))))
     write(add_stamp(read(photo), gone, {}), tmp_path / "gone.png")
     assert "made with the model gone.safetensors, which is not here" in said(tmp_path / "gone.png")
     assert "was made by nsp denoise" in said(tmp_path / "gone.png", "sr")
-    enlarged = DenoiseOptions(Task.DIRECT, 2, blend=BlendOptions(50), output=OutputOptions())
+    enlarged = DenoiseOptions(task=Task.DIRECT, scale=2, blend=BlendOptions(50), output=OutputOptions())
     write(add_stamp(read(photo), enlarged, {}), tmp_path / "large.png")
     assert "was made by nsp sr" in said(tmp_path / "large.png")
 

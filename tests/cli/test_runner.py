@@ -253,13 +253,18 @@ def test_patterns_and_filters(card: Path, tmp_path: Path) -> None:
     assert names([f"{card}/0[12].png", out]) == ["out/01.png", "out/02.png"]
     assert names([f"{card}/**/*.jpg", out]) == ["out/b.jpg", "out/previews/a.jpg"]
     assert names([f"{card}/*.jpg"]) == ["card/b_nsp.jpg"]
-    assert names([str(card), out], batch=BatchOptions(True, ["*.JPG"])) == ["out/b.jpg", "out/previews/a.jpg"]
-    assert names([str(card), out], batch=BatchOptions(True, ["*.jpg"], ["previews"])) == ["out/b.jpg"]
-    assert names([str(card), out], batch=BatchOptions(False, (), ["0*", "1*"])) == ["out/b.jpg"]
+    assert names([str(card), out], batch=BatchOptions(recursive=True, include=["*.JPG"])) == [
+        "out/b.jpg",
+        "out/previews/a.jpg",
+    ]
+    assert names([str(card), out], batch=BatchOptions(recursive=True, include=["*.jpg"], exclude=["previews"])) == [
+        "out/b.jpg"
+    ]
+    assert names([str(card), out], batch=BatchOptions(exclude=["0*", "1*"])) == ["out/b.jpg"]
     with pytest.raises(NoInputError, match="No photo matches"):
         plan([f"{card}/*.nef", out])
     with pytest.raises(NoInputError, match="--include"):
-        plan([str(card), out], batch=BatchOptions(False, ["*.nef"]))
+        plan([str(card), out], batch=BatchOptions(include=["*.nef"]))
     with pytest.raises(UsageError, match="named twice"):
         plan([str(card / "b.jpg"), str(card / "b.jpg"), f"{out}/"])
 

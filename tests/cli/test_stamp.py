@@ -86,7 +86,7 @@ def test_a_linear_dng_carries_a_stamp(weights: Weights, tmp_path: Path) -> None:
 
 
 def test_a_file_of_a_model_is_named_without_its_folder(weights: Weights, tmp_path: Path) -> None:
-    frame = add_stamp(Frame(PIXELS), replace(OPTIONS, model=ModelOptions(str(weights("mine.safetensors")))), {})
+    frame = add_stamp(Frame(PIXELS), replace(OPTIONS, model=ModelOptions(name=str(weights("mine.safetensors")))), {})
     write(frame, tmp_path / "a.png")
     assert read_stamps(tmp_path / "a.png")[0].model == "mine.safetensors"
 

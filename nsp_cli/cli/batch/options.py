@@ -10,7 +10,7 @@ from pathlib import Path
 from nsp_cli.errors import UsageError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BatchOptions:
     """Selection of photos, threads and messages; the flags of the same names describe them.
 

@@ -115,8 +115,7 @@ def _run(
     else:
         works, many = ([], False) if piped else plan(photos, output=flags.output, format=flags.format, batch=batch)
     session.check_report(batch, works, piped=piped, if_exists=flags.if_exists)
-    settings = flags.options(task, scale, many=many)
-    settings = replace(settings, output=replace(settings.output, in_place=in_place, backup=backup))
+    settings = flags.options(task, scale, many=many, in_place=in_place, backup=backup)
     profiles = None if task is not Task.DENOISE else flags.profiles()
 
     @cache

@@ -95,7 +95,7 @@ def evaluate(
 
     settings = DenoiseOptions(
         tile=tile,
-        model=ModelOptions(model, device, precision, backend, blind),
+        model=ModelOptions(name=model, device=device, precision=precision, backend=backend, blind=blind),
         blend=common_flags.blend_options(strength, luma, chroma),
     )
     if dataset is not None:
