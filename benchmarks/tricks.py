@@ -27,9 +27,9 @@ TRICKS: Mapping[str, tuple[str, float | int]] = {
     "blocks in the loss": ("_BLOCK_WEIGHT", 0.0),
     "structure in the loss": ("_STRUCTURE_WEIGHT", 0.0),
     "grain smoothed": ("_GRAIN", 1e-6),
-    "photos reduced": ("_REDUCED", 0.0),
-    "other colours": ("_RECOLOURED", 0.0),
-    "beginning anywhere": ("_ANYWHERE", 1),
+    "photos reduced": ("_REDUCED_PROB", 0.0),
+    "other colours": ("_RECOLOURED_PROB", 0.0),
+    "beginning anywhere": ("_OFFSET_SIDE", 1),
 }
 """Names of tricks, and the constant of `methods.simulated` that turns each off."""
 

@@ -33,7 +33,7 @@ from nsp_cli.methods.simulated import Simulated
 from nsp_cli.model import registry
 from nsp_cli.model.checkpoint import load_model, load_tensors, save_tensors
 from nsp_cli.model.spec import Task
-from nsp_cli.training.data import NoisyPhotos
+from nsp_cli.training.data import StepBatches
 
 _CALIBRATION = 24  # batches
 _SAVE_EVERY = 100  # steps
@@ -59,7 +59,7 @@ class Run:
         self.optimizer = torch.optim.Adam(
             [{"params": others, "factor": 1.0}, {"params": scales, "factor": _SCALE_RATE}]
         )
-        self.photos = NoisyPhotos(
+        self.photos = StepBatches(
             sorted(path for path in arguments.photos.rglob("*") if path.is_file() and is_photo(path)),
             patch=arguments.patch * self.method.scale,
             batch=arguments.batch,

@@ -14,7 +14,7 @@ Loss
     The sum of: L1 between output and target; L1 between both averaged over squares of `_BLOCKS` pixels, which leaves
     only errors of colour; and the structural dissimilarity 1 − SSIM (after Zhao et al., TCI 2017), which favours
     smooth flat areas and exact blacks. The loss of each example is divided by the square root of its noise (the L1
-    between input and target, plus `_FLOOR`). This is half-way between the plain mean, dominated by the darkest
+    between input and target, plus `_NOISE_FLOOR`). This is half-way between the plain mean, dominated by the darkest
     exposures, and the relative error, dominated by the cleanest ones.
 Noise level
     A noise-conditional network gets the example's noise level with an error as large as that of an estimate. With the
@@ -26,7 +26,7 @@ Test time
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any, ClassVar
@@ -51,22 +51,23 @@ from nsp_cli.simulation.camera import Camera, decode_srgb, encode_srgb, neutral_
 from nsp_cli.simulation.dead_leaves import dead_leaves
 from nsp_cli.system.arguments import Between, check_arguments
 
-_UNTOUCHED = 1 / 16
-_ANYWHERE = 16
-"""Side of a square; a random offset in it covers all phases of the mosaic and of JPEG's blocks, chroma's too."""
+_CLEAN_PROB = 1 / 16  # of examples without noise
+_OFFSET_SIDE = 16
+"""Side in pixels of a square; random offsets in it cover all phases of the mosaic and of JPEG's blocks and chroma."""
 
-_REDUCED = 0.85
-_REDUCTION = (1.3, 2.0)  # or as much as the crop has room for
-_GRAIN = 6 / 255
-_FLOOR = 0.02
-_RECOLOURED = 0.5
-_SATURATION = (0.5, 2.0)
-_BLOCKS = (4, 16)
+_REDUCED_PROB = 0.85  # of noisy examples whose photo is scaled down first
+_REDUCED_CLEAN_PROB = 0.5  # the same of clean examples
+_REDUCTION = (1.3, 2.0)  # factors of that, or as much as the crop has room for
+_GRAIN = 6 / 255  # differences of colour below which the target is smoothed
+_NOISE_FLOOR = 0.02  # added to an example's noise (L1, white = 1) before the loss is divided by its square root
+_RECOLOURED_PROB = 0.5
+_SATURATION = (0.5, 2.0)  # factors of the recoloured examples
+_BLOCKS = (4, 16)  # sides in pixels of the squares whose means are compared
 _BLOCK_WEIGHT = 0.5
 _STRUCTURE_WEIGHT = 0.1
-_WINDOW = 8
+_WINDOW = 8  # side in pixels of the windows of SSIM
 
-_MISTAKEN = 0.3
+_LEVEL_LOG_STD = 0.3
 """Standard deviation of the noise level's logarithm around the truth. The estimate of a whole photo is off by a quarter
 or so, and a whole photo's noise is not that of any crop."""
 
@@ -75,8 +76,36 @@ _TEXTURE = (0.2 / 255, 20 / 255)
 
 
 @dataclass(frozen=True)
+class Example:
+    """A training example of p×p pixels, whose target is t times as large.
+
+    Attributes
+    ----------
+    noisy : (p, p, 3), sRGB-encoded in [0, 1], or a batch of these as a tensor (B, 3, p, p)
+    target : (t·p, t·p, 3), or (B, 3, t·p, t·p)
+    level : noise level in units of white = 1, or a plane of it (B, 1, p, p)
+    """
+
+    noisy: Any
+    target: Any
+    level: Any
+
+    def pack(self, scale: int) -> Crop:
+        """Return (p, p, 3 + 3·t² + 1): noisy, the clean t×t cells of each of its pixels, the noise level everywhere."""
+        plane = np.full((*self.noisy.shape[:2], 1), self.level, np.float32)
+        return np.concatenate([self.noisy, _cells(self.target, scale), plane], 2)
+
+    @classmethod
+    def unpack(cls, batch: Tensor, scale: int) -> Example:
+        """Split a batch of packed examples (B, 3 + 3·t² + 1, p, p)."""
+        return cls(batch[:, :3], F.pixel_shuffle(batch[:, 3:-1], scale), batch[:, -1:])
+
+
+@dataclass(frozen=True)
 class Simulated:
-    """An example has half the side of the crop that it is made of, which leaves room to reduce the photo first.
+    """Train on clean photos with simulated noise.
+
+    An example has half the side of the crop that it is made of, which leaves room to reduce the photo first.
 
     Attributes
     ----------
@@ -92,6 +121,10 @@ class Simulated:
 
     name: ClassVar[str] = "simulated"
     summary: ClassVar[str] = "learn from clean photos with simulated camera noise"
+    needs_clean_photos: ClassVar[bool] = True
+    needs_teachers: ClassVar[bool] = False
+    supports_noise_level: ClassVar[bool] = True
+    inference_variants: ClassVar[Sequence[Mapping[str, Any]]] = ONE_VARIANT
     presets: ClassVar[Mapping[str, Preset]] = {
         PHOTOGRAPHER: Preset(
             "clean photos, no GPU, an hour and a half; the weights `fast` had nearly fourteen of one core",
@@ -123,11 +156,6 @@ class Simulated:
             except ValueError as error:
                 raise UsageError(f"The setting cameras holds no camera that can be simulated: {error}.") from error
 
-    needs_clean_photos = True
-    needs_teachers = False
-    supports_noise_level = True
-    inference_variants = ONE_VARIANT
-
     @property
     def smallest_patch(self) -> int:
         """Side of the smallest training patch, in pixels."""
@@ -139,29 +167,31 @@ class Simulated:
         return {"scale": self.scale} if self.scale > 1 else {}
 
     def make_example(self, crop: Crop, rng: np.random.Generator) -> Crop:
-        """(P, P, 3) → (p, p, 3 + 3·t² + 1) with p = P / 2 / t.
-
-        Noisy, then the clean t×t cells of each of its pixels, then the noise level, the same everywhere.
-        """
-        camera, its_own = (None, False) if rng.random() < _UNTOUCHED else self._camera(rng)
+        """Make a packed `Example` of a crop (P, P, 3), with p = P / 2 / t."""
+        if rng.random() < _CLEAN_PROB:
+            camera, noise_alone = None, False
+        else:
+            camera, noise_alone = self._camera(rng)
         side = crop.shape[0] // 2 // self.scale
-        room = (side + _ANYWHERE - 1) * self.scale
-        clean = _reduce(crop, room, rng, _REDUCED if camera else 0.5)
+        room = (side + _OFFSET_SIDE - 1) * self.scale
+        clean = _reduce(crop, room, rng, _REDUCED_PROB if camera else _REDUCED_CLEAN_PROB)
         clean = _without_grain(clean) if camera else clean
         clean = dead_leaves(clean, rng) if rng.random() < self.synthetic_scene_prob else clean
         if camera is None:
-            noisy, target = clean if self.scale == 1 else _bicubic(clean, clean.shape[0] // self.scale), clean
+            noisy = clean if self.scale == 1 else _bicubic(clean, clean.shape[0] // self.scale)
+            target = clean
             level = float(np.exp(rng.uniform(*np.log(_TEXTURE))))
         else:
-            clean = _recoloured(clean, rng) if rng.random() < _RECOLOURED else clean
+            clean = _recoloured(clean, rng) if rng.random() < _RECOLOURED_PROB else clean
             photograph = _shot if self.scale == 1 else partial(_shot_small, scale=self.scale)
-            noisy, target, level = photograph(clean, camera, rng, noise_alone=its_own)
-            level *= float(np.exp(_MISTAKEN * rng.standard_normal()))
-        y, x = rng.integers(_ANYWHERE, size=2)
+            noisy, target, level = photograph(clean, camera, rng, noise_alone=noise_alone)
+            level *= float(np.exp(_LEVEL_LOG_STD * rng.standard_normal()))
+        y, x = rng.integers(_OFFSET_SIDE, size=2)
         noisy, target = (_part(picture, y * t, x * t, side * t) for picture, t in ((noisy, 1), (target, self.scale)))
-        return np.concatenate([noisy, _cells(target, self.scale), np.full((side, side, 1), level, np.float32)], 2)
+        return Example(noisy, target, level).pack(self.scale)
 
     def _camera(self, rng: np.random.Generator) -> tuple[Camera, bool]:
+        """Draw a camera, and whether it is one of `cameras`, whose noise alone is added."""
         if not self.cameras or rng.random() >= self.own_prob:
             neutral = rng.random() < self.neutral_isp_prob
             return neutral_camera(rng) if neutral else random_camera(rng, self.low_light_prob), False
@@ -172,14 +202,15 @@ class Simulated:
         return replace(camera, shot_gain=camera.shot_gain * gain**2, read_noise=camera.read_noise * gain), True
 
     def loss(self, network: nn.Module, batch: Tensor, generator: Generator) -> Tensor:  # noqa: ARG002
-        """(B, 3 + 3·t² + 1, p, p) in [0, 1] → scalar."""
+        """Compute the loss of a batch of packed examples (B, 3 + 3·t² + 1, p, p), a scalar."""
         described = as_network(network)
         batch = cut_to_multiple(batch, described.size_multiple)
-        noisy, target = batch[:, :3], F.pixel_shuffle(batch[:, 3:-1], self.scale)
-        seen = torch.cat([noisy, batch[:, -1:]], 1) if is_noise_conditional(described) else noisy
+        example = Example.unpack(batch, self.scale)
+        noisy, target = example.noisy, example.target
+        seen = torch.cat([noisy, example.level], 1) if is_noise_conditional(described) else noisy
         output = network(seen.contiguous(memory_format=torch.channels_last))
         base = F.interpolate(noisy, scale_factor=self.scale) if self.scale > 1 else noisy
-        noise = (base - target).abs().mean((1, 2, 3)) + _FLOOR
+        noise = (base - target).abs().mean((1, 2, 3)) + _NOISE_FLOOR
         distance = _distance(output - target) + _STRUCTURE_WEIGHT * _dissimilarity(output, target)
         return (distance / noise.sqrt()).mean()
 
@@ -197,7 +228,7 @@ def _camera_from(camera: Camera | Mapping[str, Any]) -> Camera:
 
 
 def _distance(error: Tensor) -> Tensor:
-    """(B, C, h, w) → (B,): mean absolute error of pixels and of blocks; sides smaller than a block are passed over."""
+    """Compute the mean absolute error of pixels and of blocks that fit, (B, C, h, w) → (B,)."""
     distance = error.abs().mean((1, 2, 3))
     for side in _BLOCKS:
         if min(error.shape[-2:]) >= side:
@@ -239,7 +270,7 @@ def _recoloured(clean: Crop, rng: np.random.Generator) -> Crop:
 
 
 def _shot(clean: Crop, camera: Camera, rng: np.random.Generator, *, noise_alone: bool) -> tuple[Crop, Crop, float]:
-    """(noisy, clean, noise level), see `networks.is_noise_conditional`."""
+    """Photograph a clean picture: return the noisy one, its target, and the noise level (luma, white = 1)."""
     noisy, target = simulate(clean, camera, rng)
     if noise_alone:
         noisy, target = np.asarray(np.clip(clean + (noisy - target), 0, 1), np.float32), clean
@@ -249,7 +280,10 @@ def _shot(clean: Crop, camera: Camera, rng: np.random.Generator, *, noise_alone:
 def _shot_small(
     clean: Crop, camera: Camera, rng: np.random.Generator, *, noise_alone: bool, scale: int
 ) -> tuple[Crop, Crop, float]:
-    """(noisy and small, clean and large, noise level). What the small one's demosaicing blurs is sharp in the other."""
+    """Photograph a picture reduced by `scale`: return the small noisy one, the large target, and the noise level.
+
+    What the small one's demosaicing blurs is sharp in the target.
+    """
     target = encode_srgb(decode_srgb(clean) * np.float32(camera.exposure))
     small = _bicubic(target, clean.shape[0] // scale)
     noisy, _, level = _shot(small, replace(camera, exposure=1.0, lens=0.0), rng, noise_alone=noise_alone)
@@ -270,7 +304,7 @@ def _resize(picture: Crop, side: int) -> Crop:
 
 
 def _cells(picture: Crop, scale: int) -> Crop:
-    """(t·p, t·p, C) → (p, p, C·t²): pixel-unshuffle, the planes in PyTorch's order."""
+    """Unshuffle pixels, (t·p, t·p, C) → (p, p, C·t²), with the planes in PyTorch's order."""
     side = picture.shape[0] // scale
     cells = picture.reshape(side, scale, side, scale, -1).transpose(0, 2, 4, 1, 3)
     return cells.reshape(side, side, -1)

@@ -169,18 +169,18 @@ def white_noise(clean: Picture, sigma: float, rng: np.random.Generator) -> Pictu
 
 
 def decode_srgb(encoded: Picture) -> Picture:
-    """sRGB-encoded to linear light, both in [0, 1] (IEC 61966-2-1)."""
+    """Convert sRGB-encoded values to linear light, both in [0, 1] (IEC 61966-2-1)."""
     return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
 
 def encode_srgb(linear: Picture) -> Picture:
-    """Linear light to sRGB-encoded; values outside [0, 1] are clipped first, as a camera clips them."""
+    """Convert linear light to sRGB-encoded values; those outside [0, 1] are clipped first, as a camera clips them."""
     clipped = np.clip(linear, 0.0, 1.0)
     return np.where(clipped <= 0.0031308, clipped * 12.92, 1.055 * clipped ** (1 / 2.4) - 0.055).astype(np.float32)
 
 
 def _sense(scene: Picture, camera: Camera) -> Picture:
-    """sRGB-encoded to the light on the sensor without noise and mosaic, (H, W, 3), raw white = 1."""
+    """Convert an sRGB-encoded scene to the light on the sensor, (H, W, 3), raw white = 1, without noise and mosaic."""
     encoded = scene if camera.contrast == 0 else _without_tone(scene, camera.contrast)
     linear = _saturate(decode_srgb(encoded) * np.float32(camera.exposure), 1 / camera.saturation)
     return np.clip(linear / _gains(camera), 0, 1).astype(np.float32)
@@ -198,7 +198,7 @@ def _photograph(colours: Picture, camera: Camera, rng: np.random.Generator) -> t
 
 
 def _develop(raw: Picture, camera: Camera) -> Picture:
-    """Demosaiced raw values to sRGB-encoded, (H, W, 3)."""
+    """Convert demosaiced raw values to sRGB-encoded ones, (H, W, 3)."""
     encoded = encode_srgb(_saturate(raw * _gains(camera), camera.saturation))
     return encoded if camera.contrast == 0 else _tone(encoded, camera.contrast)
 
@@ -227,7 +227,7 @@ def _saturate(linear: Picture, factor: float) -> Picture:
 
 
 def _expose(raw: Picture, camera: Camera, rng: np.random.Generator) -> Picture:
-    """Poisson shot noise and Gaussian read noise, cut off at the sensor's black and white."""
+    """Add Poisson shot noise and Gaussian read noise, cut off at the sensor's black and white."""
     shot = rng.poisson(raw / camera.shot_gain) * camera.shot_gain if camera.shot_gain > 0 else raw
     return np.clip(shot + camera.read_noise * rng.standard_normal(raw.shape), 0, 1).astype(np.float32)
 
@@ -276,7 +276,7 @@ def _resize(picture: Picture, size: tuple[int, int], interpolation: int) -> Pict
 
 
 def _jpeg(picture: Picture, quality: int) -> Picture:
-    """4:2:0 at ordinary quality, 4:2:2 at a camera's "fine", as cameras do."""
+    """Compress as JPEG and decode: 4:2:0 at ordinary quality, 4:2:2 at a camera's "fine", as cameras do."""
     factor = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422 if quality >= 90 else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420
     options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factor]
     _, encoded = cv2.imencode(".jpg", np.rint(picture[..., ::-1] * 255).astype(np.uint8), options)

@@ -33,16 +33,17 @@ from nsp_cli.training.camera_fit import FlatPatches, fit_cameras, flattest, most
 from nsp_cli.training.config import TrainConfig
 from nsp_cli.training.data import large_enough
 
-_PHOTOS = 48
-_WINDOW = 1024
+_PHOTOS = 48  # at most, that are analyzed
+_WINDOW = 1024  # side in pixels of the part of a photo that is analyzed
 
+# Settings of `methods.simulated`.
+#
+# Many examples of the own cameras with a strong interpolation gain more there, and lose less elsewhere, than half as
+# many examples do. Heavy noise is forgotten first. Synthetic scenes with one camera's noise make that worse, and
+# neutral cameras among the random ones gained nothing and lost more (docs/experiments.md).
 _PROBABILITIES = {"own_prob": 0.85, "neutral_isp_prob": 0.0, "low_light_prob": 0.6, "synthetic_scene_prob": 0.0}
 _KEEP = 0.7
-"""Settings of `methods.simulated`, and the weight of the initial weights in the interpolation (`TrainConfig.keep`).
-
-Many examples of the own cameras with a strong interpolation gain more there, and lose less elsewhere, than half as many
-examples do. Heavy noise is forgotten first. Synthetic scenes with one camera's noise make that worse, and neutral
-cameras among the random ones gained nothing and lost more (docs/experiments.md)."""
+"""Default of `TrainConfig.keep`, the fraction of the initial weights in the result."""
 
 
 @dataclass(frozen=True)

@@ -30,22 +30,28 @@ class TrainConfig:
     ----------
     method, method_args, network, network_args : see `ModelSpec`
     steps, minutes : the budget, exactly one of the two; the schedule ends with it
-    batch : photos in a step, over all processes; patch : their side in pixels
-    lr, optimizer, weight_decay, warmup : peak learning rate, one of OPTIMIZERS, its decay, steps of linear warm-up
+    batch : crops in a step, over all processes
+    patch : side of a crop in pixels
+    lr : peak learning rate
+    optimizer : one of OPTIMIZERS
+    weight_decay : of the optimizer
+    warmup : steps of linear warm-up
     schedule : "cosine" (to zero), "constant", or "step": divided by ten after every `lr_step` steps
     lr_step : steps between two drops of the learning rate, for "step" alone
     validation_every : every n-th photo is for validation and not trained on; 0 trains on all
     orientations : "all" eight flips and rotations of a crop, or "flips" (four)
-    ema : decay of the weights' moving average, 0 for none; clip : largest gradient norm, 0 for none
-    keep : weight interpolation (WiSE-FT), the fraction of the initial weights in the written ones; None is 0, or 0.7
-        when adapting
+    ema : decay per step of the weights' moving average, 0 for none
+    clip : largest norm of the gradient, 0 for no limit
+    keep : weight interpolation (WiSE-FT): the fraction of the initial weights in the written ones; None is 0, for which
+        `adapting.adapt` sets another default
     precision : one of PRECISIONS; "auto" is bf16 where the device has it
     compile : torch.compile the network; None where it helps, which is on CUDA (`benchmarks/training_step.py`)
     seed : decides crops, pairs and initial weights
     save_every : steps between two states on the disk, with validation loss and preview
-    cache_megabytes : decoded photos that are kept
-    teachers, teacher_views : models to distil, names or paths; inference variants of each, see `teachers.find_teacher`
-    teacher_cache_megabytes : limit of the teachers' outputs that are kept on the disk for this and later runs
+    cache_megabytes : limit in 10^6 bytes of the decoded photos in memory
+    teachers : models to distil, names or paths
+    teacher_views : number of inference variants of each teacher, see `teachers.find_teacher`
+    teacher_cache_megabytes : limit in 10^6 bytes of the teachers' outputs on the disk, for this and later runs
     """
 
     method: str = "nsp"

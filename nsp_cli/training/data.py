@@ -1,4 +1,4 @@
-"""Random crops of noisy photos, decoded during the run, which depend on the seed and the step alone."""
+"""Batches of random crops of photos, decoded during the run, which depend on the seed and the step alone."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ MakeExample = Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.fl
 """Makes a training example of a crop, see `methods.Method.make_example`."""
 
 
-class NoisyPhotos(Dataset[Tensor]):
-    """Data set whose item k is the batch of step k.
+class StepBatches(Dataset[Tensor]):
+    """Data set whose item k is the batch of step k, for `steps` steps.
 
     A batch holds examples (batch, planes, p, p) float32 in [0, 1], of crops in eight orientations, or in four (flips
     alone) without `rotate`.
@@ -101,6 +101,7 @@ class NoisyPhotos(Dataset[Tensor]):
         self._unusable: set[Path] = set()
 
     def __len__(self) -> int:
+        """Return the number of steps, which is not that of the photos."""
         return self.steps
 
     def __getitem__(self, step: int) -> Tensor:
@@ -108,13 +109,13 @@ class NoisyPhotos(Dataset[Tensor]):
         crops = [self._crop(self._photo(step // _REUSE + int(rng.integers(_POOL))), rng) for _ in range(self.batch)]
         return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).contiguous()
 
-    def shard(self, rank: int, world: int) -> NoisyPhotos:
+    def shard(self, rank: int, world: int) -> StepBatches:
         """Return the shard of every batch for one of several processes: other crops of the same photos.
 
         Parts differ by one photo where the batch cannot be divided, and each has one at least. Processes count alike in
         a step, so a photo of a smaller part counts a little more.
         """
-        return NoisyPhotos(
+        return StepBatches(
             self.paths,
             patch=self.patch,
             batch=max(self.batch // world + (rank < self.batch % world), 1),

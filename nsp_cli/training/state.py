@@ -58,7 +58,7 @@ def learning_rate(settings: TrainConfig, step: int, progress: float) -> float:
 class State:
     """State of a run: `step` done steps, `seconds` of training, photos and teachers, network and optimizer.
 
-    `start` is the weights that the run began with, for the interpolation by `settings.keep`.
+    `initial` is the weights that the run began with, for the interpolation by `settings.keep`; None without it.
     """
 
     settings: TrainConfig
@@ -69,7 +69,7 @@ class State:
     seconds: float = 0.0
     photos: str = ""
     teachers: str = "[]"
-    start: dict[str, Tensor] | None = None
+    initial: dict[str, Tensor] | None = None
 
     @property
     def progress(self) -> float:
@@ -78,23 +78,22 @@ class State:
             return self.step / self.settings.steps
         return self.seconds / 60 / (self.settings.minutes or 1)
 
-    @property
-    def weights(self) -> nn.Module:
-        """The result: the moving average or the last weights, interpolated with the initial ones by `keep`."""
+    def result(self) -> nn.Module:
+        """Return the moving average, or the last weights; with `keep`, a copy interpolated with the initial ones."""
         learned: nn.Module = self.ema.module if self.settings.ema else self.network
-        if self.start is None:
+        if self.initial is None:
             return learned
         fraction = self.settings.keep or 0.0
         blended = copy.deepcopy(learned)
         for name, weight in blended.state_dict().items():
-            weight.lerp_(self.start[name].to(weight), fraction)
+            weight.lerp_(self.initial[name].to(weight), fraction)
         return blended
 
     def save(self, folder: Path) -> None:
         """Write the state over the last one. Raises `OutputError`."""
         tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
         tensors |= {f"ema.{k}": v for k, v in self.ema.state_dict().items()}
-        tensors |= {f"start.{k}": v for k, v in (self.start or {}).items()}
+        tensors |= {f"start.{k}": v for k, v in (self.initial or {}).items()}
         for index, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in moments.items()}
         metadata = {
@@ -113,7 +112,7 @@ class State:
         try:
             self.network.load_state_dict(_under("network.", tensors))
             self.ema.load_state_dict(_under("ema.", tensors))
-            self.start = _under("start.", tensors) or None
+            self.initial = _under("start.", tensors) or None
             groups = self.optimizer.state_dict()["param_groups"]
             moments: dict[int, dict[str, Tensor]] = {}
             for name, value in _under("optimizer.", tensors).items():

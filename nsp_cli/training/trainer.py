@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,16 +30,17 @@ from nsp_cli.system.processes import ProcessInfo
 from nsp_cli.system.version import __version__
 from nsp_cli.training.cache import OutputCache
 from nsp_cli.training.config import TrainConfig
-from nsp_cli.training.data import NoisyPhotos, large_enough, open_alone, train_val_split
+from nsp_cli.training.data import StepBatches, large_enough, open_alone, train_val_split
 from nsp_cli.training.distributed import from_main_process, training_processes, wrap
 from nsp_cli.training.optimizers import OPTIMIZERS
 from nsp_cli.training.state import State, ema_of, learning_rate
 from nsp_cli.training.teachers import Teacher, TeacherTargets, find_teacher, identities
 from nsp_cli.training.validation import Monitor
 
-_ENDLESS = 10**9
-_LOG_EVERY = 20
-_PART = 2**16
+_NO_LIMIT = 10**9  # steps of a run whose budget is in minutes
+_SEED_STRIDE = 10**9  # between the random seeds of two runs: more than a run has steps
+_LOG_EVERY = 20  # steps
+_PART = 2**16  # bytes at each end of a photo that identify it
 
 _DIVERGED = "Training diverged: the loss is no longer a number at step {step}; use a lower `lr` or `precision=fp32`."
 
@@ -60,11 +61,17 @@ class Job:
 
     Attributes
     ----------
-    photos : noisy photos; see `TrainConfig.validation_every`
-    target : the weights file to write; folder : the run's own files (state, scalars, previews)
-    start : weights to start from, or None for new ones
+    photos : to train on: noisy ones, or clean ones where the method `needs_clean_photos`; for those that are held out
+        see `TrainConfig.validation_every`
+    target : the weights file to write
+    folder : of the run's own files (state, scalars, previews)
+    start : file of the initial weights; None for random ones
     pairs : (noisy, clean) files for a PSNR that is reported and decides nothing
     shown : photos for the previews, before and after; without them the validation photos
+    device : "auto", "cuda", "cuda:1", "mps" or "cpu"
+    resume : whether to continue the run in `folder`
+    stop : called before each step; true ends the run, which can be resumed
+    report : called every few steps, by the main process alone
     """
 
     photos: Sequence[Path]
@@ -92,6 +99,8 @@ def train(settings: TrainConfig, job: Job) -> Path:
 
 
 class _Run:
+    """One process of a run: its method, state, batches and monitor, and the loop over the steps."""
+
     def __init__(self, settings: TrainConfig, job: Job, process: ProcessInfo, device: torch.device) -> None:
         self.settings, self.job, self.process, self.device = settings, job, process, device
         self.method: Method = build_method(settings.method, settings.method_args)
@@ -99,24 +108,24 @@ class _Run:
             raise UsageError(f"This method needs `patch` of at least {self.method.smallest_patch}.")
         self.precision = choose_precision(device, Precision(settings.precision))
         self.teachers = _find_teachers(settings, self.method)
-        self.state = self._start()
+        self.state = self._build_or_resume()
         learner = wrap(self.state.network, process)
         compiles = _helps_to_compile(device) if settings.compile is None else settings.compile
         self.learner: nn.Module = torch.compile(learner) if compiles else learner  # pyright: ignore
         opened = self._teacher_targets() if self.teachers else open_alone
         training, validation = train_val_split(large_enough(job.photos, settings.patch), settings.validation_every)
-        photos = NoisyPhotos(
+        batches = StepBatches(
             training,
             patch=settings.patch,
             batch=settings.batch,
-            steps=settings.steps or _ENDLESS,
+            steps=settings.steps or _NO_LIMIT,
             seed=settings.seed,
             cache_bytes=settings.cache_megabytes * 10**6,
             rotate=settings.orientations == "all",
             make_example=self.method.make_example,
             open=opened,
         )
-        self.photos = photos.shard(process.rank, process.world_size)
+        self.batches = batches.shard(process.rank, process.world_size)
         self.monitor = (
             Monitor(job.folder, training, validation, job.pairs, settings, self.method, opened, job.shown)
             if process.is_main_process
@@ -124,7 +133,8 @@ class _Run:
         )
         self.generator = Generator(device)
 
-    def _start(self) -> State:
+    def _build_or_resume(self) -> State:
+        """Build the state of a new run, or load that of the run in the folder. Raises `ModelError` and `UsageError`."""
         settings, job, teachers = self.settings, self.job, json.dumps(identities(self.teachers))
         if settings.keep and job.start is None and not job.resume:
             raise UsageError("`keep` interpolates with the weights to start from, and there are none; leave it out.")
@@ -135,12 +145,12 @@ class _Run:
                 f"The method '{settings.method}' takes no noise level; add `network_args.noise_level=false`."
             )
         if job.start is not None and not job.resume:
-            network = _start_from(job.start, network)
+            network = _load_initial(job.start, network)
         network.to(device=self.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         kind = OPTIMIZERS[settings.optimizer]
         optimizer = kind(network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
-        begin = {name: weight.clone() for name, weight in network.state_dict().items()} if settings.keep else None
-        state = State(settings, network, ema_of(network, settings.ema), optimizer, start=begin)
+        initial = {name: weight.clone() for name, weight in network.state_dict().items()} if settings.keep else None
+        state = State(settings, network, ema_of(network, settings.ema), optimizer, initial=initial)
         if job.resume:
             state.load(job.folder)
             if state.photos not in (_contents(job.photos), _named(job.photos)):
@@ -159,13 +169,13 @@ class _Run:
     def loop(self) -> None:
         """Step until the budget is used up or the caller requests a stop."""
         state, clock = self.state, time.monotonic()
-        steps = range(state.step, len(self.photos))
+        steps = range(state.step, self.settings.steps or _NO_LIMIT)
         # A process that was forked cannot use CUDA, which teachers may have to.
         workers = 2 if self.device.type == "cuda" and not self.teachers else 0
-        batches = DataLoader(
-            self.photos, batch_size=None, sampler=steps, num_workers=workers, worker_init_fn=_ignore_interrupts
+        loader = DataLoader(
+            self.batches, batch_size=None, sampler=steps, num_workers=workers, worker_init_fn=_ignore_interrupts
         )
-        for batch in batches:
+        for batch in loader:
             progress = from_main_process(state.progress, self.process, self.device)
             stopped = bool(from_main_process(float(self.job.stop()), self.process, self.device))
             if progress >= 1 or stopped:
@@ -187,7 +197,7 @@ class _Run:
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate(settings, state.step, progress)
         self.generator.manual_seed(
-            (settings.seed * _ENDLESS + state.step) * self.process.world_size + self.process.rank
+            (settings.seed * _SEED_STRIDE + state.step) * self.process.world_size + self.process.rank
         )
         with autocast(self.device, self.precision):
             loss = self.method.loss(self.learner, batch.to(self.device, non_blocking=True), self.generator)
@@ -210,16 +220,19 @@ class _Run:
             self.job.report(Progress(state.step, min(state.progress, 1.0), value, state.seconds))
 
     def _save(self) -> None:
+        """Write the state, the weights and a validation; the main process does."""
         if self.monitor is None:
             return
         if not all(torch.isfinite(weight).all() for weight in self.state.network.parameters()):
             raise NspError(_DIVERGED.format(step=self.state.step))
         self.state.save(self.job.folder)
-        save_model(self.state.weights, self._spec(), self.job.target)
-        with autocast(self.device, self.precision) if self.precision is not Precision.FP32 else nullcontext():
-            self.monitor.validate(self.state.step, self.state.weights, self.device)
+        result = self.state.result()
+        save_model(result, self._spec(), self.job.target)
+        with autocast(self.device, self.precision):
+            self.monitor.validate(self.state.step, result, self.device)
 
     def _spec(self) -> ModelSpec:
+        """Build the description of the weights, with what they were trained by."""
         settings, state = self.settings, self.state
         return ModelSpec(
             network=settings.network,
@@ -230,7 +243,7 @@ class _Run:
                 "nsp": __version__,
                 "steps": state.step,
                 "minutes": round(state.seconds / 60, 1),
-                "photos": len(self.photos.paths),
+                "photos": len(self.batches.paths),
                 "patch": settings.patch,
                 "batch": settings.batch,
                 "lr": settings.lr,
@@ -279,11 +292,11 @@ def _named(photos: Sequence[Path]) -> str:
     return hashlib.sha256("\n".join(path.name for path in photos).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _start_from(path: Path, network: nn.Module) -> nn.Module:
-    start, _ = load_model(path)
-    adopt = getattr(network, "adopt", dict[str, Tensor])
+def _load_initial(path: Path, network: nn.Module) -> nn.Module:
+    """Load weights into a network, which may convert them by `adopt`. Raises `ModelError` where they do not fit."""
+    initial = load_model(path)[0].state_dict()
     try:
-        network.load_state_dict(adopt(start.state_dict()))
+        network.load_state_dict(network.adopt(initial) if hasattr(network, "adopt") else initial)  # pyright: ignore
     except RuntimeError as error:
         raise ModelError(f"The weights in {path} are of another network than the one to train.") from error
     return network

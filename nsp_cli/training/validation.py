@@ -17,7 +17,7 @@ from nsp_cli.image import Frame, from_unit, read_srgb, to_unit, write
 from nsp_cli.methods import Method
 from nsp_cli.model.spec import Task
 from nsp_cli.training.config import TrainConfig
-from nsp_cli.training.data import NoisyPhotos, Open
+from nsp_cli.training.data import Open, StepBatches
 
 _CROP = 256
 _SHOWN = 3
@@ -33,7 +33,7 @@ class Monitor:
     training : photos that are trained on; previews show them if there are no validation photos
     validation : noisy photos that are not trained on, or none
     pairs : (noisy, clean) files, or none
-    open : see `NoisyPhotos`
+    open : see `StepBatches`
     shown : photos for the previews, before and after denoising; by default those of `validation`
     """
 
@@ -87,7 +87,7 @@ class Monitor:
 def _crops(photos: Sequence[Path], settings: TrainConfig, method: Method, open: Open) -> Tensor | None:
     """Draw crops that are the same during a whole run; None if no photo can be used."""
     try:
-        return NoisyPhotos(
+        return StepBatches(
             photos,
             patch=settings.patch,
             batch=8,

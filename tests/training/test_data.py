@@ -9,11 +9,11 @@ import torch
 
 from nsp_cli.errors import NoInputError
 from nsp_cli.image import Frame, write
-from nsp_cli.training.data import NoisyPhotos, PhotoCache, large_enough, train_val_split
+from nsp_cli.training.data import PhotoCache, StepBatches, large_enough, train_val_split
 
 
-def photos(paths: list[Path], **changes: int) -> NoisyPhotos:
-    return NoisyPhotos(paths, **{"patch": 32, "batch": 4, "steps": 10, "seed": 1, "cache_bytes": 10**8, **changes})
+def photos(paths: list[Path], **changes: int) -> StepBatches:
+    return StepBatches(paths, **{"patch": 32, "batch": 4, "steps": 10, "seed": 1, "cache_bytes": 10**8, **changes})
 
 
 def test_a_step_s_batch_does_not_depend_on_the_steps_before(noisy_photos: Path) -> None:
@@ -130,7 +130,7 @@ def test_every_tenth_photo_is_held_out() -> None:
 @pytest.mark.parametrize(("batch", "world", "parts"), [(8, 2, [4, 4]), (8, 3, [3, 3, 2]), (2, 3, [1, 1, 1])])
 def test_processes_share_a_batch(noisy_photos: Path, batch: int, world: int, parts: list[int]) -> None:
     photos = sorted(noisy_photos.iterdir())
-    data = NoisyPhotos(photos, patch=32, batch=batch, steps=1, seed=1, cache_bytes=10**8)
+    data = StepBatches(photos, patch=32, batch=batch, steps=1, seed=1, cache_bytes=10**8)
     shared = [data.shard(rank, world)[0] for rank in range(world)]
     assert [len(part) for part in shared] == parts
     crops = torch.cat(shared).flatten(1)

@@ -20,7 +20,7 @@ from nsp_cli.networks import build_network
 from nsp_cli.ops.orientations import array_to_upright, orient_array
 from nsp_cli.training import Job, TrainConfig, teachers, train
 from nsp_cli.training.cache import OutputCache
-from nsp_cli.training.data import NoisyPhotos
+from nsp_cli.training.data import StepBatches
 from nsp_cli.training.teachers import Teacher, TeacherTargets, Variant, find_teacher
 
 Weights = Callable[..., Path]
@@ -116,7 +116,7 @@ def test_crops_cut_all_layers_at_the_same_place(noisy_photos: Path) -> None:
         pixels = read(path).pixels
         return pixels, 255 - pixels, pixels[:, :, :1]
 
-    data = NoisyPhotos(
+    data = StepBatches(
         sorted(noisy_photos.iterdir()), patch=32, batch=4, steps=3, seed=1, cache_bytes=10**8, open=with_itself
     )
     for part in (data, data.shard(1, 2)):
