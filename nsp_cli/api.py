@@ -17,7 +17,7 @@ from nsp_cli.engine.loading import NO_SETTINGS, build_pipeline, load_backend, op
 from nsp_cli.engine.options import BlendOptions, DenoiseOptions, Strength
 from nsp_cli.engine.process import process
 from nsp_cli.errors import UsageError
-from nsp_cli.image.arrays import as_frame, like
+from nsp_cli.image.arrays import as_frame, to_input_kind
 from nsp_cli.image.frame import Frame
 from nsp_cli.model import registry
 from nsp_cli.model.spec import Task
@@ -227,7 +227,7 @@ def _run(
         raise UsageError("Give either `model` or `backend`; an opened backend has its model already.")
     frame = as_frame(photo)
     opened = backend or load_backend(model, options.task, megapixels=frame.megapixels)
-    return like(photo, denoise_frame(frame, opened, options, report)[0])
+    return to_input_kind(photo, denoise_frame(frame, opened, options, report)[0])
 
 
 @checked

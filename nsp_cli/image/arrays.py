@@ -50,7 +50,7 @@ def as_frame(photo: object) -> Frame:
     raise UsageError(f"The photo must be an array, a path, a Frame or a picture of Pillow, got {type(photo).__name__}.")
 
 
-def like(photo: object, frame: Frame) -> Any:
+def to_input_kind(photo: object, frame: Frame) -> Any:
     """Return a result in the form of the photo that it was made of; for a path that is a `Frame`."""
     if isinstance(photo, np.ndarray):
         return frame.pixels

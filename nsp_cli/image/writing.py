@@ -27,7 +27,7 @@ def write(
     quality: int = 95,
     keep_metadata: bool = True,
     overwrite: bool = False,
-    like: Path | None = None,
+    attributes_of: Path | None = None,
 ) -> tuple[str, ...]:
     """Write a photo in the format of the target's suffix; the file appears whole or not at all.
 
@@ -38,8 +38,8 @@ def write(
     quality : 1 to 100, for JPEG, WebP (100: without loss) and AVIF
     keep_metadata : False writes only what the picture needs to look right: colour profile and orientation
     overwrite : replace an existing target, which is otherwise an error even if it appears at the last moment
-    like : a file whose mode, extended attributes and times the target gets, where the system lets it; None for a
-        replaced file's own mode and extended attributes, and the time of writing
+    attributes_of : a file whose mode, extended attributes and times the target gets, where the system lets it; None for
+        the mode and extended attributes of a replaced file, and the time of writing
 
     Returns
     -------
@@ -58,7 +58,7 @@ def write(
         data, warnings = encode(frame, name, quality=quality, keep_metadata=keep_metadata)
     except OutputError as error:
         raise OutputError(f"{target}: {error}") from error
-    write_atomically(data, target, overwrite=overwrite, like=like)
+    write_atomically(data, target, overwrite=overwrite, attributes_of=attributes_of)
     return warnings
 
 

@@ -29,11 +29,13 @@ _searched: set[Path] = set()
 _gate = threading.Lock()
 
 
-def write_atomically(data: bytes | memoryview, target: Path, *, overwrite: bool, like: Path | None = None) -> None:
+def write_atomically(
+    data: bytes | memoryview, target: Path, *, overwrite: bool, attributes_of: Path | None = None
+) -> None:
     """Write to a hidden file beside the target, then give it the target's name in one step.
 
     A file that is replaced leaves its mode, its owner and its extended attributes to the new one, where the system lets
-    it. With `like`, the file gets the mode, the extended attributes and the times of that file instead.
+    it. With `attributes_of`, the file gets the mode, the extended attributes and the times of that file instead.
 
     Raises OutputError, and leaves neither the hidden file nor a part of the target, when anything fails. Without
     `overwrite` a target that exists stays as it is, even if it appeared a moment ago; that is a TargetExistsError.
@@ -43,9 +45,9 @@ def write_atomically(data: bytes | memoryview, target: Path, *, overwrite: bool,
     hidden = hidden_path(target.parent)
     try:
         remove_dead(target.parent)
-        _write_through(data, hidden, like or (target if overwrite and target.exists() else None))
-        if like is not None:
-            _copy_times(like, hidden)
+        _write_through(data, hidden, attributes_of or (target if overwrite and target.exists() else None))
+        if attributes_of is not None:
+            _copy_times(attributes_of, hidden)
         if overwrite:
             hidden.replace(target)
         else:
@@ -135,13 +137,13 @@ def abandon() -> None:
             hidden.unlink()
 
 
-def _write_through(data: bytes | memoryview, path: Path, like: Path | None) -> None:
+def _write_through(data: bytes | memoryview, path: Path, attributes_of: Path | None) -> None:
     with _gate:
         file = path.open("xb")
         _hidden_files.add(path)
     with file:
-        if like is not None:  # before the data: what is private is never readable by others
-            _copy_attributes(like, path)
+        if attributes_of is not None:  # before the data: what is private is never readable by others
+            _copy_attributes(attributes_of, path)
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -61,9 +61,9 @@ def test_a_result_like_its_photo(overwrite: bool, tmp_path: Path) -> None:
     photo.chmod(0o604)
     tagged = tag(photo, b"red")
     os.utime(photo, ns=(10**18, 10**18 + 5000))
-    write_atomically(b"new", target, overwrite=overwrite, like=photo)
+    write_atomically(b"new", target, overwrite=overwrite, attributes_of=photo)
     assert mode(target) == 0o604
     assert target.stat().st_mtime_ns == 10**18 + 5000
     assert not tagged or os.getxattr(target, "user.nsp.test") == b"red"
-    write_atomically(b"new", tmp_path / "c.png", overwrite=False, like=tmp_path / "gone.png")
+    write_atomically(b"new", tmp_path / "c.png", overwrite=False, attributes_of=tmp_path / "gone.png")
     assert (tmp_path / "c.png").read_bytes() == b"new"

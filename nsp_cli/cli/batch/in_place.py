@@ -76,7 +76,7 @@ def replace_photo(frame: Frame, target: Path, output: OutputOptions) -> tuple[st
             quality=output.quality,
             keep_metadata=output.keep_metadata,
             overwrite=True,
-            like=target if output.preserve else None,
+            attributes_of=target if output.preserve else None,
         )
     except Exception:
         if kept is not None:

@@ -138,7 +138,7 @@ class Tally:
             self.megapixels += outcome.megapixels or 0.0
 
     @property
-    def settled(self) -> int:
+    def finished(self) -> int:
         """Number of photos that are written, skipped or failed."""
         return self.written + self.skipped + self.failed
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 PIPE = "-"
 
-Change = Callable[[Frame, Reporter], Frame]
+PhotoStep = Callable[[Frame, Reporter], Frame]
 """Processes one photo of a command."""
 
 
@@ -43,7 +43,7 @@ def read_photo(source: Path | bytes, format: str | None, raw: RawOptions) -> Fra
     return frame
 
 
-def pipe_photo(change: Callable[[Frame], Frame], options: DenoiseOptions) -> tuple[Frame, tuple[str, ...]]:
+def pipe_photo(step: Callable[[Frame], Frame], options: DenoiseOptions) -> tuple[Frame, tuple[str, ...]]:
     """Process one photo from stdin to stdout, in its own format (RAW as TIFF); return what was read, and warnings."""
     output = options.output
     try:
@@ -55,7 +55,7 @@ def pipe_photo(change: Callable[[Frame], Frame], options: DenoiseOptions) -> tup
     frame = read_photo(given, output.format, options.raw)
     format = WRITABLE.get(f".{output.format}") or output_format(frame)
     refuse_large(frame.size, format, options)
-    result = change(frame)
+    result = step(frame)
     data, warnings = encode(result, format, quality=output.quality, keep_metadata=output.keep_metadata)
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
@@ -105,16 +105,16 @@ def can_be_written(work: Work, output: OutputOptions) -> bool:
         return False
 
 
-def change_with(
+def photo_step(
     opened: Callable[[ModelOptions], Backend], settings: DenoiseOptions, profiles: Profiles | None = None
-) -> Change:
+) -> PhotoStep:
     """Return what a batch does with each photo: `api.denoise_frame`, with what was chosen for the photo reported."""
     from nsp_cli.api import denoise_frame
     from nsp_cli.cli.batch.stamp import add_stamp
     from nsp_cli.engine.fidelity import check_fidelity
     from nsp_cli.image.colour import conversion
 
-    def change(frame: Frame, reporter: Reporter) -> Frame:
+    def step(frame: Frame, reporter: Reporter) -> Frame:
         chosen = settings
         if profiles is not None:
             chosen, notes = profiles.choose(frame.metadata.exif, settings)
@@ -133,7 +133,7 @@ def change_with(
             reporter.line(blend.sentence())
         return add_stamp(result, chosen, measured) if chosen.output.stamp else result
 
-    return change
+    return step
 
 
 def write_photo(frame: Frame, source: Path, target: Path, output: OutputOptions) -> tuple[Path | None, tuple[str, ...]]:
@@ -155,7 +155,7 @@ def write_photo(frame: Frame, source: Path, target: Path, output: OutputOptions)
                 quality=output.quality,
                 keep_metadata=output.keep_metadata,
                 overwrite=output.if_exists is IfExists.OVERWRITE,
-                like=source if output.preserve else None,
+                attributes_of=source if output.preserve else None,
             )
             return name, warnings
         except TargetExistsError:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from nsp_cli.cli.batch.in_place import refuse_other_format
 from nsp_cli.cli.batch.options import BatchOptions
 from nsp_cli.cli.batch.outcome import Outcome, Status
-from nsp_cli.cli.batch.photo import Change, is_wanted, read_photo, refuse_large, unique, write_photo
+from nsp_cli.cli.batch.photo import PhotoStep, is_wanted, read_photo, refuse_large, unique, write_photo
 from nsp_cli.cli.batch.plan import Work
 from nsp_cli.cli.console import Reporter, err
 from nsp_cli.cli.flag_names import with_flags
@@ -31,10 +31,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Task:
-    """Work of the readers and writers on each photo; `previews` is the size of the report's pictures, if any."""
+class _Context:
+    """What is the same for all photos of a batch.
 
-    change: Change
+    Attributes
+    ----------
+    step : processes one photo
+    previews : size of the report's pictures; None without a report
+    """
+
+    step: PhotoStep
     options: DenoiseOptions
     batch: BatchOptions
     previews: Size | None
@@ -42,30 +48,32 @@ class _Task:
 
 @dataclass(frozen=True)
 class _Photo:
-    """A photo on its way: read, or with its outcome already settled."""
+    """A photo that was read, or could not be; `frame` is None where `outcome` is final."""
 
     work: Work
     frame: Frame | None
     outcome: Outcome
 
 
-Settled = Callable[[Outcome], None]
+OnOutcome = Callable[[Outcome], None]
+"""Called with the outcome of a photo."""
 
 
-class _Line:
-    """The readers, the main thread and the writers."""
+class _Pipeline:
+    """Read photos ahead and write results behind, in threads, while the main thread processes one photo."""
 
-    def __init__(self, works: Sequence[Work], job: _Task, settled: Settled) -> None:
+    def __init__(self, works: Sequence[Work], context: _Context, on_outcome: OnOutcome) -> None:
         self._rest: Iterator[Work] = iter(works)
-        self._job, self._settled = job, settled
-        self._readers = ThreadPoolExecutor(job.batch.jobs, "nsp-read")
-        self._writers = ThreadPoolExecutor(job.batch.jobs, "nsp-write")
+        self._context, self._on_outcome = context, on_outcome
+        self._readers = ThreadPoolExecutor(context.batch.jobs, "nsp-read")
+        self._writers = ThreadPoolExecutor(context.batch.jobs, "nsp-write")
         self._ahead: deque[Future[_Photo]] = deque()
         self._behind: deque[Future[Outcome]] = deque()
 
     def read_ahead(self) -> None:
-        for work in islice(self._rest, max(self._job.batch.jobs - len(self._ahead), 0)):
-            self._ahead.append(self._readers.submit(_read, work, self._job))
+        """Start to read as many photos as there are readers."""
+        for work in islice(self._rest, max(self._context.batch.jobs - len(self._ahead), 0)):
+            self._ahead.append(self._readers.submit(_read, work, self._context))
 
     def next(self) -> _Photo | None:
         """Return the next photo as soon as it is read; None at the end."""
@@ -75,35 +83,36 @@ class _Line:
         return photo
 
     def write_behind(self, photo: _Photo, result: Frame | None, outcome: Outcome) -> None:
-        """Hand a result to the writers, or an outcome that is settled already to its place in the order."""
+        """Hand a result to the writers, or an outcome that is final already to its place in the order."""
         if result is None:
             done: Future[Outcome] = Future()
             done.set_result(outcome)
             self._behind.append(done)
         else:
             # The photo itself, which may be large, is kept for the report alone.
-            before = None if self._job.previews is None else photo.frame
-            self._behind.append(self._writers.submit(_write, before, result, outcome, self._job))
-        self.settle(self._job.batch.jobs)
+            before = None if self._context.previews is None else photo.frame
+            self._behind.append(self._writers.submit(_write, before, result, outcome, self._context))
+        self.wait_for_writes(self._context.batch.jobs)
 
-    def settle(self, waiting: int) -> None:
+    def wait_for_writes(self, waiting: int) -> None:
         """Pass finished outcomes on, in order, and wait until at most `waiting` writes are under way."""
         while self._behind and (self._behind[0].done() or sum(not future.done() for future in self._behind) > waiting):
-            self._settled(self._behind.popleft().result())
+            self._on_outcome(self._behind.popleft().result())
 
     def close(self) -> None:
+        """End the threads without waiting; photos that have not been started are left out."""
         self._readers.shutdown(wait=False, cancel_futures=True)
         self._writers.shutdown(wait=False, cancel_futures=True)
 
 
 def run(
     works: Sequence[Work],
-    change: Change,
+    step: PhotoStep,
     options: DenoiseOptions,
     batch: BatchOptions,
     reporter: Reporter,
     stop: Callable[[], bool],
-    settled: Settled,
+    on_outcome: OnOutcome,
     *,
     previews: Size | None = None,
 ) -> bool:
@@ -111,8 +120,8 @@ def run(
 
     Parameters
     ----------
-    change : what is done with each photo, in this thread
-    settled : called with the outcome of every photo, in their order and in this thread
+    step : what is done with each photo, in this thread
+    on_outcome : called with the outcome of every photo, in their order and in this thread
     previews : size of the report's pictures, None for none
 
     Raises
@@ -120,59 +129,62 @@ def run(
     NspError : a wrong flag, or a device that is missing, is wrong for every photo and ends the batch
     KeyboardInterrupt : at once; writes may still be under way
     """
-    job = _Task(change, options, batch, previews)
-    line = _Line(works, job, settled)
+    context = _Context(step, options, batch, previews)
+    pipeline = _Pipeline(works, context, on_outcome)
     try:
-        finished = _through(line, job, reporter, stop)
-        line.settle(0)
+        finished = _process_all(pipeline, context, reporter, stop)
+        pipeline.wait_for_writes(0)
     except NspError:
-        line.settle(0)
+        pipeline.wait_for_writes(0)
         raise
     finally:
-        line.close()
+        pipeline.close()
     return finished
 
 
-def _through(line: _Line, job: _Task, reporter: Reporter, stop: Callable[[], bool]) -> bool:
+def _process_all(pipeline: _Pipeline, context: _Context, reporter: Reporter, stop: Callable[[], bool]) -> bool:
+    """Process photo by photo; return whether the end was reached before `stop` returned true."""
     while not stop():
-        photo = line.next()
+        photo = pipeline.next()
         if photo is None:
             return True
         if stop():
             break
-        result, outcome = _change(photo, job, reporter)
-        line.write_behind(photo, result, outcome)
+        result, outcome = _process(photo, context, reporter)
+        pipeline.write_behind(photo, result, outcome)
     return False
 
 
-def _read(work: Work, job: _Task) -> _Photo:
+def _read(work: Work, context: _Context) -> _Photo:
+    """Read a photo, or return the outcome of one that is skipped or cannot be read."""
     started = time.monotonic()
     outcome = Outcome(work.source, work.target, Status.PLANNED, unread=work.unread)
     try:
         if work.problem is not None:
             raise InputError(work.problem)
-        if not is_wanted(work, job.options.output):
+        if not is_wanted(work, context.options.output):
             return _Photo(work, None, replace(outcome, status=Status.SKIPPED))
         format = WRITABLE[work.target.suffix.lower()]
-        frame = read_photo(work.source, format, job.options.raw)
-        refuse_large(frame.size, format, job.options)
-        if job.options.output.in_place:
+        frame = read_photo(work.source, format, context.options.raw)
+        refuse_large(frame.size, format, context.options)
+        if context.options.output.in_place:
             refuse_other_format(frame, work.source)
     except Exception as error:
-        return _Photo(work, None, _failed(outcome, error, job))
+        return _Photo(work, None, _failed(outcome, error, context))
     seconds = time.monotonic() - started
     return _Photo(work, frame, replace(outcome, seconds=seconds, megapixels=frame.megapixels))
 
 
-def _change(photo: _Photo, job: _Task, reporter: Reporter) -> tuple[Frame | None, Outcome]:
+def _process(photo: _Photo, context: _Context, reporter: Reporter) -> tuple[Frame | None, Outcome]:
+    """Process a photo in this thread; return the result, None where it failed, and the outcome so far."""
     if photo.frame is None:
         return None, photo.outcome
     started = time.monotonic()
     notes: dict[str, object] = {}
     try:
-        result = job.change(photo.frame, _of(photo, reporter, notes))
+        result = context.step(photo.frame, _of(photo, reporter, notes))
     except Exception as error:
-        return None, _failed(photo.outcome, error, job)
+        return None, _failed(photo.outcome, error, context)
     return result, replace(photo.outcome, notes=notes).with_seconds(time.monotonic() - started)
 
 
@@ -181,39 +193,40 @@ def _of(photo: _Photo, reporter: Reporter, notes: dict[str, object]) -> Reporter
     return replace(reporter, line=lambda text: reporter.line(f"{photo.work.source}: {text}"), note=notes.__setitem__)
 
 
-def _write(before: Frame | None, result: Frame, outcome: Outcome, job: _Task) -> Outcome:
+def _write(before: Frame | None, result: Frame, outcome: Outcome, context: _Context) -> Outcome:
+    """Write a result and return the photo's outcome, with previews of it and `before` for a report."""
     started = time.monotonic()
     assert outcome.target is not None
     try:
-        target, warnings = write_photo(result, outcome.source, outcome.target, job.options.output)
+        target, warnings = write_photo(result, outcome.source, outcome.target, context.options.output)
         seconds = time.monotonic() - started
         if target is None:
             return replace(outcome, status=Status.SKIPPED)
-        previews = _previews(before, result, job)
+        previews = _previews(before, result, context)
     except Exception as error:
-        return _failed(outcome, error, job)
+        return _failed(outcome, error, context)
     sentences = tuple(map(with_flags, unique((*result.warnings, *warnings))))
     done = replace(outcome, target=target, status=Status.WRITTEN, warnings=sentences, previews=previews)
     return done.with_seconds(seconds)
 
 
-def _previews(before: Frame | None, after: Frame, job: _Task) -> Previews | None:
+def _previews(before: Frame | None, after: Frame, context: _Context) -> Previews | None:
     """Make the report's small pictures; None where that fails, since the photo itself is written."""
-    if job.previews is None or before is None:
+    if context.previews is None or before is None:
         return None
     from nsp_cli.cli.report.previews import take_previews
 
     try:
-        return take_previews(before, after, job.previews)
+        return take_previews(before, after, context.previews)
     except Exception:
-        if job.batch.verbose:
+        if context.batch.verbose:
             err.print(traceback.format_exc())
         return None
 
 
-def _failed(outcome: Outcome, error: Exception, job: _Task) -> Outcome:
+def _failed(outcome: Outcome, error: Exception, context: _Context) -> Outcome:
     """Return the outcome of a photo that failed, or raise what is wrong for every photo."""
-    if job.batch.verbose:
+    if context.batch.verbose:
         err.print("".join(traceback.format_exception(error)))
     if isinstance(error, InputError | OutputError | MemoryLimitError):
         sentence = str(error)

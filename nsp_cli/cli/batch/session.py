@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from nsp_cli.cli.batch import estimate
 from nsp_cli.cli.batch.options import BatchOptions
 from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status, Tally, as_json, describe, unread_sentence
-from nsp_cli.cli.batch.photo import Change, pipe_photo
+from nsp_cli.cli.batch.photo import PhotoStep, pipe_photo
 from nsp_cli.cli.batch.plan import Work
 from nsp_cli.cli.batch.profiles import Profiles
 from nsp_cli.cli.batch.runner import run
@@ -97,14 +97,14 @@ def show_plan(
     return int(any(planned.status is Status.FAILED for planned in plans))
 
 
-def run_pipe(change: Change, options: DenoiseOptions, batch: BatchOptions) -> int:
+def run_pipe(step: PhotoStep, options: DenoiseOptions, batch: BatchOptions) -> int:
     """Process one photo from stdin to stdout, print JSON to stderr, and return the exit code."""
     started, recipe = time.monotonic(), describe(options)
     notes: dict[str, object] = {}
     reporter = replace(_SILENT, note=notes.__setitem__)
     outcome = Outcome(Path("-"), Path("-"), Status.WRITTEN, notes=notes)
     try:
-        frame, warnings = pipe_photo(lambda frame: change(frame, reporter), options)
+        frame, warnings = pipe_photo(lambda frame: step(frame, reporter), options)
     except NspError as error:
         if batch.as_json:
             failed = replace(outcome, target=None, status=Status.FAILED, error=with_flags(str(error)))
@@ -119,7 +119,7 @@ def run_pipe(change: Change, options: DenoiseOptions, batch: BatchOptions) -> in
     return 0
 
 
-def run_batch(works: Sequence[Work], change: Change, options: DenoiseOptions, batch: BatchOptions) -> int:
+def run_batch(works: Sequence[Work], step: PhotoStep, options: DenoiseOptions, batch: BatchOptions) -> int:
     """Process all photos, go on past bad ones, list the failures, and return the exit code."""
     with process_group() as process, stop_on_interrupt("photo", ignore_second=not process.is_alone) as stop:
         share = process.shard(works)
@@ -128,9 +128,9 @@ def run_batch(works: Sequence[Work], change: Change, options: DenoiseOptions, ba
         try:
             with progress(len(share), "photos", quiet=batch.quiet) as reporter:
                 log.reporter = reporter
-                finished = run(share, change, options, batch, reporter, stop, log.settled, previews=size)
-                log.tally.stopped = not finished and log.tally.settled < len(share)
-                log.keep_cards(share[log.tally.settled :])
+                finished = run(share, step, options, batch, reporter, stop, log.on_outcome, previews=size)
+                log.tally.stopped = not finished and log.tally.finished < len(share)
+                log.keep_cards(share[log.tally.finished :])
         except KeyboardInterrupt:
             log.summarise(log.tally)
             end_at_once()
@@ -159,7 +159,7 @@ class BatchLog:
 
             self.report = Report(recipe)
 
-    def settled(self, outcome: Outcome) -> None:
+    def on_outcome(self, outcome: Outcome) -> None:
         """Take the outcome of one photo: print it, count it, and put it on the report."""
         self.tally.add(outcome)
         if outcome.status is Status.WRITTEN:

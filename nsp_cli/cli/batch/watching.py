@@ -14,7 +14,7 @@ from watchdog.observers import Observer
 
 from nsp_cli.cli.batch.options import BatchOptions
 from nsp_cli.cli.batch.outcome import Outcome, Status, Tally, describe
-from nsp_cli.cli.batch.photo import Change
+from nsp_cli.cli.batch.photo import PhotoStep
 from nsp_cli.cli.batch.plan import Work
 from nsp_cli.cli.batch.runner import run
 from nsp_cli.cli.batch.session import BatchLog, preview_size
@@ -64,7 +64,7 @@ class Arrivals:
 def run_watch(
     folder: Path,
     find_works: Callable[[], list[Work]],
-    change: Change,
+    step: PhotoStep,
     options: DenoiseOptions,
     batch: BatchOptions,
     *,
@@ -82,12 +82,12 @@ def run_watch(
     log.reporter = line_reporter(quiet=batch.quiet)
     size = preview_size(batch, _MANY)
 
-    def settled(outcome: Outcome) -> None:
-        log.settled(outcome)
+    def on_outcome(outcome: Outcome) -> None:
+        log.on_outcome(outcome)
         if outcome.status is Status.FAILED:
             complain(outcome.error or f"{outcome.source}: {outcome.unread} is not read")
 
-    with stop_on_interrupt("photo") as stop, _changes(folder, batch) as changed:
+    with stop_on_interrupt("photo") as stop, _file_events(folder, batch) as changed:
         if not batch.quiet:
             err.print(f"Watching {folder}; Ctrl-C ends.")
         try:
@@ -95,7 +95,7 @@ def run_watch(
                 works = arrivals.take(find_works(), time.monotonic())
                 log.tally.photos += len(works)
                 if works:
-                    run(works, change, options, batch, log.reporter, stop, settled, previews=size)
+                    run(works, step, options, batch, log.reporter, stop, on_outcome, previews=size)
                 _wait(changed, stop, _POLL if works or arrivals.is_waiting else _RESCAN)
         except KeyboardInterrupt:
             end_at_once()
@@ -103,7 +103,7 @@ def run_watch(
 
 
 @contextmanager
-def _changes(folder: Path, batch: BatchOptions) -> Generator[Event]:
+def _file_events(folder: Path, batch: BatchOptions) -> Generator[Event]:
     """Yield an event that is set when something changes in a folder."""
     changed = Event()
 

@@ -94,7 +94,7 @@ def _run(
     from nsp_cli.cli.batch import estimate, session
     from nsp_cli.cli.batch.in_place import plan_in_place
     from nsp_cli.cli.batch.like import flags_like
-    from nsp_cli.cli.batch.photo import PIPE, can_be_written, change_with
+    from nsp_cli.cli.batch.photo import PIPE, can_be_written, photo_step
     from nsp_cli.cli.batch.plan import plan
 
     batch = flags.batch()
@@ -124,12 +124,12 @@ def _run(
 
     if piped or batch.dry_run or any(can_be_written(work, settings.output) for work in works):
         opened(settings.model)  # what is wrong with the model is known before a photo is read
-    change = change_with(opened, settings, profiles)
+    step = photo_step(opened, settings, profiles)
     if batch.dry_run:
         code = session.show_plan(works, opened, settings, batch, profiles)
     elif piped:
-        code = session.run_pipe(change, settings, batch)
+        code = session.run_pipe(step, settings, batch)
     else:
-        code = session.run_batch(works, change, settings, batch)
+        code = session.run_batch(works, step, settings, batch)
     if code:
         raise typer.Exit(code)

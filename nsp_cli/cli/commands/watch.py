@@ -42,7 +42,7 @@ def watch(
     from nsp_cli.api import open_backend
     from nsp_cli.cli.batch import session
     from nsp_cli.cli.batch.like import flags_like
-    from nsp_cli.cli.batch.photo import change_with
+    from nsp_cli.cli.batch.photo import photo_step
     from nsp_cli.cli.batch.plan import Work, plan_folder
     from nsp_cli.cli.batch.watching import run_watch
 
@@ -68,7 +68,7 @@ def watch(
         return open_backend(replace(settings, model=model), inf)
 
     opened(settings.model)
-    change = change_with(opened, settings, profiles)
-    code = run_watch(folder, find_works, change, settings, batch, settle=settle)
+    step = photo_step(opened, settings, profiles)
+    code = run_watch(folder, find_works, step, settings, batch, settle=settle)
     if code:
         raise typer.Exit(code)
