@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from nsp_cli.image.formats import FORMATS, SUFFIXES, own_pixel_limit
+from nsp_cli.image.formats import FORMATS, SUFFIXES, own_pixel_limit, sniff
 from nsp_cli.image.metadata.exif import exif_from_tiff
 from nsp_cli.image.metadata.ifd import Tree
 
@@ -30,6 +30,14 @@ def probe_size(path: Path) -> tuple[int, int] | None:
     try:
         return {"tiff": _tiff, "raw": _raw, "heic": _heic}.get(kind or "", _other)(path)
     except Exception:  # each library has its own ways to fail, and an estimate can do without one photo
+        return None
+
+
+def probe_container(path: Path) -> str | None:
+    """Return the name of a photo's format by its content, or None where it is none that is read. Never raises."""
+    try:
+        return sniff(path.read_bytes(), path.suffix).name
+    except Exception:  # as above
         return None
 
 

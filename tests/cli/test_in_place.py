@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +81,11 @@ def test_raw_files_and_other_formats_are_refused(weights: Weights, tmp_path: Pat
     assert code == 1
     assert "expected the format of its suffix to replace it, found PNG" in said
     with pytest.raises(InputError, match="found a RAW file"):
-        in_place.refuse_other_format(replace(read(tmp_path / "b.tif"), container="raw"), tmp_path / "b.tif")
+        in_place.refuse_other_format("raw", tmp_path / "b.tif")
+    code, said = run("denoise", "--in-place", tmp_path / "b.tif", "-m", weights(), "--dry-run")
+    assert code == 1
+    assert "would fail" in said
+    assert "expected the format of its suffix to replace it, found PNG" in said
     assert not list(tmp_path.glob("*.orig"))
 
 

@@ -11,6 +11,7 @@ from math import inf
 import numpy as np
 import typer
 
+from nsp_cli.cli.batch.in_place import refuse_other_format
 from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status
 from nsp_cli.cli.batch.photo import is_wanted, refuse_large, unique
 from nsp_cli.cli.batch.plan import Work
@@ -20,9 +21,9 @@ from nsp_cli.cli.flag_names import with_flags
 from nsp_cli.engine.backends.base import Backend
 from nsp_cli.engine.options import DenoiseOptions, ModelOptions
 from nsp_cli.engine.tiling import choose_tile, round_tile
-from nsp_cli.errors import InputError, NspError
+from nsp_cli.errors import NspError
 from nsp_cli.image import WRITABLE
-from nsp_cli.image.probe import probe_exif, probe_size
+from nsp_cli.image.probe import probe_container, probe_exif, probe_size
 
 _SIDE = 256
 """Side in pixels of the tile that is timed: as a rule it takes under a second on a laptop."""
@@ -40,10 +41,10 @@ def foresee(work: Work, options: DenoiseOptions, profiles: Profiles | None = Non
 def _foreseen(work: Work, options: DenoiseOptions) -> Outcome:
     outcome = Outcome(work.source, work.target, Status.PLANNED, unread=work.unread)
     try:
-        if work.problem is not None:
-            raise InputError(work.problem)
         if not is_wanted(work, options.output):
             return replace(outcome, status=Status.SKIPPED)
+        if options.output.in_place and (container := probe_container(work.source)) is not None:
+            refuse_other_format(container, work.source)
         size = probe_size(work.source)
         if size is not None:
             refuse_large(size, WRITABLE[work.target.suffix.lower()], options)

@@ -50,11 +50,11 @@ def _problem(path: Path) -> str | None:
     return None
 
 
-def refuse_other_format(frame: Frame, source: Path) -> None:
-    """Raise `InputError` for a photo whose content is not in the format that its suffix names, such as a RAW file."""
+def refuse_other_format(container: str, source: Path) -> None:
+    """Raise `InputError` where a photo's format, by its content, is not the one that its suffix names."""
     expected = WRITABLE.get(source.suffix.lower())
-    if frame.container != expected:
-        found = "a RAW file" if frame.container == "raw" else frame.container.upper()
+    if container != expected:
+        found = "a RAW file" if container == "raw" else container.upper()
         raise InputError(f"{source}: expected the format of its suffix to replace it, found {found}")
 
 

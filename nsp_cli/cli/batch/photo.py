@@ -79,7 +79,17 @@ def refuse_large(size: tuple[int, int], format: str, options: DenoiseOptions) ->
 
 
 def is_wanted(work: Work, output: OutputOptions) -> bool:
-    """Return whether a photo is to be processed; False to skip it. Raises `OutputError`."""
+    """Return whether a photo is to be processed; False to skip it.
+
+    Raises
+    ------
+    InputError
+        The photo cannot be worked on at all.
+    OutputError
+        Its output cannot be written, or exists.
+    """
+    if work.problem is not None:
+        raise InputError(work.problem)
     target, if_exists = work.target, output.if_exists
     if target.suffix.lower() not in WRITABLE:
         raise OutputError(f"{target} has a suffix that nsp cannot write; it writes {', '.join(sorted(WRITABLE))}.")
@@ -100,8 +110,8 @@ def is_wanted(work: Work, output: OutputOptions) -> bool:
 def can_be_written(work: Work, output: OutputOptions) -> bool:
     """Return whether a photo is to be processed and its output could be written, as far as that shows before."""
     try:
-        return work.problem is None and is_wanted(work, output)
-    except OutputError:
+        return is_wanted(work, output)
+    except (InputError, OutputError):
         return False
 
 

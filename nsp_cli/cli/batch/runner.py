@@ -160,15 +160,13 @@ def _read(work: Work, context: _Context) -> _Photo:
     started = time.monotonic()
     outcome = Outcome(work.source, work.target, Status.PLANNED, unread=work.unread)
     try:
-        if work.problem is not None:
-            raise InputError(work.problem)
         if not is_wanted(work, context.options.output):
             return _Photo(work, None, replace(outcome, status=Status.SKIPPED))
         format = WRITABLE[work.target.suffix.lower()]
         frame = read_photo(work.source, format, context.options.raw)
         refuse_large(frame.size, format, context.options)
         if context.options.output.in_place:
-            refuse_other_format(frame, work.source)
+            refuse_other_format(frame.container, work.source)
     except Exception as error:
         return _Photo(work, None, _failed(outcome, error, context))
     seconds = time.monotonic() - started
