@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from math import inf
 from pathlib import Path
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
 
-_SOON = 0.5
+_OPENVINO_FROM_MP = 0.5
 """Megapixels for which OpenVINO takes as long as onnxruntime, its start included."""
 
-_LATER = 4.0
+_TORCH_FROM_MP = 4.0
 """Megapixels for which torch in bfloat16 takes as long as onnxruntime in float32, its start included."""
 
 _RUNS = {
@@ -100,8 +100,13 @@ def load_backend(
     path = registry.resolve(model, task)
     kind = "onnx" if path.suffix == ".onnx" else "torch"
     if not settings and not exact_halo:
-        found = _shipped_graph(path, task, device, precision, backend, megapixels)
-        path, kind, precision = found or (path, kind, precision)
+        int8, graph = (registry.shipped_graph(path, task, int8=wanted) for wanted in (True, False))
+        if int8 or graph:
+            request = Request(device, precision, backend, megapixels)
+            chosen = choose_runtime(request, Machine.here(), graph=graph is not None, int8=int8 is not None)
+            if chosen is not None:
+                kind, precision = chosen.runtime, chosen.precision
+                path = (int8 if precision == Precision.INT8 else graph) or path
     if backend not in ("auto", kind):
         raise UsageError(f"`backend={backend}` runs {_RUNS[backend]}, got {path.name}.")
     if kind == "onnx" and settings:
@@ -158,43 +163,80 @@ def _own_device(device: str, model: str | None) -> str:
     return f"cuda:{process.local_rank % devices}" if devices else device
 
 
-def _shipped_graph(
-    path: Path, task: Task, device: str, precision: str, backend: str, megapixels: float
-) -> tuple[Path, str, str] | None:
-    """Return the graph that ships with a model, the runtime and the precision for it; None where torch runs it.
+@dataclass(frozen=True)
+class Machine:
+    """What a computer has for running networks.
 
-    On a CPU with VNNI and OpenVINO int8 takes half the time of float32, with AVX2 alone three fifths; where the
-    processor multiplies bfloat16, which the rest of the graph then is in, four fifths of the time of bfloat16.
-    onnxruntime gains nothing by it.
+    Attributes
+    ----------
+    gpu : one that torch may be able to use
+    bf16 : whether the processor multiplies bfloat16 natively
+    fast_int8 : whether OpenVINO is faster in int8 than in float32
+    openvino : whether OpenVINO is installed
     """
-    int8, graph = (registry.shipped_graph(path, task, int8=wanted) for wanted in (True, False))
-    openvino = backend == "openvino" or (backend == "auto" and find_spec("openvino") is not None)
-    on_cpu = device == "cpu" or (device == "auto" and not has_gpu())
-    gains = openvino and megapixels >= _SOON and has_fast_int8()
-    chosen = precision == "int8" or (precision == "auto" and gains)
-    if int8 is not None and chosen and on_cpu and backend != "torch":
-        return int8, "openvino" if openvino else "onnx", Precision.INT8
-    if graph is None or precision == "int8":
+
+    gpu: bool
+    bf16: bool
+    fast_int8: bool
+    openvino: bool
+
+    @classmethod
+    def here(cls) -> Machine:
+        """Describe this computer, without importing torch."""
+        return cls(has_gpu(), has_bf16(), has_fast_int8(), find_spec("openvino") is not None)
+
+
+@dataclass(frozen=True)
+class Request:
+    """The device, precision, runtime ("auto" or a name) and megapixels that `load_backend` was called with."""
+
+    device: str
+    precision: str
+    backend: str
+    megapixels: float
+
+    def runs_on_cpu(self, machine: Machine) -> bool:
+        """Return whether the network runs on the processor."""
+        return self.device == "cpu" or (self.device == "auto" and not machine.gpu)
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A runtime, "onnx" or "openvino", for a graph that ships with a model, and its precision."""
+
+    runtime: str
+    precision: str
+
+
+def choose_runtime(request: Request, machine: Machine, *, graph: bool, int8: bool) -> Runtime | None:
+    """Choose how to run a model that ships with graphs; None for torch, with the weights.
+
+    On a CPU onnxruntime is the first to start, in float32, and OpenVINO the fastest from `_OPENVINO_FROM_MP` megapixels
+    on: in int8, which takes half the time of float32 with VNNI, with AVX2 alone three fifths, and four fifths of the
+    time of bfloat16 where the rest of the graph is in that; else in bfloat16 where the processor multiplies it.
+    onnxruntime gains nothing by int8. Without OpenVINO, torch in bfloat16 is faster than onnxruntime, and makes up for its start from
+    `_TORCH_FROM_MP` megapixels on (`benchmarks/README.md`).
+
+    Parameters
+    ----------
+    graph, int8 : whether the model ships with a graph in floating point, and with one in int8
+    """
+    openvino = request.backend == "openvino" or (request.backend == "auto" and machine.openvino)
+    large = request.megapixels >= _OPENVINO_FROM_MP
+    gains = openvino and large and machine.fast_int8
+    wants_int8 = request.precision == "int8" or (request.precision == "auto" and gains)
+    if int8 and wants_int8 and request.runs_on_cpu(machine) and request.backend != "torch":
+        return Runtime("openvino" if openvino else "onnx", Precision.INT8)
+    if not graph or request.precision == "int8" or request.backend == "torch":
         return None
-    runtime = _runtime(device, precision, backend, megapixels)
-    return None if runtime == "torch" else (graph, runtime, precision)
-
-
-def _runtime(device: str, precision: str, backend: str, megapixels: float) -> str:
-    """Choose "torch", "onnx" or "openvino" for a model that ships for all of them.
-
-    On a CPU onnxruntime is the first to start, in float32, and OpenVINO the fastest from `_SOON` megapixels on, in
-    bfloat16 where the processor multiplies it. Without OpenVINO, torch is faster than onnxruntime on such a processor,
-    and makes up for its start from `_LATER` megapixels on (`benchmarks/README.md`).
-    """
-    if backend != "auto":
-        return backend
-    if precision == "fp16" or (device != "cpu" and (device != "auto" or has_gpu())):
-        return "torch"
-    openvino = find_spec("openvino") is not None
-    if precision == "bf16" or (precision == "auto" and has_bf16() and megapixels >= (_SOON if openvino else _LATER)):
-        return "openvino" if openvino and has_bf16() else "torch"
-    return "openvino" if openvino and megapixels >= _SOON else "onnx"
+    if request.backend != "auto":
+        return Runtime(request.backend, request.precision)
+    if request.precision == "fp16" or not request.runs_on_cpu(machine):
+        return None
+    worth_it = large if openvino else request.megapixels >= _TORCH_FROM_MP
+    if request.precision == "bf16" or (request.precision == "auto" and machine.bf16 and worth_it):
+        return Runtime("openvino", request.precision) if openvino and machine.bf16 else None
+    return Runtime("openvino" if openvino and large else "onnx", request.precision)
 
 
 def _open_onnx(path: Path, device: str, precision: str) -> Backend:
