@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -157,3 +158,44 @@ class DenoiseOptions:
     def __post_init__(self) -> None:
         if self.output.format == "dng":
             self.raw.as_linear()  # raises for settings that a DNG leaves open
+
+
+_PLACES: Mapping[str, tuple[str, str | None]] = {
+    "task": ("task", None),
+    "scale": ("scale", None),
+    "tile": ("tile", None),
+    "model": ("model", "name"),
+    "blind": ("model", "blind"),
+    "device": ("model", "device"),
+    "precision": ("model", "precision"),
+    "strength": ("blend", "strength"),
+    "luma": ("blend", "luma"),
+    "chroma": ("blend", "chroma"),
+    "noise": ("blend", "noise"),
+    "raw_wb": ("raw", "white_balance"),
+    "raw_exposure": ("raw", "exposure"),
+    "quality": ("output", "quality"),
+    "format": ("output", "format"),
+    "metadata": ("output", "keep_metadata"),
+    "if_exists": ("output", "if_exists"),
+}
+"""Where each setting is in `DenoiseOptions`, by the names that JSON lines, stamps and config.toml have for it."""
+
+
+def named_settings(options: DenoiseOptions, names: Iterable[str]) -> dict[str, Any]:
+    """Return some of the settings, by their names in JSON lines, stamps and config.toml."""
+    values: dict[str, Any] = {}
+    for name in names:
+        part, field_name = _PLACES[name]
+        value = getattr(options, part)
+        values[name] = value if field_name is None else getattr(value, field_name)
+    return values
+
+
+def with_settings(options: DenoiseOptions, values: Mapping[str, Any]) -> DenoiseOptions:
+    """Return options with some settings replaced, by the names of `named_settings`. Raises `UsageError`."""
+    for name, value in values.items():
+        part, field_name = _PLACES[name]
+        changed = value if field_name is None else replace(getattr(options, part), **{field_name: value})
+        options = replace(options, **{part: changed})
+    return options

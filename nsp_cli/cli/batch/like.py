@@ -15,7 +15,7 @@ from nsp_cli.model.spec import Precision, Task
 
 
 def flags_like(result: Path, task: Task, given: Collection[str]) -> dict[str, Any]:
-    """Return the values of flags, by the names of `PhotoFlags`, that a result was made with.
+    """Return the values of flags that a result was made with, by the names of `PhotoFlags`, and of `mode` and `scale`.
 
     Parameters
     ----------

@@ -5,15 +5,25 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nsp_cli.engine.options import DenoiseOptions
+from nsp_cli.engine.options import DenoiseOptions, named_settings
 
 if TYPE_CHECKING:
     from nsp_cli.cli.report.previews import Previews
+
+
+_OPTIONAL = ("scale", "blind")
+_DESCRIBED = (
+    "task",
+    *_OPTIONAL,
+    *("tile", "device", "precision", "strength", "luma", "chroma", "noise"),
+    *("quality", "format", "metadata", "if_exists"),
+)
+"""The settings of JSON lines and reports, in their order; those of `_OPTIONAL` only where they are given."""
 
 
 class Status(StrEnum):
@@ -67,19 +77,8 @@ def describe(options: DenoiseOptions) -> Recipe:
     from nsp_cli.model import registry
 
     path = registry.resolve(options.model.name, options.task)
-    settings = {
-        "task": options.task,
-        **({} if options.scale is None else {"scale": options.scale}),
-        **({} if options.model.blind is None else {"blind": options.model.blind}),
-        "tile": options.tile,
-        "device": options.model.device,
-        "precision": options.model.precision,
-        **asdict(options.blend),
-        "quality": options.output.quality,
-        "format": options.output.format,
-        "metadata": options.output.keep_metadata,
-        "if_exists": options.output.if_exists,
-    }
+    settings = named_settings(options, _DESCRIBED)
+    settings = {name: value for name, value in settings.items() if value is not None or name not in _OPTIONAL}
     return Recipe(path.stem, registry.sha256(path), settings)
 
 

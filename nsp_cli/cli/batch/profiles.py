@@ -19,7 +19,7 @@ import os
 import re
 import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from glob import has_magic
@@ -29,7 +29,7 @@ from typing import Any
 
 import platformdirs
 
-from nsp_cli.engine.options import BlendOptions, DenoiseOptions, ModelOptions
+from nsp_cli.engine.options import DenoiseOptions, with_settings
 from nsp_cli.errors import NspError, UsageError
 from nsp_cli.image.metadata.exif import camera_and_iso
 from nsp_cli.model import registry
@@ -42,7 +42,6 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "strength": (int, float, str),
     **dict.fromkeys(("luma", "chroma", "noise"), (int, float)),
 }
-_BLEND = ("strength", "luma", "chroma", "noise")
 
 
 @dataclass(frozen=True)
@@ -69,10 +68,7 @@ class Profile:
 
     def applied(self, options: DenoiseOptions, given: Collection[str]) -> DenoiseOptions:
         """Return options with the profile's settings, but those that are `given` as flags."""
-        values = {name: value for name, value in self.settings.items() if name not in given}
-        blend = {name: values[name] for name in _BLEND if name in values}
-        model = {name.replace("model", "name"): value for name, value in values.items() if name not in _BLEND}
-        return replace(options, blend=replace(options.blend, **blend), model=replace(options.model, **model))
+        return with_settings(options, {name: value for name, value in self.settings.items() if name not in given})
 
 
 def config_file() -> Path:
@@ -209,8 +205,7 @@ def _check(name: str, settings: Mapping[str, Any]) -> None:
     if settings.get("precision", "auto") not in tuple(Precision):
         raise UsageError(f"{name}: precision is one of {', '.join(Precision)}")
     try:
-        BlendOptions(**{key: settings[key] for key in _BLEND if key in settings})
-        ModelOptions(blind=settings.get("blind"))
+        with_settings(DenoiseOptions(), settings)
         if "model" in settings:
             registry.resolve(settings["model"])
     except NspError as error:

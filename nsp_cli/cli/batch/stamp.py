@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from nsp_cli.engine.options import DenoiseOptions
+from nsp_cli.engine.options import DenoiseOptions, named_settings
 from nsp_cli.image import Frame, read
 from nsp_cli.image.metadata.history import Event, add_event, events
 from nsp_cli.image.metadata.raw_exif import raw_xmp
@@ -18,6 +18,9 @@ from nsp_cli.model.spec import Task
 from nsp_cli.system.version import __version__
 
 _AGENT = "nsp "
+_STAMPED = ("task", "scale", "blind", "precision", "strength", "luma", "chroma", "noise", "quality")
+_STAMPED_OF_RAW = ("raw_wb", "raw_exposure")
+"""The settings of a stamp, in their order, and those that photos developed from RAW have besides."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,7 @@ class Stamp:
 def add_stamp(frame: Frame, options: DenoiseOptions, measured: Mapping[str, object]) -> Frame:
     """Return a result with a stamp in its XMP; where that is not possible, without one and with a warning."""
     name, sha256 = _identity(registry.resolve(options.model.name, options.task))
-    settings = {"task": options.task, "scale": options.scale, "blind": options.model.blind}
-    settings |= {"precision": options.model.precision, **asdict(options.blend), "quality": options.output.quality}
-    if frame.container == "raw":
-        settings |= {"raw_wb": options.raw.white_balance, "raw_exposure": options.raw.exposure}
+    settings = named_settings(options, (*_STAMPED, *(_STAMPED_OF_RAW if frame.container == "raw" else ())))
     known = {key: value for key, value in settings.items() if value is not None}
     parameters: dict[str, object] = {"model": name, "sha256": sha256, "settings": known}
     if measured:
