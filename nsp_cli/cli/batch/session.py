@@ -124,17 +124,15 @@ def run_batch(works: Sequence[Work], step: PhotoStep, options: DenoiseOptions, b
     with process_group() as process, stop_on_interrupt("photo", ignore_second=not process.is_alone) as stop:
         share = process.shard(works)
         size = preview_size(batch, len(works))
-        log = BatchLog(describe(options), batch, Tally(len(share)))
+        log = BatchLog(describe(options), batch, len(share))
         try:
             with progress(len(share), "photos", quiet=batch.quiet) as reporter:
-                log.reporter = reporter
-                finished = run(share, step, options, batch, reporter, stop, log.on_outcome, previews=size)
-                log.tally.stopped = not finished and log.tally.finished < len(share)
-                log.keep_cards(share[log.tally.finished :])
+                run(share, step, options, batch, reporter, stop, lambda done: log.add(done, reporter), previews=size)
+                log.stop(share[log.tally.finished :])
         except KeyboardInterrupt:
-            log.summarise(log.tally)
+            log.summarise()
             end_at_once()
-        return _finish(log, process, batch, replace_any=options.output.if_exists is IfExists.OVERWRITE)
+        return log.finish(process, replace_any=options.output.if_exists is IfExists.OVERWRITE)
 
 
 def preview_size(batch: BatchOptions, photos: int) -> Size | None:
@@ -147,39 +145,56 @@ def preview_size(batch: BatchOptions, photos: int) -> Size | None:
 
 
 class BatchLog:
-    """Prints, counts and reports the outcome of every photo."""
+    """Prints, counts and reports the outcomes of photos; it ends with `finish`, or for `nsp watch` with `write_report`.
 
-    def __init__(self, recipe: Recipe, batch: BatchOptions, tally: Tally) -> None:
-        self.started = time.monotonic()
-        self.tally, self.reporter, self.lost = tally, _SILENT, False
+    Attributes
+    ----------
+    tally : the counts; of all processes from `finish` on
+    report : collects the page of --report; None without it
+    json_failed : whether a line of JSON could not be printed, which makes the exit code 1
+    """
+
+    def __init__(self, recipe: Recipe, batch: BatchOptions, photos: int = 0) -> None:
+        self.tally, self.json_failed = Tally(photos), False
         self.report: Report | None = None
+        self._started = time.monotonic()
         self._recipe, self._batch = recipe, batch
         if batch.report is not None:
             from nsp_cli.cli.report.report import Report
 
             self.report = Report(recipe)
 
-    def on_outcome(self, outcome: Outcome) -> None:
-        """Take the outcome of one photo: print it, count it, and put it on the report."""
+    def expect(self, photos: int) -> None:
+        """Add to the number of photos."""
+        self.tally.photos += photos
+
+    def add(self, outcome: Outcome, reporter: Reporter) -> None:
+        """Print and count the outcome of one photo, and put it on the report."""
         self.tally.add(outcome)
         if outcome.status is Status.WRITTEN:
             took = f"{outcome.seconds:.1f} s, {(outcome.megapixels or 0) / max(outcome.seconds, 1e-9):.2f} MP/s"
-            self.reporter.line(f"{outcome.source} -> {outcome.target} ({took})")
+            reporter.line(f"{outcome.source} -> {outcome.target} ({took})")
         for sentence in outcome.warnings:
-            self.reporter.line(f"warning: {outcome.source}: {sentence}")
-        if self._batch.as_json and not self.lost:
+            reporter.line(f"warning: {outcome.source}: {sentence}")
+        if self._batch.as_json and not self.json_failed:
             self._print(outcome)
         if self.report is not None:
             self.report.add(outcome)
         failed = f", {self.tally.failed} failed" if self.tally.failed else ""
-        megapixels = self.tally.megapixels / max(time.monotonic() - self.started, 1e-9)
-        self.reporter.status(f"{megapixels:.2f} MP/s{failed}")
-        self.reporter.done()
+        megapixels = self.tally.megapixels / max(self.seconds, 1e-9)
+        reporter.status(f"{megapixels:.2f} MP/s{failed}")
+        reporter.done()
 
-    def keep_cards(self, works: Sequence[Work]) -> None:
-        """Keep the cards that an earlier report has of photos that a run did not reach."""
+    @property
+    def seconds(self) -> float:
+        """Time since the start."""
+        return time.monotonic() - self._started
+
+    def stop(self, left: Sequence[Work]) -> None:
+        """Count the batch as stopped if photos are left; the cards that an earlier report has of these stay."""
+        self.tally.stopped = len(left) > 0
         if self.report is not None:
-            self.report.skipped += [work.target for work in works]
+            self.report.skipped += [work.target for work in left]
 
     def _print(self, outcome: Outcome) -> None:
         """Print a line of JSON; where that fails, the photos are still worked on, and the batch fails at its end."""
@@ -187,30 +202,42 @@ class BatchLog:
             print_line(as_json(outcome, self._recipe))
         except OutputError as error:
             complain(str(error))
-            self.lost = True
+            self.json_failed = True
 
-    def summarise(self, tally: Tally) -> None:
+    def counts(self) -> str:
+        """Format the counts and the rate in one line."""
+        return f"{self.tally.sentence()} ({rate(self.tally.megapixels, self._started)})"
+
+    def summarise(self) -> None:
         """Print the failures and the counts at the end."""
-        for failure in tally.problems():
+        for failure in self.tally.problems():
             complain(failure)
-        if not self._batch.quiet and (tally.photos > 1 or tally.stopped):
-            err.print(f"{tally.sentence()} ({rate(tally.megapixels, self.started)})")
-            if tally.skipped and not tally.written:
+        if not self._batch.quiet and (self.tally.photos > 1 or self.tally.stopped):
+            err.print(self.counts())
+            if self.tally.skipped and not self.tally.written:
                 err.print("Their results exist; --if-exists overwrite or rename processes them again.")
 
-
-def _finish(log: BatchLog, process: ProcessInfo, batch: BatchOptions, *, replace_any: bool) -> int:
-    tally = log.tally
-    report = log.report
-    if not tally.stopped:  # else another process may have ended already
-        tally = sum(process.gather(tally), Tally(0))
-        if report is not None:
-            report.cards = [card for cards in process.gather(report.cards) for card in cards]
-            report.skipped = [path for paths in process.gather(report.skipped) for path in paths]
-    if process.is_main_process or tally.stopped:
-        log.summarise(tally)
-        if report is not None and batch.report is not None and process.is_main_process:
-            page = report.write(batch.report, tally, time.monotonic() - log.started, replace_any=replace_any)
-            if not batch.quiet:
+    def finish(self, process: ProcessInfo, *, replace_any: bool) -> int:
+        """Add up the outcomes of all processes, print the summary, write the report and return the exit code."""
+        if not self.tally.stopped:  # else another process may have ended already
+            self.tally = sum(process.gather(self.tally), Tally(0))
+            if self.report is not None:
+                self.report.merge(process.gather((self.report.cards, self.report.skipped)))
+        if process.is_main_process or self.tally.stopped:
+            self.summarise()
+        if process.is_main_process:
+            page = self.write_report(replace_any=replace_any)
+            if page is not None and not self._batch.quiet:
                 err.print(f"Report: {plain(str(page))}")
-    return STOPPED if tally.stopped else int(tally.failed > 0 or log.lost)
+        return self.exit_code
+
+    def write_report(self, *, replace_any: bool) -> Path | None:
+        """Write the page of --report and return its path; None without one."""
+        if self.report is None or self._batch.report is None:
+            return None
+        return self.report.write(self._batch.report, self.tally, self.seconds, replace_any=replace_any)
+
+    @property
+    def exit_code(self) -> int:
+        """130 after Ctrl-C, 1 where a photo failed or a line of JSON was lost, else 0."""
+        return STOPPED if self.tally.stopped else int(self.tally.failed > 0 or self.json_failed)

@@ -13,12 +13,12 @@ from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
 from nsp_cli.cli.batch.options import BatchOptions
-from nsp_cli.cli.batch.outcome import Outcome, Status, Tally, describe
+from nsp_cli.cli.batch.outcome import Outcome, Status, describe
 from nsp_cli.cli.batch.photo import PhotoStep
 from nsp_cli.cli.batch.plan import Work
 from nsp_cli.cli.batch.runner import run
 from nsp_cli.cli.batch.session import BatchLog, preview_size
-from nsp_cli.cli.console import complain, err, line_reporter, rate
+from nsp_cli.cli.console import complain, err, line_reporter
 from nsp_cli.cli.interrupt import end_at_once, stop_on_interrupt
 from nsp_cli.engine.options import DenoiseOptions, IfExists
 
@@ -78,12 +78,11 @@ def run_watch(
     settle : seconds for which a file must not have changed
     """
     arrivals = Arrivals(settle)
-    log = BatchLog(describe(options), batch, Tally(0))
-    log.reporter = line_reporter(quiet=batch.quiet)
+    log, reporter = BatchLog(describe(options), batch), line_reporter(quiet=batch.quiet)
     size = preview_size(batch, _MANY)
 
     def on_outcome(outcome: Outcome) -> None:
-        log.on_outcome(outcome)
+        log.add(outcome, reporter)
         if outcome.status is Status.FAILED:
             complain(outcome.error or f"{outcome.source}: {outcome.unread} is not read")
 
@@ -93,13 +92,16 @@ def run_watch(
         try:
             while not stop():
                 works = arrivals.take(find_works(), time.monotonic())
-                log.tally.photos += len(works)
+                log.expect(len(works))
                 if works:
-                    run(works, step, options, batch, log.reporter, stop, on_outcome, previews=size)
+                    run(works, step, options, batch, reporter, stop, on_outcome, previews=size)
                 _wait(changed, stop, _POLL if works or arrivals.is_waiting else _RESCAN)
         except KeyboardInterrupt:
             end_at_once()
-    return _end(log, batch, replace_any=options.output.if_exists is IfExists.OVERWRITE)
+    if not batch.quiet:
+        err.print(log.counts())
+    log.write_report(replace_any=options.output.if_exists is IfExists.OVERWRITE)
+    return log.exit_code
 
 
 @contextmanager
@@ -137,12 +139,3 @@ def _signature(path: Path) -> Signature | None:
     except OSError:
         return None
     return found.st_size, found.st_mtime_ns
-
-
-def _end(log: BatchLog, batch: BatchOptions, *, replace_any: bool) -> int:
-    tally = log.tally
-    if not batch.quiet:
-        err.print(f"{tally.sentence()} ({rate(tally.megapixels, log.started)})")
-    if log.report is not None and batch.report is not None:
-        log.report.write(batch.report, tally, time.monotonic() - log.started, replace_any=replace_any)
-    return int(tally.failed > 0 or log.lost)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,11 @@ class Report:
             self.cards.append(_card(outcome, self._recipe))
         elif outcome.status is Status.SKIPPED and outcome.target is not None:
             self.skipped.append(outcome.target)
+
+    def merge(self, parts: Sequence[tuple[list[str], list[Path]]]) -> None:
+        """Replace the cards and skipped photos by those of all processes."""
+        self.cards = [card for cards, _ in parts for card in cards]
+        self.skipped = [path for _, skipped in parts for path in skipped]
 
     def write(self, page: Path, tally: Tally, seconds: float, *, replace_any: bool = False) -> Path:
         """Write the page, with the cards of photos that an earlier report has and this run skipped.
