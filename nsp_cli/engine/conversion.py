@@ -63,7 +63,7 @@ class Converter:
 
     @cached_property
     def unchanged(self) -> bool:
-        """Whether a network would run for nothing."""
+        """Whether the result is the photo, or its enlargement, whatever the network gives."""
         return self.blend.is_identity(self.frame.pixels.shape[2])
 
     @cached_property
@@ -76,9 +76,10 @@ class Converter:
         """Convert the photo within `outer`, whose result is used for `region`."""
         photo = self.frame.unit_values(*outer.slices)
         working = photo if self.space is None or self.unchanged else self.space.to_srgb(photo)
+        is_integer = self.frame.pixels.dtype.kind == "u"
         # Values of an integer photo in sRGB are within the limits.
-        whole = self.space is None and self.frame.below_black is None and photo.dtype != self.frame.pixels.dtype
-        clipped = working if whole else np.clip(working, *self._limits)
+        is_within = is_integer and self.space is None and self.frame.below_black is None
+        clipped = working if is_within else np.clip(working, *self._limits)
         planes = np.empty((1, self.spec.planes, *photo.shape[:2]), np.float32)
         planes[0, : self.spec.channels] = clipped.transpose(2, 0, 1)  # of a grey photo the same in each channel
         if self.noise is not None:
@@ -109,8 +110,8 @@ class Converter:
         result = output[0].transpose(1, 2, 0)[inner]
         if not np.isfinite(result).all():
             raise OutputError(
-                "The model's result holds values that are not finite, so nothing was written: its weights are "
-                "damaged, or its precision is too low (try fp32)."
+                "The model's result holds values that are not finite: its weights are damaged, or its precision is too "
+                "low (try fp32)."
             )
         base = enlarge(tile.working, scale)[inner].astype(np.float32, copy=False)
         same = tile.clipped is tile.working
@@ -132,7 +133,7 @@ class Converter:
 
 
 def enlarge(pixels: Pixels, scale: int) -> Pixels:
-    """Bicubic interpolation of (H, W) or (H, W, C), any depth."""
+    """Enlarge (H, W) or (H, W, C) of any depth by bicubic interpolation."""
     if scale == 1:
         return pixels
     import cv2
@@ -142,7 +143,7 @@ def enlarge(pixels: Pixels, scale: int) -> Pixels:
 
 
 def _is_even(pixels: _Values) -> NDArray[np.bool_]:
-    """(H, W, C) to (H, W): whether a pixel and all around it have exactly the same value, as in a drawing."""
+    """Return (H, W): whether a pixel of (H, W, C) and all around it have exactly the same value, as in a drawing."""
     import cv2
 
     window = np.ones((_EVEN_SIDE, _EVEN_SIDE), np.uint8)

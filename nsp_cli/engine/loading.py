@@ -214,8 +214,8 @@ def choose_runtime(request: Request, machine: Machine, *, graph: bool, int8: boo
     On a CPU onnxruntime is the first to start, in float32, and OpenVINO the fastest from `_OPENVINO_FROM_MP` megapixels
     on: in int8, which takes half the time of float32 with VNNI, with AVX2 alone three fifths, and four fifths of the
     time of bfloat16 where the rest of the graph is in that; else in bfloat16 where the processor multiplies it.
-    onnxruntime gains nothing by int8. Without OpenVINO, torch in bfloat16 is faster than onnxruntime, and makes up for its start from
-    `_TORCH_FROM_MP` megapixels on (`benchmarks/README.md`).
+    onnxruntime gains nothing by int8. Without OpenVINO, torch in bfloat16 is faster than onnxruntime, and makes up for
+    its start from `_TORCH_FROM_MP` megapixels on (`benchmarks/README.md`).
 
     Parameters
     ----------

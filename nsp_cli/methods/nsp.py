@@ -110,7 +110,7 @@ class NSP(SelfSupervised):
 
     @property
     def inference_variants(self) -> tuple[Mapping[str, Any], ...]:
-        """Each of the t² predictions by itself."""
+        """The settings with which each of the t² predictions is the result by itself."""
         return tuple({"phase": phase} for phase in range(self.scale**2))
 
     @property

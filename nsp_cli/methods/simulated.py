@@ -26,7 +26,7 @@ Test time
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any, ClassVar
@@ -121,10 +121,10 @@ class Simulated:
 
     name: ClassVar[str] = "simulated"
     summary: ClassVar[str] = "learn from clean photos with simulated camera noise"
-    needs_clean_photos: ClassVar[bool] = True
-    needs_teachers: ClassVar[bool] = False
-    supports_noise_level: ClassVar[bool] = True
-    inference_variants: ClassVar[Sequence[Mapping[str, Any]]] = ONE_VARIANT
+    needs_clean_photos = True
+    needs_teachers = False
+    supports_noise_level = True
+    inference_variants = ONE_VARIANT
     presets: ClassVar[Mapping[str, Preset]] = {
         PHOTOGRAPHER: Preset(
             "clean photos, no GPU, an hour and a half; the weights `fast` had nearly fourteen of one core",

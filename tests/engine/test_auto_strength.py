@@ -92,8 +92,8 @@ def test_patches_and_photo_are_told_the_same_noise() -> None:
     choice = resolve_blend(BlendOptions("auto"), Frame(half), fake)
     process(Frame(half), fake, choice)
     (level,) = heard
-    assert choice.noise_level == pytest.approx(255 * float(level))
-    assert choice.noise_level == pytest.approx(estimate(half).luma)
+    assert choice.noise == pytest.approx(255 * float(level))
+    assert choice.noise == pytest.approx(estimate(half).luma)
     assert resolve_blend(BlendOptions(50), Frame(half), fake).noise is None
 
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from nsp_cli.engine.backends.device import Precision
 from nsp_cli.engine.backends.torch_backend import TorchBackend

@@ -47,19 +47,25 @@ def parse_exif(exif: bytes) -> tuple[Tree, Directory]:
     return tree, tree.directory(tree.first)
 
 
+def _parsed(exif: bytes | None) -> tuple[Tree, Directory] | None:
+    """Parse EXIF; None where there is none, or it is damaged."""
+    try:
+        return None if exif is None else parse_exif(exif)
+    except ValueError:
+        return None
+
+
 def retouch_exif(exif: bytes | None, size: tuple[int, int]) -> bytes | None:
-    """EXIF that is true for a picture of `size` (height, width) with new pixels.
+    """Return EXIF that is true for a picture of `size` (height, width) with new pixels.
 
     Pixel sizes, where they are given, are set; the thumbnail, which shows the old pixels, is unlinked (and cut off
     where it is the end of the block). All other bytes stay, and stay where they are. A block that cannot be parsed is
     returned as it is.
     """
-    if exif is None:
-        return None
-    try:
-        tree, first = parse_exif(exif)
-    except ValueError:
+    parsed = _parsed(exif)
+    if exif is None or parsed is None:
         return exif
+    tree, first = parsed
     out = bytearray(exif)
     sub = tree.child(first, EXIF_POINTER)
     interop = tree.child(sub, INTEROP_POINTER) if sub else None
@@ -149,12 +155,10 @@ def mark_developed(exif: bytes | None) -> bytes | None:
 
 def _with_ones(exif: bytes | None, *, with_colour_space: bool) -> bytes | None:
     """Set the orientation, and perhaps the colour space, to 1; damaged EXIF is returned unchanged."""
-    if exif is None:
-        return None
-    try:
-        tree, first = parse_exif(exif)
-    except ValueError:
+    parsed = _parsed(exif)
+    if exif is None or parsed is None:
         return exif
+    tree, first = parsed
     out = bytearray(exif)
     sub = tree.child(first, EXIF_POINTER) if with_colour_space else None
     for directory, tag in ((first, ORIENTATION), (sub, _COLOUR_SPACE)):
