@@ -7,6 +7,7 @@ import pytest
 import typer
 
 from nsp_cli.cli.app import app
+from nsp_cli.training import PRESETS
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md"), *ROOT.glob("weights/*.md")])
@@ -50,6 +51,15 @@ def test_flags_exist(name: str) -> None:
     said = set(FLAG.findall((ROOT / name).read_text(encoding="utf-8")))
     assert said
     assert said <= set().union(*flags_of_commands().values()) | TORCHRUN
+
+
+def test_every_preset_of_a_paper_is_in_the_table_of_the_papers() -> None:
+    lines = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8").splitlines()
+    rows = [line for line in lines if line.startswith("| ")]
+    papers = [(method, name) for method, presets in PRESETS.items() for name in presets if name.startswith("paper")]
+    assert len(papers) == 10
+    for method, name in papers:
+        assert any(f"--method {method} " in row and re.search(rf"\b{name}`?[ `]", row) for row in rows), (method, name)
 
 
 def test_pictures_are_small() -> None:
