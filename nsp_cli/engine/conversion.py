@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nsp_cli.engine.blending import Blend, scale_change
 from nsp_cli.engine.tiling import Region
 from nsp_cli.errors import OutputError
-from nsp_cli.image.colour import SRGB_LIMITS, ColourSpace
+from nsp_cli.image.colour import SRGB_LIMITS, Space
 from nsp_cli.image.frame import Frame, Pixels
 from nsp_cli.model.spec import PipelineSpec
 
@@ -58,7 +58,7 @@ class Converter:
     frame: Frame
     spec: PipelineSpec
     blend: Blend
-    space: ColourSpace | None
+    space: Space | None
     noise: float | None
 
     @cached_property
@@ -125,11 +125,9 @@ class Converter:
         changed = base + scale_change(change, self.blend)
         if self.space is None:
             return changed
-        back = self.space.from_srgb(changed)
-        if scale > 1:
-            return back
+        near = enlarge(tile.photo, scale)[inner].astype(np.float32, copy=False)
         # Again the change alone: an unchanged pixel comes back bit for bit, whatever the conversion rounds.
-        return (tile.photo[inner] + (back - self.space.from_srgb(base))).astype(np.float32)
+        return self.space.restore(changed, near, base if scale == 1 else None)
 
 
 def enlarge(pixels: Pixels, scale: int) -> Pixels:

@@ -9,7 +9,7 @@
     raw_kinds    RawOptions, is_raw                                 raw, raw_exif: RAW files, developed, with their EXIF
     exif, ifd    EXIF blocks: true after a change of size, in and out of TIFF
     linear_raw   RAW files in the camera's own colours            dng: these, written
-    colour, icc  ColourSpace: a photo's colours to sRGB for the network, and back
+    colour, icc  ColourSpace: a photo's colours to sRGB for the network, and back; lookup: those of look-up tables
 
 Importing this package imports NumPy alone; Pillow, OpenCV, tifffile and rawpy load with the first file of their format.
 """

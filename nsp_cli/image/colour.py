@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsp_cli.image.frame import Frame, Metadata, Pixels, to_unit
+from nsp_cli.image.lookup import LookupSpace, lookup_space
 from nsp_cli.image.metadata.cicp import profile_of_points
 from nsp_cli.image.metadata.exif import EXIF_POINTER, INTEROP_POINTER, parse_exif
 from nsp_cli.image.metadata.icc import SRGB_CURVE, Curve, Parametric, Profile, Values, parse_profile
@@ -75,6 +76,14 @@ class ColourSpace:
 
         return _by_blocks(convert, pixels)
 
+    def restore(self, colours: Values, near: Values, before: Values | None = None) -> Values:
+        """Return the stored values of (H, W, C) colours in sRGB encoding, as `LookupSpace.restore` does.
+
+        With `before`, which is `near` in sRGB encoding, the change alone is converted and added to `near`.
+        """
+        back = self.from_srgb(colours)
+        return back if before is None else (near + (back - self.from_srgb(before))).astype(np.float32)
+
     def _each(self, block: Values, direction: str) -> Values:
         if all(curve is self.curves[0] for curve in self.curves):
             return getattr(self.curves[0], direction)(block)
@@ -91,7 +100,10 @@ def _by_blocks(convert: Callable[[Values], Values], pixels: Values) -> Values:
     return out
 
 
-def colour_space(metadata: Metadata, channels: int) -> tuple[ColourSpace | None, tuple[str, ...]]:
+Space = ColourSpace | LookupSpace
+
+
+def colour_space(metadata: Metadata, channels: int) -> tuple[Space | None, tuple[str, ...]]:
     """Determine a photo's colour space from its ICC profile, or else from EXIF's mark for Adobe RGB.
 
     Parameters
@@ -103,13 +115,9 @@ def colour_space(metadata: Metadata, channels: int) -> tuple[ColourSpace | None,
     None for sRGB, for a photo without a profile, and for a profile that cannot be used; and a sentence on the last.
     """
     try:
-        profile = _profile(metadata, channels)
+        return _space(metadata, channels), ()
     except ValueError as error:
         return None, (f"The colour profile is kept but not used, {error}; the photo is denoised as sRGB.",)
-    if profile is None:
-        return None, ()
-    space = ColourSpace(profile.curves, _to_linear_srgb(profile.matrix))
-    return (None if _is_srgb(space) else space), ()
 
 
 def adobe_profile(metadata: Metadata, channels: int) -> bytes | None:
@@ -132,10 +140,23 @@ def srgb_pixels(frame: Frame) -> Pixels:
     return np.clip(pixels, *SRGB_LIMITS) if pixels.dtype == np.float32 else pixels
 
 
-def _profile(metadata: Metadata, channels: int) -> Profile | None:
+def _space(metadata: Metadata, channels: int) -> Space | None:
     if metadata.icc is None:
-        return _ADOBE_RGB if channels == 3 and _marked_as_adobe(metadata.exif) else None
-    profile = parse_profile(metadata.icc)
+        profile = _ADOBE_RGB if channels == 3 and _marked_as_adobe(metadata.exif) else None
+    else:
+        profile = parse_profile(metadata.icc)
+        if profile is None:
+            if channels == 1:
+                raise ValueError("it is for RGB pictures")
+            return lookup_space(metadata.icc)
+        profile = _for_channels(profile, channels)
+    if profile is None:
+        return None
+    space = ColourSpace(profile.curves, _to_linear_srgb(profile.matrix))
+    return None if _is_srgb(space) else space
+
+
+def _for_channels(profile: Profile, channels: int) -> Profile:
     if channels == 1 and len(profile.curves) == 3:  # equal channels of its RGB, as programs convert to grey
         return Profile(profile.curves[1:2], None)
     if channels != len(profile.curves):

@@ -71,5 +71,25 @@ def rgb_profile(name: str, tone: bytes | None = None) -> bytes:
     return build_profile({**tags, b"rTRC": tone, b"gTRC": tone, b"bTRC": tone})
 
 
+def lookup_table(colours: np.ndarray, inputs: np.ndarray, *, lab: bool = False) -> bytes:
+    """An A2B tag of type mft2.
+
+    `colours` are XYZ relative to D50 or CIELAB of the nodes, (N, N, N, 3), and `inputs` the curve before them, (M,).
+    """
+    lab_words = (colours + np.array([0, 128, 128])) * (65280 / 100, 256, 256)  # ICC.1:2022, 10.12: former encoding
+    encoded = lab_words if lab else colours * 32768
+    words = np.clip(np.rint(encoded), 0, 65535).astype(">u2").tobytes()
+    head = b"mft2" + bytes(4) + bytes([3, 3, len(colours), 0]) + fixed(1, 0, 0, 0, 1, 0, 0, 0, 1)
+    curve = np.rint(inputs * 65535).astype(">u2").tobytes()
+    straight = struct.pack(">2H", 0, 65535)
+    return head + struct.pack(">2H", len(inputs), 2) + 3 * curve + words + 3 * straight
+
+
+def lookup_profile(table: bytes, *, lab: bool = False, kind: bytes = b"scnr") -> bytes:
+    """A profile with one look-up table, for a device of a kind: its class in ICC.1:2022, 7.2.5."""
+    made = build_profile({b"A2B0": table}, connection=b"Lab " if lab else b"XYZ ")
+    return made[:8] + b"\2\x40\0\0" + kind + made[16:]
+
+
 def grey_profile(tone: bytes | None = None) -> bytes:
     return build_profile({b"kTRC": tone or gamma(2.2)}, b"GRAY")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 Values = NDArray[np.float32]
 
-_GREY, _RGB, _XYZ = b"GRAY", b"RGB ", b"XYZ "
+_GREY, _RGB, _XYZ, _LOOKUP_TABLE = b"GRAY", b"RGB ", b"XYZ ", b"A2B0"
 _PARAMETERS = {0: "g", 1: "gab", 2: "gabc", 3: "gabcd", 4: "gabcdef"}
 _FAR = 1000.0
 """Factor above white up to which a table curve is extrapolated linearly."""
@@ -104,7 +104,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Profile:
-    """Contents of a profile.
+    """Contents of a profile without look-up tables.
 
     Attributes
     ----------
@@ -116,12 +116,12 @@ class Profile:
     matrix: NDArray[np.float64] | None
 
 
-def parse_profile(icc: bytes) -> Profile:
-    """Read a matrix or grey profile.
+def parse_profile(icc: bytes) -> Profile | None:
+    """Read a matrix or grey profile; None for an RGB profile that has look-up tables alone.
 
     Raises
     ------
-    ValueError : the profile is damaged, is for other colours than grey and RGB, or has look-up tables alone
+    ValueError : the profile is damaged, is for other colours than grey and RGB, or describes them otherwise
     """
     if len(icc) < 132 or icc[36:40] != b"acsp":
         raise ValueError("it is no ICC profile")
@@ -131,7 +131,11 @@ def parse_profile(icc: bytes) -> Profile:
     tags = _tags(icc)
     names = (b"kTRC",) if space == _GREY else (b"rTRC", b"gTRC", b"bTRC")
     if connection != _XYZ or not tags.keys() >= set(names):
-        raise ValueError("it describes its colours by look-up tables, which nsp does not convert")
+        if space == _GREY:
+            raise ValueError("it describes grey by look-up tables or relative to L*, which nsp does not convert")
+        if _LOOKUP_TABLE not in tags:
+            raise ValueError("it has neither primaries nor look-up tables")
+        return None
     curves = tuple(_curve(tags[name]) for name in names)
     if curves[1:] and tags[b"rTRC"] == tags[b"gTRC"] == tags[b"bTRC"]:
         curves = (curves[0],) * 3
