@@ -5,7 +5,7 @@
 Without PHOTO a synthetic JPEG is made. Each run is a process of its own, and the folders with the code, such as
 checkouts of two commits, take turns. Figures are the least of all runs, because other work only adds to them. CPU
 seconds are of all threads, those of work that overlaps included. "the command" lacks the imports that come before it;
-"whole process" has them and is measured without the watch. What comes after `--` goes to `nsp denoise`.
+"whole process" has them; it and the peak are measured without the watch. What comes after `--` goes to `nsp denoise`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+_OPEN = "open the model"
+
 # Stage, module, function. A stage that another checkout has elsewhere has a line for each place; places that a checkout
 # lacks are passed over.
 _STAGES = (
@@ -31,14 +32,10 @@ _STAGES = (
     ("read", "nsp_cli.cli.run", "read"),
     ("write", "nsp_cli.cli.batch.photo", "write"),
     ("write", "nsp_cli.cli.batch", "write"),
-    ("open the model", "nsp_cli.engine.loading", "load_backend"),
-    ("open the model", "nsp_cli.loading", "load_backend"),
+    (_OPEN, "nsp_cli.engine.loading", "load_backend"),
+    (_OPEN, "nsp_cli.loading", "load_backend"),
     ("noise level", "nsp_cli.engine.process", "luma_level"),
     ("noise level", "nsp_cli.engine", "luma_level"),
-    ("network", "nsp_cli.engine.backends.openvino_backend", "OpenVinoBackend.run"),
-    ("network", "nsp_cli.engine.backends.onnx_backend", "OnnxBackend.run"),
-    ("network", "nsp_cli.engine.backends.torch_backend", "TorchBackend.run"),
-    ("network", "nsp_cli.backends.torch_backend", "TorchBackend.run"),
     ("tiles and blending", "nsp_cli.api", "process"),
     ("tiles and blending", "nsp_cli.engine", "process"),
 )
@@ -47,15 +44,18 @@ _MEGABYTE = 1e6 / (1 if sys.platform == "darwin" else 1024)  # of `ru_maxrss`
 
 
 def timed(stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that adds its seconds to a stage."""
+    """Return a function that adds its seconds to a stage. The backend that "open the model" returns is watched too."""
 
     def run(*args: Any, **kwargs: Any) -> Any:
         wall, cpu = time.perf_counter(), time.process_time()
         try:
-            return function(*args, **kwargs)
+            result = function(*args, **kwargs)
         finally:
             _SPENT[stage][0] += time.perf_counter() - wall
             _SPENT[stage][1] += time.process_time() - cpu
+        if stage == _OPEN:
+            result.run = timed("network", result.run)
+        return result
 
     return run
 
@@ -87,8 +87,7 @@ def run_watched(folder: Path) -> None:
             inside[0] -= _SPENT[stage][0]
             inside[1] -= _SPENT[stage][1]
         _SPENT["the command"] = [time.perf_counter() - started, time.process_time() - used]
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _MEGABYTE
-        (folder / "stages.json").write_text(json.dumps({**_SPENT, "peak MB": [peak, 0.0]}))
+        (folder / "stages.json").write_text(json.dumps(_SPENT))
 
 
 def measure(code: Path, photo: Path, options: list[str], folder: Path) -> dict[str, list[float]]:
@@ -98,13 +97,16 @@ def measure(code: Path, photo: Path, options: list[str], folder: Path) -> dict[s
     arguments = ["denoise", str(photo.absolute()), str(target), *options]
     for command in ([__file__, "--watched", str(folder)], ["-m", "nsp_cli"]):
         target.unlink(missing_ok=True)
-        before, started = os.times(), time.perf_counter()
-        subprocess.run(
-            [sys.executable, *command, *arguments], cwd=folder, env=environment, check=True, capture_output=True
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, *command, *arguments], cwd=folder, env=environment, stderr=subprocess.DEVNULL
         )  # in another folder, because -m prefers the code in the working one
-        wall, after = time.perf_counter() - started, os.times()
-    cpu = sum(after[2:4]) - sum(before[2:4])
-    return {**json.loads((folder / "stages.json").read_text()), "whole process": [wall, cpu]}
+        _, process.returncode, used = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - started
+        if process.returncode:
+            raise SystemExit(f"nsp of {code} failed.")
+    whole = {"whole process": [wall, used.ru_utime + used.ru_stime], "peak MB": [used.ru_maxrss / _MEGABYTE, 0.0]}
+    return {**json.loads((folder / "stages.json").read_text()), **whole}
 
 
 def synthetic(target: Path, megapixels: float) -> None:
