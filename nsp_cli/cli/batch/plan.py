@@ -10,11 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from nsp_cli.cli.batch.destination import Destination
 from nsp_cli.cli.batch.options import BatchOptions
 from nsp_cli.cli.batch.outcome import unread_sentence
 from nsp_cli.cli.console import warn
 from nsp_cli.errors import NoInputError, UsageError
-from nsp_cli.image import WRITABLE, is_photo, output_suffix, unread_format
+from nsp_cli.image import WRITABLE, is_photo, unread_format
 from nsp_cli.system import files
 
 
@@ -32,32 +33,6 @@ class Work:
     target: Path
     problem: str | None = None
     unread: str | None = None
-
-
-@dataclass(frozen=True)
-class Destination:
-    """Where results are written.
-
-    Attributes
-    ----------
-    path : a file or a folder, which need not exist yet; None for beside each photo, with _nsp added to its name
-    is_folder : whether `path` is a folder
-    format : of the results, as a suffix has it; None for the photo's own
-    """
-
-    path: Path | None
-    is_folder: bool
-    format: str | None
-
-    def for_photo(self, photo: Path, relative: Path) -> Path:
-        """Return the output of a photo, whose path in a folder of outputs is `relative`."""
-        if self.path is None:
-            return self._renamed(photo, "_nsp")
-        return self._renamed(self.path / relative) if self.is_folder else self.path
-
-    def _renamed(self, path: Path, mark: str = "") -> Path:
-        suffix = output_suffix(path.suffix) if self.format is None else f".{self.format}"
-        return path.with_name(f"{path.stem}{mark}{suffix}")
 
 
 def plan(
@@ -125,6 +100,11 @@ def _check_format(format: str | None) -> None:
         raise UsageError(f"--format must be one of {', '.join(sorted({*WRITABLE.values()}))}, got '{format}'.")
 
 
+def missing(path: str | Path) -> str:
+    """Return the sentence for a path at which there is nothing."""
+    return f"There is no photo and no folder {path}."
+
+
 def list_photos(paths: Sequence[Path]) -> list[Path]:
     """List photos and the photos of folders, for commands that write nothing beside them. Raises `NoInputError`."""
     found: list[Path] = []
@@ -134,7 +114,7 @@ def list_photos(paths: Sequence[Path]) -> list[Path]:
         elif files.exists(path):
             found.append(path)
         else:
-            raise NoInputError(f"There is no photo and no folder {path}.")
+            raise NoInputError(missing(path))
     if not found:
         raise NoInputError(f"{paths[0]} holds no photo.")
     return found
@@ -151,7 +131,7 @@ def _split(paths: Sequence[str], output: Path | None, format: str | None) -> tup
     *sources, last = paths
     is_folder = last.endswith(("/", os.sep)) or files.is_folder(last)
     if len(sources) > 1 and not is_folder and not os.path.lexists(last) and not _is_pattern(last):
-        raise UsageError(f"There is no photo and no folder {last}; to write into a new folder, use -o {last}.")
+        raise UsageError(f"{missing(last)[:-1]}; to write into a new folder, use -o {last}.")
     if not sources or (len(sources) > 1 and not is_folder):
         return list(paths), Destination(None, is_folder, format)
     out = Path(last)
@@ -173,7 +153,7 @@ def _works(text: str, out: Destination, batch: BatchOptions) -> list[Work]:
         return _pattern(text, out, batch)
     target = out.for_photo(source, Path(source.name))
     if not os.path.lexists(source):
-        return [Work(source, target, f"There is no photo and no folder {source}.")]
+        return [Work(source, target, missing(source))]
     return [_unread(source) if unread_format(source) else Work(source, target)]
 
 

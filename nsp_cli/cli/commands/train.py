@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nsp_cli.cli.batch.plan import missing
 from nsp_cli.cli.commands.train_flags import TrainFlags
 from nsp_cli.cli.console import err, progress, warn
 from nsp_cli.cli.flag_decorator import takes
@@ -160,7 +161,7 @@ def find_photos(paths: list[Path]) -> list[Path]:
         elif is_file(path):
             found.add(path)
         else:
-            raise NoInputError(f"There is no photo and no folder {path}.")
+            raise NoInputError(missing(path))
     if not found:
         raise NoInputError("There is no photo to train on; name photos or folders, as in `nsp train my-photos/`.")
     return sorted(found)

@@ -1,0 +1,34 @@
+"""Where the results of photos are written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from nsp_cli.image import output_suffix
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where results are written.
+
+    Attributes
+    ----------
+    path : a file or a folder, which need not exist yet; None for beside each photo, with _nsp added to its name
+    is_folder : whether `path` is a folder
+    format : of the results, as a suffix has it; None for the photo's own
+    """
+
+    path: Path | None
+    is_folder: bool
+    format: str | None
+
+    def for_photo(self, photo: Path, relative: Path) -> Path:
+        """Return the output of a photo, whose path in a folder of outputs is `relative`."""
+        if self.path is None:
+            return self._renamed(photo, "_nsp")
+        return self._renamed(self.path / relative) if self.is_folder else self.path
+
+    def _renamed(self, path: Path, mark: str = "") -> Path:
+        suffix = output_suffix(path.suffix) if self.format is None else f".{self.format}"
+        return path.with_name(f"{path.stem}{mark}{suffix}")
