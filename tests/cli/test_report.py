@@ -1,17 +1,20 @@
 """The HTML report: parsed, and looked at by a browser where there is one."""
 
 import base64
+import itertools
 import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html.parser import HTMLParser
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from icc_builders import gamma, grey_profile, lookup_profile, lookup_table, rgb_to_xyz
 from PIL import Image, ImageCms
 
 from nsp_cli.cli.batch import session
@@ -136,6 +139,12 @@ def test_crops_are_where_a_result_is_judged() -> None:
     assert max(top2, left2) <= 40
     assert left3 >= 1000 - 128
     assert len(places_to_judge(before, after, 128, most=1)) == 1
+    noisy = before.copy()
+    noisy[100:200, 1040:1180] = 30  # changed most, with most detail, and darkest
+    dark = places_to_judge(before, noisy, 128)
+    assert len(dark) == 3
+    for one, other in itertools.combinations(dark.values(), 2):
+        assert max(abs(one[0] - other[0]), abs(one[1] - other[1])) > 64
     for shape in ((1, 1, 3), (1, 2000, 1), (40, 33, 3)):
         small = np.ones(shape, np.float32)
         found = places_to_judge(small, small * 0, 64)
@@ -150,6 +159,21 @@ def test_previews_of_odd_photos() -> None:
         for pair in (previews.whole, *(crop.pair for crop in previews.crops)):
             assert Image.open(BytesIO(pair.after)).size == pair.size
             assert Image.open(BytesIO(pair.after)).info["icc_profile"] == profile
+
+
+def test_profiles_that_a_picture_cannot_carry_are_converted() -> None:
+    """Linear light of 0.5 is 188 of 255 in sRGB."""
+    nodes = np.linspace(0, 1, 33)
+    grid = np.stack(np.meshgrid(nodes, nodes, nodes, indexing="ij"), -1) @ rgb_to_xyz("srgb").T
+    large = lookup_profile(lookup_table(grid, np.array([0.0, 1.0])))
+    cases = [(grey_profile(gamma(1)), 1)]
+    if find_spec("imagecodecs") is not None:
+        cases.append((large, 3))
+    for icc, channels in cases:
+        frame = Frame(np.full((40, 50, channels), 32768, np.uint16), metadata=Metadata(icc=icc))
+        picture = Image.open(BytesIO(take_previews(frame, frame, Size(50, 32, 100)).whole.after))
+        assert "icc_profile" not in picture.info
+        assert np.abs(np.asarray(picture.convert("RGB")).astype(int) - 188).max() <= 1
 
 
 _BLENDED = """

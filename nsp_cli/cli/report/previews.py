@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Self
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from nsp_cli.image import Frame, to_unit
+from nsp_cli.image import Frame, srgb_pixels, to_unit
 from nsp_cli.image.frame import Pixels
 from nsp_cli.image.metadata.exif import ORIENTATION, parse_exif
 
@@ -105,14 +106,14 @@ def places_to_judge(before: Pixels, after: Pixels, side: int, most: int = 3) -> 
     """Find the squares of about `side` pixels by which a result is judged: (top, left) by the reason.
 
     They are where the photo changed most, where the result has most detail, and where it is darkest without being
-    black. A square that overlaps an earlier one by more than half is left out, as in photos that are small.
+    black. None overlaps an earlier one by more than half; in a small photo there are fewer.
     """
     change, detail, darkness = _block_maps(before, after)
     found: dict[str, tuple[int, int]] = {}
     maps = (("where it changed most", change), ("where it has most detail", detail), ("where it is darkest", darkness))
     for reason, values in maps[:most]:
-        place = _best_square(values, before.shape[:2], side)
-        if all(max(abs(place[0] - top), abs(place[1] - left)) > side // 2 for top, left in found.values()):
+        place = _best_square(values, before.shape[:2], side, found.values())
+        if place is not None:
             found[reason] = place
     return found
 
@@ -133,16 +134,27 @@ def _block_maps(before: Pixels, after: Pixels) -> tuple[NDArray[np.float32], ...
     return tuple(maps)
 
 
-def _best_square(values: NDArray[np.float32], size: tuple[int, int], side: int) -> tuple[int, int]:
-    """Return (top, left) in pixels of the square of blocks with the largest sum, inside a photo of (height, width)."""
+def _best_square(
+    values: NDArray[np.float32], size: tuple[int, int], side: int, taken: Iterable[tuple[int, int]]
+) -> tuple[int, int] | None:
+    """Return (top, left) in pixels of the square of blocks with the largest sum, inside a photo of (height, width).
+
+    Squares that overlap one of those that are `taken` by more than half are left out; None if there is no other.
+    """
     rows, columns = values.shape
     blocks = max(side // _BLOCK, 1)
     tall, wide = min(blocks, rows), min(blocks, columns)
     sums = np.pad(values, ((1, 0), (1, 0))).cumsum(0, np.float64).cumsum(1)
     windows = sums[tall:, wide:] - sums[:-tall, wide:] - sums[tall:, :-wide] + sums[:-tall, :-wide]
-    best = np.unravel_index(int(windows.argmax()), windows.shape)
-    top, left = (int(place) * _BLOCK for place in best)
-    return max(min(top, size[0] - side), 0), max(min(left, size[1] - side), 0)
+    tops, lefts = (
+        np.clip(np.arange(count) * _BLOCK, 0, max(length - side, 0))
+        for count, length in zip(windows.shape, size, strict=True)
+    )
+    for top, left in taken:
+        near = (np.abs(tops - top) <= side // 2)[:, None] & (np.abs(lefts - left) <= side // 2)
+        windows[near] = -np.inf
+    row, column = np.unravel_index(int(windows.argmax()), windows.shape)
+    return None if windows[row, column] == -np.inf else (int(tops[row]), int(lefts[column]))
 
 
 def _scaled(pixels: Pixels, size: tuple[int, int]) -> Pixels:
@@ -155,8 +167,11 @@ def _scaled(pixels: Pixels, size: tuple[int, int]) -> Pixels:
 
 
 def _pair(pictures: list[Pixels], frame: Frame, quality: int) -> Pair:
+    icc = frame.metadata.icc
+    if icc is None or len(icc) > _LARGEST_PROFILE or icc[16:20] != b"RGB ":
+        icc, pictures = None, [srgb_pixels(Frame(picture, metadata=frame.metadata)) for picture in pictures]
     turned = [_upright(_eight_bits(picture), frame) for picture in pictures]
-    before, after = (_webp(image, frame.metadata.icc, quality) for image in turned)
+    before, after = (_webp(image, icc, quality) for image in turned)
     return Pair(before, after, turned[0].size)
 
 
@@ -177,7 +192,5 @@ def _upright(pixels: NDArray[np.uint8], frame: Frame) -> Image.Image:
 
 def _webp(image: Image.Image, icc: bytes | None, quality: int) -> bytes:
     out = BytesIO()
-    fits = icc is not None and len(icc) <= _LARGEST_PROFILE and icc[16:20] == b"RGB "
-    profile = icc if fits else b""
-    image.save(out, "WEBP", quality=quality, lossless=quality == 100, method=2, icc_profile=profile)
+    image.save(out, "WEBP", quality=quality, lossless=quality == 100, method=2, icc_profile=icc or b"")
     return out.getvalue()
