@@ -20,6 +20,7 @@ from timing import parser, print_table, use_threads
 from nsp_cli.api import load_backend
 from nsp_cli.engine.backends.base import Backend
 from nsp_cli.engine.process import process
+from nsp_cli.engine.tiling import Region
 from nsp_cli.image import Frame, read_srgb, to_unit
 from nsp_cli.model.spec import PipelineSpec, Task
 
@@ -27,7 +28,7 @@ _CROP = 448  # pixels, of which tiles of `_TILE` leave a seam in the middle
 _TILE = 224
 _ADDED = (0.0, 0.02, 0.06, 0.12)  # standard deviations of white noise, white = 1
 _PHOTO = (4000, 6000)  # pixels, what the table's last column is for
-_PHOTO_TILE = 1024
+_PHOTO_TILE = 1152  # the largest that `tiling.choose_tile` takes
 
 
 @dataclass
@@ -65,8 +66,9 @@ def crops(folder: Path, count: int) -> list[Frame]:
 
 def read_area(halo: int) -> float:
     """Pixels that are read for one pixel of a 24-megapixel photo."""
-    lengths = [side + 2 * halo * ((side - 1) // _PHOTO_TILE) for side in _PHOTO]
-    return lengths[0] * lengths[1] / (_PHOTO[0] * _PHOTO[1])
+    tiles = Region(0, 0, *_PHOTO).split_evenly(_PHOTO_TILE, halo, 8)
+    read = (tile.with_halo(halo, *_PHOTO) for tile in tiles)
+    return sum((tile.bottom - tile.top) * (tile.right - tile.left) for tile in read) / (_PHOTO[0] * _PHOTO[1])
 
 
 def main() -> None:
