@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from nsp_cli.engine.backends.base import Backend
 from nsp_cli.engine.blending import Blend
 from nsp_cli.engine.conversion import Converter, Tile, enlarge
+from nsp_cli.engine.hot_pixels import without_hot_pixels
 from nsp_cli.engine.shadows import keep_shadows
 from nsp_cli.engine.tiling import Region, fade, min_side_in_low_memory, round_tile, side_of
 from nsp_cli.errors import MemoryLimitError
@@ -41,6 +42,7 @@ def process(
     back. Where the profile's gamut is wider than sRGB, the input has values beyond [0, 1]: if they were clipped, their
     noise would stay, and the conversion would amplify it. If a profile cannot be used, the result's `warnings` give the
     reason. Colours under an alpha of 0 do not influence visible ones, and are unchanged unless the pipeline enlarges.
+    Hot pixels are removed, see `hot_pixels`.
 
     Parameters
     ----------
@@ -83,14 +85,15 @@ def process(
     if backend.spec.noise_level and not unchanged:  # the same in every tile
         noise = luma_level(frame.pixels, space and space.to_srgb) if blend.noise is None else blend.noise
 
-    converter = Converter(fill_hidden(frame), backend.spec, blend, space, noise)
+    clean = without_hot_pixels(frame)
+    converter = Converter(fill_hidden(clean), backend.spec, blend, space, noise)
     if backend.spec.tile:
         _fill_faded(out, backend, converter, side, report)
     else:
         whole = Region(0, 0, height, width)
         even = whole.split_evenly(side, backend.spec.halo, backend.spec.multiple)
         _fill(out, backend, converter, list(whole.split(side) if tile else even), report)
-    keep_shadows(frame, out)
+    keep_shadows(clean, out)
     alpha = None if frame.alpha is None or scale == 1 else enlarge(frame.alpha, scale)
     if scale == 1 and (unseen := hidden(frame)) is not None:
         out[unseen] = frame.pixels[unseen]

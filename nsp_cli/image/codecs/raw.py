@@ -16,7 +16,14 @@ from PIL import ImageCms, JpegImagePlugin
 from nsp_cli.errors import InputError
 from nsp_cli.image.codecs.linear_raw import camera_model, demosaic
 from nsp_cli.image.codecs.raw_kinds import RawOptions, WhiteBalance
-from nsp_cli.image.codecs.raw_mosaic import BALANCED, balance, can_balance, encode_signed, picture_balance
+from nsp_cli.image.codecs.raw_mosaic import (
+    BALANCED,
+    balance,
+    can_balance,
+    encode_signed,
+    picture_balance,
+    remove_hot_sites,
+)
 from nsp_cli.image.codecs.raw_segments import bytes_missing
 from nsp_cli.image.formats import check_size
 from nsp_cli.image.frame import Frame, Metadata, Pixels
@@ -44,6 +51,7 @@ def decode(data: bytes, develop: RawOptions | None = None) -> Frame:
                 raw.unpack()
             if errors:
                 raise InputError(f"expected a whole RAW file, found damaged data (LibRaw: {errors[0]})")
+            remove_hot_sites(raw)
             white_balance = _white_balance(raw, develop, warnings)
             linear = below = None
             if develop.linear:

@@ -28,6 +28,13 @@ _EVERY = 7  # rows and columns of the sensor: shares no factor with the periods 
 _OWN_WHITE = 0.75  # LibRaw takes a photo's brightest value for white where it is above this fraction of the sensor's
 _BLOCK, _NEAR_WHITE = 8, 25  # dcraw's automatic white balance
 _PHASE_ONE = (b"IIII", b"MMMM")  # LibRaw subtracts their black rows while it develops
+_HOT_FACTOR = (
+    2.0  # times the range of 8 neighbours of its colour that a hot site exceeds their largest by; noise: below 1
+)
+_HOT_FLOOR = 0.01  # of the sensor's range, in addition
+_HOT_BESIDE = 0.25  # most that a site beside a hot one may exceed its own neighbours by, as a fraction
+_BESIDE = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x)
+_SAME_COLOUR = np.array([[y % 2 == x % 2 == 0 and (y, x) != (2, 2) for x in range(5)] for y in range(5)], np.uint8)
 _BLACK_REPEAT, _LARGEST_REPEAT = 50713, 2  # a DNG's pattern of black levels; larger ones are known to LibRaw alone
 
 BALANCED: dict[str, Any] = {
@@ -98,6 +105,42 @@ def balance(
         values = (row - black[of]) * factors[of]
         row[:] = np.rint(np.clip((lift + values * (1 - lift)) * _WHITE, 1, _WHITE))
     return lift
+
+
+def remove_hot_sites(raw: Any) -> int:
+    """Replace single hot photosites of a Bayer sensor by the median of their neighbours of the same colour, in place.
+
+    A site is hot where it is far brighter than its 8 neighbours of the same colour, and the sites beside it, of other
+    colours, are not: the light of a star reaches those, too. Demosaicing would make a blot of it, which stays.
+
+    Returns
+    -------
+    The number of sites that were replaced.
+    """
+    import cv2  # not with the module: it takes time to load
+
+    pattern = raw.raw_pattern
+    flat = raw.raw_type == rawpy.RawType.Flat  # pyright: ignore[reportAttributeAccessIssue]
+    image = raw.raw_image_visible if flat else None
+    if image is None or pattern is None or pattern.shape != (2, 2) or raw.num_colors != 3 or min(image.shape) < 9:
+        return 0
+    white = float(raw.white_level) - min(raw.black_level_per_channel)
+    excess = cv2.subtract(image, cv2.dilate(image, _SAME_COLOUR))
+    rows, columns = np.nonzero(excess[4:-4, 4:-4] > _HOT_FLOOR * white)
+    rows, columns = rows + 4, columns + 4
+
+    def around(y: NDArray[np.intp], x: NDArray[np.intp]) -> NDArray[np.float32]:
+        return np.stack([image[y + 2 * down, x + 2 * right] for down, right in _BESIDE]).astype(np.float32)
+
+    same = around(rows, columns)
+    hot = excess[rows, columns] > _HOT_FACTOR * (same.max(0) - same.min(0)) + _HOT_FLOOR * white
+    rows, columns, same = rows[hot], columns[hot], same[:, hot]
+    own = image[rows, columns] - np.median(same, axis=0)
+    places = [(rows + down, columns + right) for down, right in _BESIDE]
+    beside = np.stack([image[place] - np.median(around(*place), axis=0) for place in places])
+    alone = (beside < _HOT_BESIDE * own).all(0)
+    image[rows[alone], columns[alone]] = np.median(same, axis=0)[alone]
+    return int(alone.sum())
 
 
 def picture_balance(raw: Any) -> NDArray[np.float64]:

@@ -1,0 +1,59 @@
+"""Take hot pixels out of a photo before it is denoised: a network keeps a large part of their light."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsp_cli.image.frame import Frame, Pixels, peak
+
+_FACTOR = 2.0  # times the range of the 8 neighbours that a hot pixel exceeds their largest value by; noise: below 1
+_FLOOR = 24 / 255  # in addition, so that a faint dot on an even area stays
+_OTHERS = 0.25  # most that another channel may exceed its neighbours by, as a fraction: a star is in all channels
+_ROWS = 256  # of the photo that are searched at once
+
+_NEIGHBOURS = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], np.uint8)
+_SHIFTS = tuple(zip(*np.nonzero(_NEIGHBOURS), strict=True))
+
+
+def without_hot_pixels(frame: Frame) -> Frame:
+    """Replace single pixels that are far brighter than their neighbours in one channel alone.
+
+    They get the median of their neighbours in that channel; the other channels stay. Grey photos stay as they are, and
+    JPEGs whose chroma is subsampled cannot have such pixels. The frame itself is returned where nothing is found,
+    without a copy. Those of RAW files are removed before demosaicing, see `image.codecs.raw_mosaic`.
+    """
+    subsampled = frame.jpeg_subsampling not in (None, "4:4:4")
+    if frame.pixels.shape[2] != 3 or min(frame.size) < 3 or subsampled:
+        return frame
+    found = [part for top in range(0, frame.size[0], _ROWS) if len(part := _hot(frame.pixels, top))]
+    if not found:
+        return frame
+    rows, columns, channels = np.concatenate(found).T
+    around = np.stack([frame.pixels[rows + y - 1, columns + x - 1, channels] for y, x in _SHIFTS])
+    pixels = frame.pixels.copy()
+    pixels[rows, columns, channels] = np.median(around, axis=0)
+    return replace(frame, pixels=pixels)
+
+
+def _hot(pixels: Pixels, top: int) -> NDArray[np.intp]:
+    """(N, 3) rows, columns and channels of the hot pixels in a band of rows; none along the photo's border."""
+    import cv2  # not with the module: it takes time to load
+
+    first, last = max(top, 1), min(top + _ROWS, len(pixels) - 1)
+    band = pixels[first - 1 : last + 1]
+    largest = cv2.dilate(band, _NEIGHBOURS)
+    excess = cv2.subtract(band, largest)[1:-1, 1:-1]  # of integers 0 where it is negative
+    white = np.float32(peak(pixels.dtype))
+    rows, columns, channels = np.nonzero(excess > _FLOOR * white)
+    if not len(rows):
+        return np.empty((0, 3), np.intp)
+    beyond = excess[rows, columns].astype(np.float32)  # (N, 3)
+    own = np.take_along_axis(beyond, channels[:, None], 1)[:, 0]
+    others = np.where(np.arange(3) == channels[:, None], -np.inf, beyond).max(1)
+    around = [band[rows + y, columns + x, channels].astype(np.float32) for y, x in _SHIFTS]
+    spread = np.max(around, axis=0) - np.min(around, axis=0)
+    hot = (own > _FACTOR * spread + _FLOOR * white) & (others < _OTHERS * own)
+    return np.stack([rows + first, columns + 1, channels], 1)[hot]
