@@ -32,7 +32,7 @@ _HOT_FACTOR = (
     2.0  # times the range of 8 neighbours of its colour that a hot site exceeds their largest by; noise: below 1
 )
 _HOT_FLOOR = 0.01  # of the sensor's range, in addition
-_HOT_BESIDE = 0.25  # most that a site beside a hot one may exceed its own neighbours by, as a fraction
+_HOT_BESIDE = 0.25  # most that a site beside a hot one may differ from its own neighbours, as a fraction
 _BESIDE = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x)
 _SAME_COLOUR = np.array([[y % 2 == x % 2 == 0 and (y, x) != (2, 2) for x in range(5)] for y in range(5)], np.uint8)
 _BLACK_REPEAT, _LARGEST_REPEAT = 50713, 2  # a DNG's pattern of black levels; larger ones are known to LibRaw alone
@@ -110,9 +110,7 @@ def balance(
 def remove_hot_sites(raw: Any) -> int:
     """Replace single hot photosites of a Bayer sensor by the median of their neighbours of the same colour, in place.
 
-    A site is hot where it is far brighter than its 8 neighbours of the same colour, and the sites beside it, of other
-    colours, are not: the light of a star reaches those, too. Demosaicing would make a blot of it, which stays.
-
+    A site is hot where it is far brighter than its 8 neighbours of the same colour, and the sites beside it, of XX
     Returns
     -------
     The number of sites that were replaced.
@@ -137,7 +135,7 @@ def remove_hot_sites(raw: Any) -> int:
     rows, columns, same = rows[hot], columns[hot], same[:, hot]
     own = image[rows, columns] - np.median(same, axis=0)
     places = [(rows + down, columns + right) for down, right in _BESIDE]
-    beside = np.stack([image[place] - np.median(around(*place), axis=0) for place in places])
+    beside = np.abs([image[place] - np.median(around(*place), axis=0) for place in places])
     alone = (beside < _HOT_BESIDE * own).all(0)
     image[rows[alone], columns[alone]] = np.median(same, axis=0)[alone]
     return int(alone.sum())
