@@ -46,13 +46,16 @@ def resolve_blend(options: BlendOptions, frame: Frame, backend: Backend) -> Blen
     measured = estimate(frame.pixels, conversion(frame))
     if options.noise is not None:
         measured = replace(measured, luma=options.noise)
-    strength = auto_strength(measured, mean_square_change(frame, backend, measured.luma))
-    return Blend(strength, options.luma, options.chroma, measured.luma, measured)
+    trusted = (
+        measured if options.noise is None else NoiseEstimate(options.noise)
+    )  # a level that is given is not doubted
+    strength = auto_strength(trusted, mean_square_change(frame, backend, trusted.trusted_luma))
+    return Blend(strength, options.luma, options.chroma, trusted.trusted_luma, measured)
 
 
 def auto_strength(noise: NoiseEstimate, change: float) -> float:
     """Return a strength, 0 … 100, that grows with the noise; `change` is a mean square in 8-bit units of luma."""
-    return 100 * min(1.0, noise.luma**2 / max(change, 1e-9))
+    return 100 * min(1.0, noise.trusted_luma**2 / max(change, 1e-9))
 
 
 def mean_square_change(frame: Frame, backend: Backend, noise: float | None = None) -> float:

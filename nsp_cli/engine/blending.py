@@ -65,6 +65,8 @@ class Blend:
         if self.measured is None:
             return ""
         levels = f"{self.measured.luma:.1f} (luma) and {self.measured.chroma:.1f} (chroma) of 255"
+        if self.noise is not None and self.noise < self.measured.luma:
+            levels += f", luma may be texture and is taken for {self.noise:.1f}"
         return f"noise {levels}, strength {self.strength:.0f}"
 
 

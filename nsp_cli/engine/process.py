@@ -25,7 +25,7 @@ from nsp_cli.image.alpha import fill_hidden, hidden
 from nsp_cli.image.colour import colour_space
 from nsp_cli.image.frame import Frame, Pixels, from_unit
 from nsp_cli.model.spec import PipelineSpec
-from nsp_cli.noise.estimate import luma_level
+from nsp_cli.noise.estimate import NoiseEstimate, noise_level
 
 
 def process(
@@ -83,7 +83,12 @@ def process(
     out = np.empty((height * scale, width * scale, frame.pixels.shape[2]), frame.pixels.dtype)
     noise = None
     if backend.spec.noise_level and not unchanged:  # the same in every tile
-        noise = luma_level(frame.pixels, space and space.to_srgb) if blend.noise is None else blend.noise
+        noise = blend.noise
+        if noise is None:
+            measured = noise_level(frame.pixels, space and space.to_srgb)
+            noise = measured.trusted_luma
+            if measured.may_be_texture:
+                frame = replace(frame, warnings=(*frame.warnings, _doubt(measured)))
 
     clean = without_hot_pixels(frame)
     converter = Converter(fill_hidden(clean), backend.spec, blend, space, noise)
@@ -98,6 +103,13 @@ def process(
     if scale == 1 and (unseen := hidden(frame)) is not None:
         out[unseen] = frame.pixels[unseen]
     return frame.with_pixels(out, alpha)
+
+
+def _doubt(measured: NoiseEstimate) -> str:
+    return (
+        f"Luma noise of {measured.luma:.1f} of 255 stands alone (chroma {measured.chroma:.1f}) and may be fine "
+        f"texture: it is taken for {measured.trusted_luma:.1f}; `noise={measured.luma:.0f}` removes it."
+    )
 
 
 _ROWS = 32  # of a tile that are converted at once: what they need then stays in the processor's cache

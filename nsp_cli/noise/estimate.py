@@ -49,6 +49,7 @@ _TEXTURED = 4.0  # a group with more than this times the least variance has no f
 _STRONG = 8.0  # luma noise of 255 whose removal costs texture that matters
 _ALONE = 4.0  # times the chroma noise
 _NO_COLOUR = 0.5  # chroma noise of 255: below it the picture is a grey one
+_DISTRUST = 6  # power of the ratio by which luma noise that stands alone is lowered
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,12 @@ class NoiseEstimate:
         Noise of a camera has its chroma, texture has little. A hint and no proof: cameras that remove chroma noise
         themselves leave luma noise alone, and of 120 simulated cameras 6 are above the limit.
         """
-        return self.luma >= _STRONG and _NO_COLOUR < self.chroma < self.luma / _ALONE
+        return self.trusted_luma < self.luma
+
+    @property
+    def trusted_luma(self) -> float:
+        """The luma noise that is to be removed: lower than `luma` where that may be texture."""
+        return _trusted(self.luma, self.chroma)
 
 
 def estimate(pixels: Pixels, to_srgb: Convert | None = None) -> NoiseEstimate:
@@ -91,6 +97,24 @@ def estimate(pixels: Pixels, to_srgb: Convert | None = None) -> NoiseEstimate:
         (0.0, 0.0) if pixels.shape[2] == 1 else _measure(pixels, _CHROMA_BLOCK, _chroma, to_srgb)
     )
     return NoiseEstimate(level, chroma, luma_correlation_length, chroma_correlation_length)
+
+
+def noise_level(pixels: Pixels, to_srgb: Convert | None = None) -> NoiseEstimate:
+    """Estimate the luma noise, and the chroma noise where it decides whether the luma noise may be texture.
+
+    For photos of any size; the other values are 0.
+    """
+    level = luma_level(pixels, to_srgb)
+    if level < _STRONG or pixels.shape[2] == 1 or min(pixels.shape[:2]) < 2 * _SMALLEST_BLOCK:
+        return NoiseEstimate(level)
+    return NoiseEstimate(level, _measure(pixels, _CHROMA_BLOCK, _chroma, to_srgb)[0])
+
+
+def _trusted(luma: float, chroma: float) -> float:
+    """Lower luma noise that stands alone: by a power of how far it is above `_ALONE` times the chroma noise."""
+    if luma < _STRONG or chroma <= _NO_COLOUR or luma <= _ALONE * chroma:
+        return luma
+    return luma * (_ALONE * chroma / luma) ** _DISTRUST
 
 
 def luma_level(pixels: Pixels, to_srgb: Convert | None = None) -> float:

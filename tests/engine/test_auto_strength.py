@@ -97,6 +97,26 @@ def test_patches_and_photo_are_told_the_same_noise() -> None:
     assert resolve_blend(BlendOptions(50), Frame(half), fake).noise is None
 
 
+def test_luma_noise_that_may_be_texture_is_not_what_the_network_removes() -> None:
+    """A lawn, with its doubt in the result's warnings; a level that is given is not doubted."""
+    levels: list[float] = []
+    backend = Fake(lambda tile: levels.append(255 * tile[0, 3, 0, 0]) or tile[:, :3], replace(SPEC, noise_level=True))
+    blades = cv2.GaussianBlur(np.random.default_rng(0).normal(0, 1, (256, 256)), (0, 0), 1.0)
+    lawn = np.array([0.35, 0.45, 0.25]) + 0.35 * blades[..., None] * np.array([0.95, 1.05, 0.85])
+    photo = Frame(np.clip(lawn, 0, 1).astype(np.float32))
+    measured = estimate(photo.pixels)
+    (warning,) = process(photo, backend).warnings
+    assert f"Luma noise of {measured.luma:.1f}" in warning
+    assert f"`noise={measured.luma:.0f}`" in warning
+    chosen = resolve_blend(BlendOptions("auto"), photo, backend)
+    assert "may be texture" in chosen.sentence()
+    process(photo, backend, chosen)
+    np.testing.assert_allclose(levels, measured.trusted_luma, rtol=1e-4)
+    given = resolve_blend(BlendOptions("auto", noise=measured.luma), photo, backend)
+    assert given.noise == measured.luma
+    assert process(photo, backend, given).warnings == ()
+
+
 def test_what_the_user_knows_of_the_noise_counts() -> None:
     asks, deaf = Fake(lambda tile: tile[:, :3] + np.float32(10 / 255), replace(SPEC, noise_level=True)), Fake()
     photo = Frame(np.full((64, 64, 3), 100, np.uint8))

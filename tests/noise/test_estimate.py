@@ -170,7 +170,11 @@ def test_texture_everywhere_is_doubted_and_noise_is_not() -> None:
     found = estimate(np.clip(lawn, 0, 1).astype(np.float32))
     assert found.luma > 8
     assert found.may_be_texture
+    assert found.trusted_luma < 0.4 * found.luma, "a lawn is not removed as noise"
     grey = np.repeat(np.clip(0.5 + 0.35 * blades[..., None], 0, 1), 3, 2).astype(np.float32)
     noise = np.clip(0.5 + rng.normal(0, 0.1, (256, 256, 3)), 0, 1).astype(np.float32)
     for trusted in (grey, noise, grey[..., :1]):
         assert not estimate(trusted).may_be_texture
+        assert estimate(trusted).trusted_luma == estimate(trusted).luma
+    assert NoiseEstimate(20, 4.99).trusted_luma == pytest.approx(20, rel=0.02), "no step at the limit"
+    assert NoiseEstimate(7.9, 0.6).trusted_luma == 7.9, "little noise is not worth a doubt"

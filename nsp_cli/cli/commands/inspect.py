@@ -110,6 +110,7 @@ def _row(path: Path, residual: Path | None, backend: Backend, tile: int) -> dict
         "luma_reach": round(noise.luma_correlation_length, 2),  # former names, for one version
         "chroma_reach": round(noise.chroma_correlation_length, 2),
         "may_be_texture": noise.may_be_texture,
+        "trusted_luma": round(noise.trusted_luma, 2),
         "strength": round(blend.strength, 1),
         "stamps": [dataclasses.asdict(stamp) for stamp in read_stamps(path)],
     }
