@@ -111,8 +111,8 @@ def remove_hot_sites(raw: Any) -> int:
     """Replace single hot photosites of a Bayer sensor by the median of their neighbours of the same colour, in place.
 
     A site is hot where it is far brighter than its 8 neighbours of the same colour, and the sites beside it, of other
-    colours, differ little from theirs: the light of a star, and texture, reach those, too. Demosaicing would make a blot
-    of it, which stays.
+    colours, differ little from theirs: the light of a star, and texture, reach those, too. Demosaicing would turn it
+    into a blot, which stays.
 
     Returns
     -------
