@@ -89,8 +89,7 @@ def process(
             noise = measured.trusted_luma
             if measured.may_be_texture:
                 frame = replace(frame, warnings=(*frame.warnings, _doubt(measured)))
-
-    clean = without_hot_pixels(frame)
+    clean = frame if unchanged else without_hot_pixels(frame)
     converter = Converter(fill_hidden(clean), backend.spec, blend, space, noise)
     if backend.spec.tile:
         _fill_faded(out, backend, converter, side, report)

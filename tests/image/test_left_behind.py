@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import tifffile
 from image_builders import smooth_frame
+from raw_builders import build_dng, mosaic
 
-from nsp_cli.image import Frame, Metadata, encode, read
+from nsp_cli.image import Frame, Metadata, RawOptions, encode, read
 from nsp_cli.image.metadata.xmp import retouch_xmp
 
 JPEG = encode(smooth_frame(), "jpeg")[0]
@@ -110,6 +111,42 @@ def test_smaller_pages_of_a_tiff_are_named() -> None:
         for side, kind in ((32, 0), (16, 1)):
             writer.write(np.zeros((side, side, 3), np.uint8), photometric="rgb", subfiletype=kind, metadata=None)
     assert ["further pages" in warning for warning in read(out.getvalue()).warnings] == [True]
+
+
+def tiff_with(tag: int, value: bytes) -> bytes:
+    out = BytesIO()
+    tifffile.imwrite(
+        out, smooth_frame().pixels, photometric="rgb", metadata=None, extratags=[(tag, 7, len(value), value, True)]
+    )
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "names"),
+    [
+        (
+            tiff_with(34377, resource(0x404, IPTC) + resource(0x40A, b"\1") + resource(2999, b"\4Path")),
+            ["copyright flag, clipping path"],
+        ),
+        (tiff_with(34377, resource(0x404, IPTC) + resource(0x425, bytes(16))), []),
+        (tiff_with(37724, b"Adobe Photoshop Document Data Block\0"), ["layers"]),
+    ],
+)
+def test_photoshops_data_in_a_tiff_is_named_and_its_iptc_kept(data: bytes, names: list[str]) -> None:
+    found = read(data)
+    assert len(found.warnings) == len(names)
+    assert all(name in warning for warning, name in zip(found.warnings, names, strict=True))
+    assert found.metadata.iptc == (None if "layers" in names else IPTC)
+
+
+def test_the_iptc_of_a_raw_file_is_kept() -> None:
+    dng = build_dng(mosaic(np.full((40, 48, 3), 0.3)), extra={33723: (7, len(IPTC), IPTC)})
+    for options, format in ((RawOptions(), "tiff"), (RawOptions(linear=True), "dng")):
+        frame = read(dng, options)
+        assert frame.metadata.iptc == IPTC
+        data, warnings = encode(frame, format)
+        assert warnings == ()
+        assert read(data).metadata.iptc == IPTC
 
 
 @pytest.mark.parametrize(

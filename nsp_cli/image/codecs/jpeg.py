@@ -13,11 +13,12 @@ import simplejpeg
 from PIL import Image, JpegImagePlugin
 
 from nsp_cli.errors import InputError
-from nsp_cli.image.codecs.jpeg_extras import IPTC_RESOURCE, first_iptc, left_behind
+from nsp_cli.image.codecs.jpeg_extras import first_iptc, left_behind
 from nsp_cli.image.codecs.jpeg_scans import has_every_block, unsupported_kind, with_end_marker, without_short_segments
 from nsp_cli.image.formats import check_size
 from nsp_cli.image.frame import Frame, Metadata, Pixels, split_channels
 from nsp_cli.image.metadata.exif import exif_dpi
+from nsp_cli.image.metadata.photoshop import IPTC_RESOURCE
 
 # Pillow reads the resolution from EXIF and warns of odd fields there, which are kept as they are.
 python_warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")

@@ -28,7 +28,7 @@ from nsp_cli.image.codecs.raw_segments import bytes_missing
 from nsp_cli.image.formats import check_size
 from nsp_cli.image.frame import Frame, Metadata, Pixels
 from nsp_cli.image.metadata.exif import exif_dpi, mark_developed
-from nsp_cli.image.metadata.raw_exif import raw_exif, raw_xmp
+from nsp_cli.image.metadata.raw_exif import raw_exif, raw_iptc, raw_xmp
 from nsp_cli.system.stderr import captured_stderr
 
 _SRGB_CURVE = (2.4, 12.92)
@@ -78,7 +78,7 @@ def decode(data: bytes, develop: RawOptions | None = None) -> Frame:
         pixels = np.ascontiguousarray(pixels[:, :, :1])
     if below is not None and grey:
         below = np.ascontiguousarray(below[:, :, :1])
-    metadata = Metadata(_srgb_profile(), exif, xmp, exif_dpi(exif))
+    metadata = Metadata(_srgb_profile(), exif, xmp, exif_dpi(exif), raw_iptc(data))
     sentences = (*warnings, *more, *on_xmp)
     return Frame(pixels, None, metadata, "raw", warnings=sentences, linear_raw=linear, below_black=below)
 

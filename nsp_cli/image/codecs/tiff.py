@@ -15,8 +15,9 @@ from nsp_cli.image.codecs.tiff_segments import DEFLATE, FLOAT_PREDICTOR, LZW, de
 from nsp_cli.image.codecs.tiff_writer import encode
 from nsp_cli.image.formats import check_size
 from nsp_cli.image.frame import Frame, Metadata, Pixels, from_unit, peak, split_channels, to_unit
-from nsp_cli.image.metadata.exif import ICC_TAG, IPTC_TAG, XMP_TAG, exif_dpi, exif_from_tiff
+from nsp_cli.image.metadata.exif import ICC_TAG, IPTC_TAG, PHOTOSHOP_TAG, XMP_TAG, exif_dpi, exif_from_tiff
 from nsp_cli.image.metadata.ifd import Directory, Tree
+from nsp_cli.image.metadata.photoshop import iptc_blocks, left_behind, resources
 
 __all__ = ["decode", "encode"]
 
@@ -59,6 +60,9 @@ def decode(data: bytes) -> Frame:
     elif alpha is not None and tuple(extra) != (_UNASSOCIATED,):
         warnings += ("The TIFF's extra channel has no stated meaning and is carried as alpha.",)
     icc, xmp, iptc = (_bytes(tree, first, tag) for tag in (ICC_TAG, XMP_TAG, IPTC_TAG))
+    in_photoshop = list(resources(_bytes(tree, first, PHOTOSHOP_TAG) or b""))
+    iptc = iptc or next(iter(iptc_blocks(in_photoshop)), None)
+    warnings += tuple(left_behind(in_photoshop, "TIFF"))
     return Frame(pixels, alpha, Metadata(icc, exif, xmp, exif_dpi(exif), iptc), "tiff", warnings=warnings)
 
 

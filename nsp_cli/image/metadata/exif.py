@@ -20,14 +20,14 @@ _OWN_FIELDS = {
     EXIF_POINTER: "EXIF",
     GPS_POINTER: "GPS",
 }
-_PHOTOSHOP_TAGS, _SUB_IFDS = (34377, 37724), 330
+PHOTOSHOP_TAG, _PHOTOSHOP_LAYERS, _SUB_IFDS = 34377, 37724, 330
 _COLOUR_SPACE, _MODEL, _ISO = 0xA001, 0x0110, 0x8827
 _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 513, 514
 
 # Fields of a TIFF's first directory that describe how its pixels are stored, or that `Metadata` carries by itself.
 STORAGE_TAGS = frozenset(
     {*range(254, 267), 273, *range(277, 282), 284, *range(288, 294), 317, *range(320, 326), _SUB_IFDS}
-    | {*range(332, 348), *range(512, 522), 529, 530, 532, XMP_TAG, IPTC_TAG, ICC_TAG, *_PHOTOSHOP_TAGS}
+    | {*range(332, 348), *range(512, 522), 529, 530, 532, XMP_TAG, IPTC_TAG, ICC_TAG, PHOTOSHOP_TAG, _PHOTOSHOP_LAYERS}
     | {32995, 32996, 32997, 32998, EXIF_POINTER, GPS_POINTER, INTEROP_POINTER}
 )
 
@@ -235,8 +235,8 @@ def _left_behind(first: Directory, directories: list[Directory]) -> list[str]:
     warnings: list[str] = []
     if _SUB_IFDS in first.fields:
         warnings.append("The smaller pictures inside the TIFF (SubIFDs) are not carried over.")
-    if any(tag in first.fields for tag in _PHOTOSHOP_TAGS):
-        warnings.append("Photoshop's layers and settings in the TIFF are not carried over.")
+    if _PHOTOSHOP_LAYERS in first.fields:
+        warnings.append("Photoshop's layers in the TIFF are not carried over.")
     lost = [tag for item in directories for tag in item.damaged]
     lost += [field.tag for item in directories for field in item.fields.values() if field.kind >= 16]
     lost = sorted(set(lost) - STORAGE_TAGS)

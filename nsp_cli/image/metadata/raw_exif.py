@@ -5,7 +5,15 @@ from __future__ import annotations
 import struct
 
 from nsp_cli.image.metadata.boxes import boxes
-from nsp_cli.image.metadata.exif import EXIF_POINTER, GPS_POINTER, XMP_TAG, copied_entries, exif_from_tiff, parse_exif
+from nsp_cli.image.metadata.exif import (
+    EXIF_POINTER,
+    GPS_POINTER,
+    IPTC_TAG,
+    XMP_TAG,
+    copied_entries,
+    exif_from_tiff,
+    parse_exif,
+)
 from nsp_cli.image.metadata.ifd import LONG, Directory, Entry, Tree, append_directory
 
 # What describes the photo in a RAW file's first directory; all else there describes the sensor.
@@ -71,6 +79,16 @@ def raw_xmp(data: bytes, *, developed: bool = True) -> tuple[bytes | None, tuple
         # A program would develop the result a second time by them.
         return None, ("The RAW file's XMP holds development settings and is not carried over.",)
     return xmp, ()
+
+
+def raw_iptc(data: bytes) -> bytes | None:
+    """Extract the IPTC, which archives' programs write into RAW files in TIFF form."""
+    try:
+        tree = Tree(data)
+        field = tree.directory(tree.first).fields.get(IPTC_TAG)
+    except ValueError:
+        return None
+    return tree.raw(field) or None if field else None
 
 
 def _as_tiff(data: bytes) -> bytes:
