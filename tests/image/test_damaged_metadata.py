@@ -62,6 +62,34 @@ def test_a_chunk_that_the_picture_needs_must_be_whole() -> None:
             read(bytes(data))
 
 
+@pytest.mark.parametrize("rest", [b"", b"\0\0\0\0IE", b"\0\0\1\0tEXtTitle\0cut off"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_a_png_without_its_end(rest: bytes, dtype: str) -> None:
+    frame = random_frame(dtype)
+    whole = encode(frame, "png")[0][:-12]
+    found = read(whole + rest)
+    np.testing.assert_array_equal(found.pixels, frame.pixels)
+    assert found.warnings[-1] == "The PNG ends without its IEND chunk, but all of the picture is there."
+    head, *others = split_chunks(whole, [])
+    packed = b"".join(body for kind, body in others if kind == b"IDAT")
+    for cut in (1, 40):
+        with pytest.raises(InputError, match="before its IEND chunk"):
+            read(build([head, (b"IDAT", packed[:-cut])]))
+
+
+@pytest.mark.parametrize("cut", [1, 5, 30, 200])
+def test_metadata_that_is_cut_off_at_the_end_of_a_webp(cut: int) -> None:
+    metadata = Metadata(exif=build_exif(), xmp=b"<x:xmpmeta/>")
+    whole = encode(Frame(FRAME.pixels, FRAME.alpha, metadata), "webp")[0]
+    found = read(whole[:-cut])
+    np.testing.assert_array_equal(found.pixels, read(whole).pixels)
+    assert "cut off" in found.warnings[0]
+    assert (found.metadata.exif is not None) is (cut < 100)
+    assert found.metadata.xmp is None
+    with pytest.raises(InputError, match="WebP"):
+        read(whole[: whole.index(b"EXIF") - 1])
+
+
 def test_a_wrong_length_is_no_reason_to_guess() -> None:
     data = bytearray(build([HEAD, (b"tEXt", GOOD[b"tEXt"]), *REST]))
     data[data.index(b"tEXt") - 1] += 3

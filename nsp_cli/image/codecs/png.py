@@ -27,6 +27,7 @@ _PICTURE_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _ANCILLARY = 0x20  # bit of a chunk type's first byte: the picture can be decoded without the chunk
 _APPLE = b"CgBI"
 _GREY = 0  # colour type
+_INFLATED_AT_ONCE = 1 << 20  # bytes
 _LIBPNG = re.compile(r"libpng (error|warning): |\[ ?(WARN|ERROR):.*grfmt_png.*?\d+\)? ")  # the second is OpenCV's
 _SMALL = 2**18
 """Bytes of pixels that Pillow writes before OpenCV, which writes faster, is loaded."""
@@ -47,8 +48,11 @@ def decode(data: bytes) -> Frame:
     # Only what makes the picture is passed on, so that no library trips over a text or a profile.
     bare = build([chunk for chunk in chunks if chunk[0] in _PICTURE_CHUNKS])
     pixels, alpha = split_channels(_decode_16(bare, chunks) if depth == 16 else _decode_8(bare, chunks))
-    metadata, warnings = read_metadata(chunks, damaged, grey=pixels.shape[2] == 1)
-    warnings += named_trailer(data[_end(data) :], "PNG")
+    metadata, warnings = read_metadata(chunks, set(damaged) - {b"IEND"}, grey=pixels.shape[2] == 1)
+    if b"IEND" in damaged:
+        warnings += ("The PNG ends without its IEND chunk, but all of the picture is there.",)
+    else:
+        warnings += named_trailer(data[_end(data) :], "PNG")
     return Frame(pixels, alpha, metadata, "png", warnings=warnings)
 
 
@@ -70,15 +74,20 @@ def split_chunks(data: bytes, damaged: list[bytes] | None = None) -> Iterator[Ch
     """Yield (type, body) of each chunk up to IEND.
 
     Raises ValueError at the first that is cut off or altered. With `damaged`, altered chunks that the picture does not
-    need are left out, and their types are added to that list.
+    need are left out, and their types are added to that list; so is IEND, where it is missing after a whole picture.
     """
-    at, kind = len(SIGNATURE), b""
+    at, kind, packed = len(SIGNATURE), b"", list[bytes]()
     while kind != b"IEND":
         if at + 12 > len(data):
+            if damaged is not None and _is_whole(packed):
+                damaged.append(b"IEND")
+                yield b"IEND", b""
+                return
             raise ValueError(f"it ends at byte {len(data):,}, before its IEND chunk")
         length, kind = struct.unpack_from(">I4s", data, at)
         body = data[at + 8 : at + 8 + length]
         if data[at + 8 + length : at + 12 + length] == struct.pack(">I", zlib.crc32(body, zlib.crc32(kind))):
+            packed += [body] if kind == b"IDAT" else []
             yield kind, body
         elif damaged is not None and kind[0] & _ANCILLARY and kind.isalpha() and kind not in _PICTURE_CHUNKS:
             damaged.append(kind)  # if its length is wrong too, what follows is no chunk
@@ -87,8 +96,22 @@ def split_chunks(data: bytes, damaged: list[bytes] | None = None) -> Iterator[Ch
         at += 12 + length
 
 
+def _is_whole(packed: list[bytes]) -> bool:
+    """Return whether the bodies of IDAT chunks hold all of their compressed pixels, with their checksum."""
+    inflater = zlib.decompressobj()
+    try:
+        for body in packed:
+            rest = body
+            while rest:
+                inflater.decompress(rest, _INFLATED_AT_ONCE)
+                rest = inflater.unconsumed_tail
+    except zlib.error:
+        return False
+    return inflater.eof
+
+
 def _end(data: bytes) -> int:
-    """Return the place after the IEND chunk of a PNG that `split_chunks` accepts."""
+    """Return the place after the IEND chunk of a PNG that has one."""
     at, kind = len(SIGNATURE), b""
     while kind != b"IEND":
         length, kind = struct.unpack_from(">I4s", data, at)

@@ -15,9 +15,12 @@ from nsp_cli.image.metadata.exif import exif_dpi
 
 _CHUNKS = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP", b"EXIF", b"XMP "}
 
+_EXTENDED, _FLAGS = b"VP8X", {b"ICCP": 0x20, b"EXIF": 0x08, b"XMP ": 0x04}  # bits that announce a chunk
+
 
 def decode(data: bytes) -> Frame:
     """Decode a WebP file; see `Codec.decode`."""
+    data, damaged = _without_cut_off(data)
     with own_pixel_limit():
         image = WebPImagePlugin.WebPImageFile(BytesIO(data))
     check_size(*image.size)
@@ -28,7 +31,27 @@ def decode(data: bytes) -> Frame:
     info = image.info
     exif = (info.get("exif") or b"").removeprefix(b"Exif\0\0") or None
     metadata = Metadata(info.get("icc_profile") or None, exif, info.get("xmp") or None, exif_dpi(exif))
-    return Frame(pixels, alpha, metadata, "webp", warnings=_left_behind(data))
+    return Frame(pixels, alpha, metadata, "webp", warnings=(*damaged, *_left_behind(data)))
+
+
+def _without_cut_off(data: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """Leave out the last chunk of a WebP where it is metadata that is cut off; also return a sentence on it."""
+    at, length = 12, 0
+    while at + 8 <= len(data):
+        length = int.from_bytes(data[at + 4 : at + 8], "little")
+        if at + 8 + length > len(data):
+            break
+        at += 8 + length + length % 2
+    end = 8 + int.from_bytes(data[4:8], "little")
+    kind = data[at : at + 4]
+    if end <= len(data) or (len(kind) == 4 and kind not in _FLAGS):
+        return data, ()
+    whole = bytearray(data[:at].ljust(at, b"\0"))
+    whole[4:8] = (at - 8).to_bytes(4, "little")
+    if whole[12:16] == _EXTENDED:
+        whole[20] &= ~_FLAGS.get(kind, 0)
+    name = kind.decode().strip() if kind in _FLAGS else "its end"
+    return bytes(whole), (f"The WebP has damaged metadata, which is not carried over: {name} is cut off.",)
 
 
 def _left_behind(data: bytes) -> tuple[str, ...]:
