@@ -77,7 +77,7 @@ def test_a_png_without_its_end(rest: bytes, dtype: str) -> None:
             read(build([head, (b"IDAT", packed[:-cut])]))
 
 
-@pytest.mark.parametrize("cut", [1, 5, 30, 200])
+@pytest.mark.parametrize("cut", [1, 5, 19, 200])
 def test_metadata_that_is_cut_off_at_the_end_of_a_webp(cut: int) -> None:
     metadata = Metadata(exif=build_exif(), xmp=b"<x:xmpmeta/>")
     whole = encode(Frame(FRAME.pixels, FRAME.alpha, metadata), "webp")[0]
