@@ -2,7 +2,8 @@
 
 A network makes less of values below black than of those above it, and the sRGB curve bends noise upwards in one part
 and downwards in the other. Both raise the mean of dark parts, more in the channels with more noise: black becomes
-purple. The noise of a sensor has no mean, so the mean of a large dark area before denoising is right.
+purple. The noise of a sensor has no mean, so the mean of a large dark area before denoising is right, but for a colour
+that is within its standard error.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ _CELL = 16  # pixels: means are taken over squares of this side
 _SPREAD = 2.0  # standard deviation in cells of the area whose mean is kept
 _DARK, _BRIGHT = 2.0, 6.0  # times the noise: wholly corrected below the first, not at all above the second
 _HALF_NORMAL = 0.6745  # median of the absolute values of normal noise, in standard deviations
+_CORRELATED = 4  # pixels of one photosite of red or blue, so that their noise is one value
+_DOUBT = 4.0  # times the variance that chance gives the colour of a grey area: below it, that colour is taken off
 _SAMPLE = 8  # rows and columns, for the noise below black
 
 _Light = NDArray[np.floating]
@@ -83,8 +86,7 @@ def _bias(frame: Frame, out: Pixels, noise: float) -> _Light:
 
     height, width = frame.size
     scale = out.shape[0] // height
-    sums: list[_Light] = []
-    weights: list[_Light] = []
+    sums: list[list[_Light]] = []
     for top in range(0, height, _CELL):
         bottom = min(top + _CELL, height)
         after = _resize(_light(out[top * scale : bottom * scale]), (width, bottom - top), area=True)
@@ -92,12 +94,30 @@ def _bias(frame: Frame, out: Pixels, noise: float) -> _Light:
         before = _light(frame.pixels[top:bottom])
         if frame.below_black is not None:
             before -= _light(frame.below_black[top:bottom])
-        sums.append(_resize(dark * (before - after), (-(-width // _CELL), 1), area=True))
-        weights.append(_resize(dark, (-(-width // _CELL), 1), area=True))
-    smooth = [cv2.GaussianBlur(np.concatenate(part), (0, 0), _SPREAD) for part in (sums, weights)]
-    shape = (len(sums), sums[0].shape[1], -1)
-    lacking, share = (np.asarray(part, np.float32).reshape(shape) for part in smooth)
-    return lacking / np.maximum(share, np.float32(1e-3))
+        parts = (dark, dark * (before - after), dark * before, dark * before**2)
+        sums.append([_resize(part, (-(-width // _CELL), 1), area=True) for part in parts])
+    smooth = [cv2.GaussianBlur(np.concatenate(part), (0, 0), _SPREAD) for part in zip(*sums, strict=True)]
+    shape = (len(sums), sums[0][0].shape[1], -1)
+    share, *means = (np.asarray(part, np.float32).reshape(shape) for part in smooth)
+    lacking, mean, square = (part / np.maximum(share, np.float32(1e-3)) for part in means)
+    return lacking - _chance_colour(mean, square - mean**2, share)
+
+
+def _chance_colour(mean: _Light, variance: _Light, share: _Light) -> _Light:
+    """Return the part of the colour of dark areas that may be chance: as far as it is within its standard error.
+
+    Parameters
+    ----------
+    mean, variance
+        (h, w, C) of the light in each area.
+    share
+        (h, w, 1), fraction of the area's pixels that are dark.
+    """
+    colour = mean - mean.mean(2, keepdims=True)
+    pixels = np.maximum(share * 4 * np.pi * (_SPREAD * _CELL) ** 2 / _CORRELATED, 1)
+    chance = (2 / 3) * np.maximum(variance, 0).sum(2, keepdims=True) / pixels  # expected square of a grey area's colour
+    within = _DOUBT * chance / np.maximum((colour**2).sum(2, keepdims=True), np.float32(1e-12))
+    return colour * np.minimum(within, 1).astype(np.float32)
 
 
 def _darkness(light: _Light, noise: float) -> _Light:

@@ -49,6 +49,19 @@ def test_neutral_stays_neutral(stops: float) -> None:
     assert np.ptp(cut[0]) > (1 if stops == 0 else 4)
 
 
+def test_a_colour_that_is_chance_is_taken_off_and_a_real_one_stays() -> None:
+    """Of 12 noisy black pictures at +3 stops, none has a colour; a dark red that noise hides keeps its own."""
+    for seed, light in [*((seed, (0.0, 0.0, 0.0)) for seed in range(12)), (0, (0.003, 0.001, 0.001))]:
+        clean = mosaic(np.broadcast_to(light, (96, 96, 3))).astype(float)
+        noise = np.random.default_rng(seed).normal(0, 60, clean.shape)
+        frame = read(build_dng(np.rint(clean + noise).astype(np.uint16)), RawOptions(exposure=3))
+        found = process(frame, Fake(like_a_network)).pixels.mean((0, 1)) / 257
+        if any(light):
+            assert found[0] - found[1:].max() > 15
+        else:
+            assert np.ptp(found) < 4, seed
+
+
 def test_the_network_sees_values_below_black_in_their_place() -> None:
     seen: list[np.ndarray] = []
     frame = read(noisy_dng())
