@@ -77,6 +77,9 @@ def test_a_white_balance_that_is_not_in_the_file_is_named() -> None:
     found = linear(frame.pixels)[24, 54]
     np.testing.assert_allclose(found / found[1], 1, atol=1e-3)
     assert read(data, RawOptions("daylight")).warnings == ()
+    assert read(data, RawOptions(linear=True)).warnings == (
+        "The RAW file does not hold the camera's white balance: that of the DNG is for daylight.",
+    )
 
 
 @pytest.mark.parametrize("stops", [-2.0, -0.5, 0.0, 1.0, 3.0])

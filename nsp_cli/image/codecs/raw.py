@@ -87,7 +87,8 @@ def _white_balance(raw: Any, develop: RawOptions, warnings: list[str]) -> WhiteB
     """Return the white balance to use: that of the settings, or what replaces the camera's where the file has none."""
     if develop.white_balance != "camera" or raw.num_colors == 1 or min(raw.camera_whitebalance[:3]) > 0:
         return develop.white_balance
-    warnings.append("The RAW file does not hold the camera's white balance: it is estimated from the picture (auto).")
+    used = "that of the DNG is for daylight" if develop.linear else "it is estimated from the picture (auto)"
+    warnings.append(f"The RAW file does not hold the camera's white balance: {used}.")
     return "auto"
 
 
