@@ -48,7 +48,7 @@ def _without_cut_off(data: bytes) -> tuple[bytes, tuple[str, ...]]:
         return data, ()
     whole = bytearray(data[:at].ljust(at, b"\0"))
     whole[4:8] = (at - 8).to_bytes(4, "little")
-    if whole[12:16] == _EXTENDED:
+    if data[12:16] == _EXTENDED:
         whole[20] &= ~_FLAGS.get(kind, 0)
     name = kind.decode().strip() if kind in _FLAGS else "its end"
     return bytes(whole), (f"The WebP has damaged metadata, which is not carried over: {name} is cut off.",)
