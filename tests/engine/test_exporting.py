@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -15,26 +14,24 @@ import torch
 from torch import nn
 
 from nsp_cli import api
-from nsp_cli.engine import exporting, loading
-from nsp_cli.engine.backends import machine, openvino_backend
+from nsp_cli.engine import exporting
+from nsp_cli.engine.backends import machine
 from nsp_cli.engine.backends.onnx_backend import OnnxBackend
 from nsp_cli.engine.backends.openvino_backend import OpenVinoBackend
 from nsp_cli.engine.blending import Blend
-from nsp_cli.engine.loading import Machine, Request, build_pipeline, choose_runtime
+from nsp_cli.engine.loading import build_pipeline
 from nsp_cli.engine.process import process
 from nsp_cli.errors import BackendError, ModelError, OutputError, UsageError
 from nsp_cli.image import Frame, read
 from nsp_cli.model import registry
 from nsp_cli.model.checkpoint import load_model, save_model
-from nsp_cli.model.spec import ModelSpec, PipelineSpec, Task
+from nsp_cli.model.spec import ModelSpec, Task
 from nsp_cli.networks import build_network
 from nsp_cli.ops.noise_level import measured
 from nsp_cli.simulation.camera import Camera, simulate
 from nsp_cli.simulation.scene import sample_picture
 
 Weights = Callable[..., Path]
-
-SPEC = PipelineSpec(Task.DENOISE, scale=1, multiple=8, halo=80, working_bytes=576)
 
 
 def photo(h: int, w: int) -> Frame:
@@ -235,81 +232,6 @@ def test_a_graph_can_refer_to_the_tensors_of_another_file(weights: Weights, tmp_
         exporting.export(
             build_pipeline(network, spec, Task.DENOISE, {}, ""), spec, tmp_path / "b.onnx", weights=weights()
         )
-
-
-@pytest.mark.parametrize(
-    ("asked", "bf16", "gpu", "installed", "kind"),
-    [
-        ({}, False, False, True, "OpenVinoBackend fp32"),
-        ({}, True, False, True, "OpenVinoBackend bf16"),  # how much there is to do is not known
-        ({"megapixels": 0.1}, True, False, True, "OnnxBackend"),
-        ({"megapixels": 24}, True, False, True, "OpenVinoBackend bf16"),
-        ({"megapixels": 24, "precision": "fp32"}, True, False, True, "OpenVinoBackend fp32"),
-        ({"megapixels": 0.1, "precision": "bf16"}, True, False, True, "OpenVinoBackend bf16"),
-        ({"megapixels": 24, "precision": "bf16"}, False, False, True, "TorchBackend"),
-        ({"megapixels": 0.1, "backend": "openvino"}, False, False, True, "OpenVinoBackend fp32"),
-        ({"megapixels": 24}, False, False, False, "OnnxBackend"),
-        ({"megapixels": 24}, True, False, False, "TorchBackend"),
-        ({"megapixels": 2}, True, False, False, "OnnxBackend"),
-        ({"precision": "fp32"}, True, False, False, "OnnxBackend"),
-        ({"precision": "bf16", "megapixels": 0.1}, True, False, False, "TorchBackend"),
-        ({"backend": "torch", "megapixels": 0.1}, False, False, True, "TorchBackend"),
-        ({"backend": "onnx", "megapixels": 24}, True, False, True, "OnnxBackend"),
-        ({"megapixels": 0.1}, False, True, True, "TorchBackend"),
-        ({"megapixels": 0.1, "device": "cpu"}, False, True, True, "OnnxBackend"),
-        ({"megapixels": 0.1, "exact_halo": True}, False, False, True, "TorchBackend"),
-        ({"megapixels": 0.1, "model": "nsp"}, False, False, True, "TorchBackend"),
-    ],
-)
-def test_the_runtime_of_a_shipped_model_is_the_fastest(
-    monkeypatch: pytest.MonkeyPatch, asked: dict, bf16: bool, gpu: bool, installed: bool, kind: str
-) -> None:
-    monkeypatch.setattr(loading, "has_bf16", lambda: bf16)
-    monkeypatch.setattr(loading, "has_gpu", lambda: gpu)
-    monkeypatch.setattr(loading, "has_fast_int8", lambda: False)
-    monkeypatch.setattr(loading, "find_spec", lambda _: installed or None)
-    made: list[str] = []
-    monkeypatch.setattr(
-        openvino_backend,
-        "OpenVinoBackend",
-        lambda _, precision: made.append(precision) or SimpleNamespace(spec=SPEC),
-    )
-    opened = type(loading.load_backend(**asked)).__name__
-    assert (f"OpenVinoBackend {made[0]}" if made else opened) == kind
-
-
-MACHINE = Machine(gpu=False, bf16=False, fast_int8=False, openvino=True)
-
-
-@pytest.mark.parametrize(
-    ("asked", "has", "int8", "chosen"),
-    [
-        ({}, {}, True, "openvino auto"),
-        ({}, {"fast_int8": True}, True, "openvino int8"),
-        ({}, {"fast_int8": True}, False, "openvino auto"),
-        ({"megapixels": 0.1}, {"fast_int8": True}, True, "onnx auto"),
-        ({"precision": "int8"}, {"openvino": False}, True, "onnx int8"),
-        ({"precision": "int8"}, {}, False, None),
-        ({"precision": "bf16"}, {}, False, None),
-        ({"precision": "fp16"}, {}, False, None),
-        ({"megapixels": 3.9}, {"bf16": True, "openvino": False}, True, "onnx auto"),
-        ({"megapixels": 4.0}, {"bf16": True, "openvino": False}, True, None),
-        ({"device": "cuda"}, {"gpu": True, "fast_int8": True}, True, None),
-        ({"device": "cpu"}, {"gpu": True, "fast_int8": True}, True, "openvino int8"),
-        ({"backend": "onnx", "device": "cuda"}, {"gpu": True}, True, "onnx auto"),
-    ],
-)
-def test_the_choice_of_a_runtime_is_a_table(asked: dict, has: dict, int8: bool, chosen: str | None) -> None:
-    request = Request(**{"device": "auto", "precision": "auto", "backend": "auto", "megapixels": 24.0, **asked})
-    found = choose_runtime(request, replace(MACHINE, **has), graph=True, int8=int8)
-    assert (None if found is None else f"{found.runtime} {found.precision}") == chosen
-
-
-def test_what_the_machine_can_do_is_found_without_torch() -> None:
-    assert machine.has_gpu() or not (torch.cuda.is_available() or torch.backends.mps.is_available())
-    if sys.platform == "linux":
-        assert machine.has_bf16() == torch.cpu._is_avx512_bf16_supported()
-        assert machine.has_fast_int8() == torch.cpu._is_avx2_supported()
 
 
 def test_a_shipped_model_has_no_graph_for_settings_of_its_own() -> None:

@@ -1,7 +1,6 @@
 """int8: simulated rounding in torch, the graph that onnxruntime and OpenVINO run, and when it is chosen."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import cast
 
 import numpy as np
@@ -11,7 +10,6 @@ import torch
 from torch import nn
 
 from nsp_cli import api
-from nsp_cli.engine import loading
 from nsp_cli.engine.backends import openvino_backend
 from nsp_cli.engine.calibrating import quantize_by_photos
 from nsp_cli.engine.process import process
@@ -21,7 +19,7 @@ from nsp_cli.errors import BackendError, ModelError, NoInputError
 from nsp_cli.image import Frame, from_unit, write
 from nsp_cli.model import registry
 from nsp_cli.model.checkpoint import load_model, save_model
-from nsp_cli.model.spec import ModelSpec, PipelineSpec, Task
+from nsp_cli.model.spec import ModelSpec, Task
 from nsp_cli.networks import build_network
 from nsp_cli.networks.unet import ResUNet
 from nsp_cli.simulation.camera import Camera, simulate
@@ -29,7 +27,6 @@ from nsp_cli.simulation.scene import sample_picture
 
 ARGUMENTS = {"widths": [8, 8], "depths": [1, 1]}
 SPEC = ModelSpec("resunet", ARGUMENTS, "simulated", {})
-PLANES = PipelineSpec(Task.DENOISE, scale=1, multiple=8, halo=80, working_bytes=576, noise_level=True, side_multiple=8)
 
 
 def noisy(height: int, width: int) -> Frame:
@@ -186,39 +183,3 @@ def test_a_shipped_graph_in_int8_is_close_to_float32(
     # What the halo leaves out is far less than a level of 255, but may round an activation to its next level.
     assert np.abs(tiled - results[0]).max() < 1
     assert np.abs(tiled - results[0]).mean() < 0.05
-
-
-@pytest.mark.parametrize(
-    ("asked", "fast_int8", "gpu", "installed", "kind"),
-    [
-        ({"megapixels": 24}, True, False, True, "OpenVinoBackend int8"),
-        ({"megapixels": 24}, False, False, True, "OpenVinoBackend fp32"),
-        ({"megapixels": 24, "precision": "int8"}, False, False, True, "OpenVinoBackend int8"),
-        ({"megapixels": 24, "precision": "fp32"}, True, False, True, "OpenVinoBackend fp32"),
-        ({"megapixels": 24, "backend": "onnx"}, True, False, True, "OnnxBackend fp32"),
-        ({"megapixels": 24}, True, False, False, "OnnxBackend fp32"),
-        ({"megapixels": 24, "precision": "int8"}, True, False, False, "OnnxBackend int8"),
-        ({"megapixels": 0.1}, True, False, True, "OnnxBackend fp32"),
-        ({"megapixels": 24, "backend": "torch"}, True, False, True, "TorchBackend fp32"),
-        ({"megapixels": 24}, True, True, True, "TorchBackend fp32"),
-        ({"megapixels": 24, "bf16": True}, True, False, True, "OpenVinoBackend int8"),
-        ({"megapixels": 24, "bf16": True}, False, False, True, "OpenVinoBackend bf16"),
-        ({"megapixels": 24, "precision": "int8", "bf16": True}, True, False, True, "OpenVinoBackend int8"),
-        ({"megapixels": 24, "device": "cpu"}, True, True, True, "OpenVinoBackend int8"),
-    ],
-)
-def test_int8_is_chosen_where_it_is_the_fastest(
-    monkeypatch: pytest.MonkeyPatch, asked: dict, fast_int8: bool, gpu: bool, installed: bool, kind: str
-) -> None:
-    bf16 = asked.pop("bf16", False)
-    for name, value in {"has_fast_int8": fast_int8, "has_gpu": gpu, "has_bf16": bf16}.items():
-        monkeypatch.setattr(loading, name, lambda value=value: value)
-    monkeypatch.setattr(loading, "find_spec", lambda _: installed or None)
-    made: list[str] = []
-    monkeypatch.setattr(
-        openvino_backend, "OpenVinoBackend", lambda _, precision: made.append(precision) or SimpleNamespace(spec=PLANES)
-    )
-    opened = loading.load_backend("fast", **asked)
-    runtime = type(opened).__name__
-    found = f"OpenVinoBackend {made[0]}" if made else f"{runtime} {'int8' if opened.spec.int8 else 'fp32'}"
-    assert found == kind

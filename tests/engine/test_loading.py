@@ -1,0 +1,127 @@
+"""Loading: which runtime, graph and precision a model is opened with."""
+
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from nsp_cli.engine import loading
+from nsp_cli.engine.backends import machine, openvino_backend
+from nsp_cli.engine.loading import Machine, Request, choose_runtime
+from nsp_cli.model.spec import PipelineSpec, Task
+
+SPEC = PipelineSpec(Task.DENOISE, scale=1, multiple=8, halo=80, working_bytes=576)
+PLANES = replace(SPEC, noise_level=True, side_multiple=8)
+
+
+@pytest.mark.parametrize(
+    ("asked", "bf16", "gpu", "installed", "kind"),
+    [
+        ({}, False, False, True, "OpenVinoBackend fp32"),
+        ({}, True, False, True, "OpenVinoBackend bf16"),  # how much there is to do is not known
+        ({"megapixels": 0.1}, True, False, True, "OnnxBackend"),
+        ({"megapixels": 24}, True, False, True, "OpenVinoBackend bf16"),
+        ({"megapixels": 24, "precision": "fp32"}, True, False, True, "OpenVinoBackend fp32"),
+        ({"megapixels": 0.1, "precision": "bf16"}, True, False, True, "OpenVinoBackend bf16"),
+        ({"megapixels": 24, "precision": "bf16"}, False, False, True, "TorchBackend"),
+        ({"megapixels": 0.1, "backend": "openvino"}, False, False, True, "OpenVinoBackend fp32"),
+        ({"megapixels": 24}, False, False, False, "OnnxBackend"),
+        ({"megapixels": 24}, True, False, False, "TorchBackend"),
+        ({"megapixels": 2}, True, False, False, "OnnxBackend"),
+        ({"precision": "fp32"}, True, False, False, "OnnxBackend"),
+        ({"precision": "bf16", "megapixels": 0.1}, True, False, False, "TorchBackend"),
+        ({"backend": "torch", "megapixels": 0.1}, False, False, True, "TorchBackend"),
+        ({"backend": "onnx", "megapixels": 24}, True, False, True, "OnnxBackend"),
+        ({"megapixels": 0.1}, False, True, True, "TorchBackend"),
+        ({"megapixels": 0.1, "device": "cpu"}, False, True, True, "OnnxBackend"),
+        ({"megapixels": 0.1, "exact_halo": True}, False, False, True, "TorchBackend"),
+        ({"megapixels": 0.1, "model": "nsp"}, False, False, True, "TorchBackend"),
+    ],
+)
+def test_the_runtime_of_a_shipped_model_is_the_fastest(
+    monkeypatch: pytest.MonkeyPatch, asked: dict, bf16: bool, gpu: bool, installed: bool, kind: str
+) -> None:
+    monkeypatch.setattr(loading, "has_bf16", lambda: bf16)
+    monkeypatch.setattr(loading, "has_gpu", lambda: gpu)
+    monkeypatch.setattr(loading, "has_fast_int8", lambda: False)
+    monkeypatch.setattr(loading, "find_spec", lambda _: installed or None)
+    made: list[str] = []
+    monkeypatch.setattr(
+        openvino_backend,
+        "OpenVinoBackend",
+        lambda _, precision: made.append(precision) or SimpleNamespace(spec=SPEC),
+    )
+    opened = type(loading.load_backend(**asked)).__name__
+    assert (f"OpenVinoBackend {made[0]}" if made else opened) == kind
+
+
+MACHINE = Machine(gpu=False, bf16=False, fast_int8=False, openvino=True)
+
+
+@pytest.mark.parametrize(
+    ("asked", "has", "int8", "chosen"),
+    [
+        ({}, {}, True, "openvino auto"),
+        ({}, {"fast_int8": True}, True, "openvino int8"),
+        ({}, {"fast_int8": True}, False, "openvino auto"),
+        ({"megapixels": 0.1}, {"fast_int8": True}, True, "onnx auto"),
+        ({"precision": "int8"}, {"openvino": False}, True, "onnx int8"),
+        ({"precision": "int8"}, {}, False, None),
+        ({"precision": "bf16"}, {}, False, None),
+        ({"precision": "fp16"}, {}, False, None),
+        ({"megapixels": 3.9}, {"bf16": True, "openvino": False}, True, "onnx auto"),
+        ({"megapixels": 4.0}, {"bf16": True, "openvino": False}, True, None),
+        ({"device": "cuda"}, {"gpu": True, "fast_int8": True}, True, None),
+        ({"device": "cpu"}, {"gpu": True, "fast_int8": True}, True, "openvino int8"),
+        ({"backend": "onnx", "device": "cuda"}, {"gpu": True}, True, "onnx auto"),
+    ],
+)
+def test_the_choice_of_a_runtime_is_a_table(asked: dict, has: dict, int8: bool, chosen: str | None) -> None:
+    request = Request(**{"device": "auto", "precision": "auto", "backend": "auto", "megapixels": 24.0, **asked})
+    found = choose_runtime(request, replace(MACHINE, **has), graph=True, int8=int8)
+    assert (None if found is None else f"{found.runtime} {found.precision}") == chosen
+
+
+def test_what_the_machine_can_do_is_found_without_torch() -> None:
+    assert machine.has_gpu() or not (torch.cuda.is_available() or torch.backends.mps.is_available())
+    if sys.platform == "linux":
+        assert machine.has_bf16() == torch.cpu._is_avx512_bf16_supported()
+        assert machine.has_fast_int8() == torch.cpu._is_avx2_supported()
+
+
+@pytest.mark.parametrize(
+    ("asked", "fast_int8", "gpu", "installed", "kind"),
+    [
+        ({"megapixels": 24}, True, False, True, "OpenVinoBackend int8"),
+        ({"megapixels": 24}, False, False, True, "OpenVinoBackend fp32"),
+        ({"megapixels": 24, "precision": "int8"}, False, False, True, "OpenVinoBackend int8"),
+        ({"megapixels": 24, "precision": "fp32"}, True, False, True, "OpenVinoBackend fp32"),
+        ({"megapixels": 24, "backend": "onnx"}, True, False, True, "OnnxBackend fp32"),
+        ({"megapixels": 24}, True, False, False, "OnnxBackend fp32"),
+        ({"megapixels": 24, "precision": "int8"}, True, False, False, "OnnxBackend int8"),
+        ({"megapixels": 0.1}, True, False, True, "OnnxBackend fp32"),
+        ({"megapixels": 24, "backend": "torch"}, True, False, True, "TorchBackend fp32"),
+        ({"megapixels": 24}, True, True, True, "TorchBackend fp32"),
+        ({"megapixels": 24, "bf16": True}, True, False, True, "OpenVinoBackend int8"),
+        ({"megapixels": 24, "bf16": True}, False, False, True, "OpenVinoBackend bf16"),
+        ({"megapixels": 24, "precision": "int8", "bf16": True}, True, False, True, "OpenVinoBackend int8"),
+        ({"megapixels": 24, "device": "cpu"}, True, True, True, "OpenVinoBackend int8"),
+    ],
+)
+def test_int8_is_chosen_where_it_is_the_fastest(
+    monkeypatch: pytest.MonkeyPatch, asked: dict, fast_int8: bool, gpu: bool, installed: bool, kind: str
+) -> None:
+    bf16 = asked.pop("bf16", False)
+    for name, value in {"has_fast_int8": fast_int8, "has_gpu": gpu, "has_bf16": bf16}.items():
+        monkeypatch.setattr(loading, name, lambda value=value: value)
+    monkeypatch.setattr(loading, "find_spec", lambda _: installed or None)
+    made: list[str] = []
+    monkeypatch.setattr(
+        openvino_backend, "OpenVinoBackend", lambda _, precision: made.append(precision) or SimpleNamespace(spec=PLANES)
+    )
+    opened = loading.load_backend("fast", **asked)
+    runtime = type(opened).__name__
+    found = f"OpenVinoBackend {made[0]}" if made else f"{runtime} {'int8' if opened.spec.int8 else 'fp32'}"
+    assert found == kind
