@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from nsp_cli.cli import common_flags
 from nsp_cli.cli.commands.train_config import parse_set, resolve_config
-from nsp_cli.cli.common_flags import either, option, switch
+from nsp_cli.cli.commands.train_help import METHODS, NETWORKS
+from nsp_cli.cli.common_flags import option, switch
 from nsp_cli.model.spec import Precision
 
 if TYPE_CHECKING:
@@ -20,24 +21,6 @@ RUN, METHOD, NETWORK, STEP, MEMORY = "Run", "Method", "Network", "Training step"
 
 PRESET = "the preset's"
 """The default of what presets decide."""
-
-METHODS, NETWORKS = "{methods}", "{networks}"
-"""Places in help texts that `registered` fills in."""
-
-
-def registered(text: str) -> str:
-    """Fill the registered methods and networks into a help text. Importing them takes a second, so it is done late."""
-    from nsp_cli import networks
-    from nsp_cli.methods import REGISTERED
-
-    teachers = [method.name for method in REGISTERED if method.needs_teachers]
-    clean = [method.name for method in REGISTERED if method.needs_clean_photos]
-    noisy = [method.name for method in REGISTERED if method.name not in (*teachers, *clean)]
-    methods = (
-        f"{either(noisy)} (on noisy photos), {either(teachers)} (on outputs of --teacher models), "
-        f"or {either(clean)} (on clean photos)"
-    )
-    return text.replace(METHODS, methods).replace(NETWORKS, either(networks.NETWORKS))
 
 
 @dataclass(frozen=True)
