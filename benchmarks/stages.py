@@ -34,6 +34,7 @@ _STAGES = (
     ("write", "nsp_cli.cli.batch", "write"),
     (_OPEN, "nsp_cli.engine.loading", "load_backend"),
     (_OPEN, "nsp_cli.loading", "load_backend"),
+    ("noise level", "nsp_cli.engine.process", "noise_level"),
     ("noise level", "nsp_cli.engine.process", "luma_level"),
     ("noise level", "nsp_cli.engine", "luma_level"),
     ("tiles and blending", "nsp_cli.api", "process"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,16 +41,16 @@ def without_hot_pixels(frame: Frame) -> Frame:
 
 def _hot(pixels: Pixels, top: int) -> NDArray[np.intp]:
     """(N, 3) rows, columns and channels of the hot pixels in a band of rows; none along the photo's border."""
-    import cv2  # not with the module: it takes time to load
-
     first, last = max(top, 1), min(top + _ROWS, len(pixels) - 1)
     band = pixels[first - 1 : last + 1]
-    largest = cv2.dilate(band, _NEIGHBOURS)
-    excess = cv2.subtract(band, largest)[1:-1, 1:-1]  # of integers 0 where it is negative
+    height, width = band.shape[0] - 2, band.shape[1] - 2
+    largest = reduce(np.maximum, (band[y : y + height, x : x + width] for y, x in _SHIFTS))
+    excess = np.maximum(band[1:-1, 1:-1], largest) - largest
     white = np.float32(peak(pixels.dtype))
-    rows, columns, channels = np.nonzero(excess > _FLOOR * white)
-    if not len(rows):
+    places = np.flatnonzero(excess > _FLOOR * white)  # many times faster than np.nonzero in three dimensions
+    if not len(places):
         return np.empty((0, 3), np.intp)
+    rows, columns, channels = np.unravel_index(places, excess.shape)
     beyond = excess[rows, columns].astype(np.float32)  # (N, 3)
     own = np.take_along_axis(beyond, channels[:, None], 1)[:, 0]
     others = np.where(np.arange(3) == channels[:, None], -np.inf, beyond).max(1)
