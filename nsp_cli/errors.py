@@ -13,7 +13,7 @@
         └── BackendError         4   a device, a runtime, a precision
             └── MemoryLimitError 4   even the smallest tile does not fit
 
-A message is one sentence: what was expected, what was found, and what to change.
+A message is one or two sentences: what is wrong, where, and what to do next.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ def export(
     files = packages(pipeline, target)
     there = next((path for path in files if exists(path)), None)
     if there is not None and not overwrite:
-        raise TargetExistsError(f"{there}: expected no file of this name, found one")
+        raise TargetExistsError(f"{there} exists already; choose another name, or allow replacing it")
     for path, level in files.items():
         module = pipeline if level is None else FixedLevel(pipeline, level)
         assert isinstance(module, nn.Module)

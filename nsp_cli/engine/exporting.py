@@ -143,7 +143,7 @@ def _check_target(target: Path, overwrite: bool) -> None:
     if not is_folder(target.parent):
         raise OutputError(f"{target}: expected a folder {target.parent} that exists")
     if exists(target) and not overwrite:
-        raise TargetExistsError(f"{target}: expected no file of this name, found one")
+        raise TargetExistsError(f"{target} exists already; choose another name, or allow replacing it")
     check_place(target)
 
 

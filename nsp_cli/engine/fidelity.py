@@ -60,7 +60,7 @@ def check_fidelity(photo: Pixels, result: Pixels, to_srgb: Convert | None = None
         if excess := shift.above(SHIFT_BOUND if where == _FLAT else BORDER_BOUND):
             raise OutputError(
                 f"The model shifts a colour of the photo by {255 * excess:.1f} of 255 {where}, so nothing was written; "
-                "use another model, or a lower `strength`."
+                "use another model or a lower `strength`, or switch off this check (`check_fidelity`)."
             )
 
 

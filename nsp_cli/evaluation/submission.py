@@ -118,7 +118,7 @@ class DndBundle:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"{path.parent}: expected to make this folder, found: {error.strerror}.") from error
+            raise OutputError(f"The folder {path.parent} cannot be made: {error.strerror}.") from error
         write_atomically(buffer.getbuffer(), path, overwrite=False)
 
 

@@ -227,8 +227,11 @@ def sniff(data: bytes, suffix: str = "") -> Format:
     for row in (*FORMATS, HEIC):
         if row.magic.match(data):
             return row
-    found = f"one that starts with {data[:8].hex(' ')}" if data else "an empty file"
-    raise InputError(f"expected a {TITLES} file or a camera's RAW file, found {found}")
+    if not data:
+        raise InputError("the file is empty")
+    raise InputError(
+        f"this is no supported photo ({TITLES}, or a camera's RAW file); it starts with the bytes {data[:8].hex(' ')}"
+    )
 
 
 _LARGE, _BYTES_A_PIXEL = 100_000_000, 12
@@ -236,16 +239,16 @@ _LARGE, _BYTES_A_PIXEL = 100_000_000, 12
 
 
 def check_size(width: int, height: int) -> None:
-    """Raise InputError for a picture too large to be true or for the memory, before its pixels are decoded."""
+    """Raise InputError for more than `MAX_PIXELS` or more than fit into memory, before pixels are decoded."""
     if width < 1 or height < 1 or width * height > MAX_PIXELS:
-        raise InputError(f"expected 1 to {MAX_PIXELS:,} pixels, found {width:,} x {height:,}")
+        raise InputError(f"a picture has 1 to {MAX_PIXELS:,} pixels, got {width:,} x {height:,}")
     if width * height > _LARGE:
         import psutil
 
         free = int(psutil.virtual_memory().available)
         if width * height * _BYTES_A_PIXEL > free:
             needed = width * height * _BYTES_A_PIXEL / 1e9
-            raise InputError(f"expected a picture that fits into memory, found one that needs {needed:.1f} GB")
+            raise InputError(f"the picture needs {needed:.1f} GB of memory, and {free / 1e9:.1f} GB are free")
 
 
 _pillow_lock = threading.Lock()

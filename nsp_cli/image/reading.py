@@ -40,12 +40,10 @@ def read(source: Path | bytes, develop: RawOptions | None = None) -> Frame:
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
     except MemoryError as error:
-        raise InputError(f"{name}: expected a {row.title} that fits into memory, found none left for it") from error
+        raise InputError(f"{name}: there is not enough memory to read this {row.title}") from error
     except Exception as error:  # each library has its own ways to fail on damaged data
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        raise InputError(
-            f"{name}: expected a complete {row.title} file, found damaged or missing data ({reason})"
-        ) from error
+        raise InputError(f"{name}: the {row.title} file is damaged or incomplete ({reason})") from error
 
 
 def read_srgb(source: Path | bytes) -> Pixels:
@@ -65,8 +63,8 @@ def _load(path: Path) -> bytes:
     try:
         if path.exists() and not path.is_file():
             kind = "a folder" if path.is_dir() else "a pipe or a device"
-            raise InputError(f"{path}: expected a file, found {kind}")
+            raise InputError(f"{path} is {kind}, not a file")
         return path.read_bytes()
     except OSError as error:
         found = error.strerror or type(error).__name__
-        raise InputError(f"{path}: expected a readable file, found: {found}") from error
+        raise InputError(f"{path} cannot be read: {found}") from error

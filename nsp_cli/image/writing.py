@@ -51,9 +51,9 @@ def write(
     """
     name = WRITABLE.get(target.suffix.lower())
     if name is None:
-        raise OutputError(f"{target}: expected one of {', '.join(WRITABLE)}, found {target.suffix or 'no suffix'!r}")
+        raise OutputError(f"{target}: the suffix must be one of {', '.join(WRITABLE)}, got {target.suffix or 'none'}")
     if not overwrite and exists(target):
-        raise TargetExistsError(f"{target}: expected no file of this name, found one")
+        raise TargetExistsError(f"{target} exists already; choose another name, or allow replacing it")
     try:
         data, warnings = encode(frame, name, quality=quality, keep_metadata=keep_metadata)
     except OutputError as error:
@@ -77,14 +77,16 @@ def encode(
     """
     row = (BY_NAME | {DNG.name: DNG}).get(format)
     if row is None:
-        raise OutputError(f"expected one of {', '.join(BY_NAME)} as format, found {format!r}")
+        raise OutputError(f"`format` must be one of {', '.join(BY_NAME)}, got {format!r}")
     if (frame.linear_raw is None) is (row is DNG):
-        raise OutputError("expected a RAW photo, read with `RawOptions(linear=True)`, for a DNG and for nothing else")
+        raise OutputError(
+            "a RAW photo that was read with `RawOptions(linear=True)` is written as DNG, and no other photo is"
+        )
     if not 1 <= quality <= 100:
-        raise OutputError(f"expected a quality of 1 to 100, found {quality}")
+        raise OutputError(f"`quality` must be from 1 to 100, got {quality}")
     floats = [p for p in (frame.pixels, frame.alpha) if p is not None and p.dtype == np.float32]
     if not all(np.isfinite(row).all() for part in floats for row in part):  # a row at a time needs no memory
-        raise OutputError("expected a number in each pixel, found NaN or infinity")
+        raise OutputError("the picture has values that are NaN or infinite")
     metadata = frame.metadata
     if not keep_metadata or row.name not in _DCF_FORMATS:
         icc = metadata.icc or adobe_profile(metadata, frame.pixels.shape[2])
@@ -98,7 +100,7 @@ def encode(
         data, more = row.codec().encode(fitted, quality)
     except Exception as error:  # each library has its own ways to fail
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        raise OutputError(f"expected to write a {row.title}, found that it cannot be encoded ({reason})") from error
+        raise OutputError(f"the picture cannot be encoded as {row.title} ({reason})") from error
     return data, (*warnings, *more)
 
 
@@ -107,7 +109,7 @@ def check_size(size: tuple[int, int], format: str) -> None:
     row = (BY_NAME | {DNG.name: DNG}).get(format)
     if row is not None and max(size) > row.max_side:
         height, width = size
-        raise OutputError(f"expected at most {row.max_side:,} pixels a side in a {row.title}, found {width} x {height}")
+        raise OutputError(f"at most {row.max_side:,} pixels a side fit in a {row.title}, got {width} x {height}")
 
 
 def _fit(frame: Frame, row: Format) -> tuple[Frame, list[str]]:

@@ -128,7 +128,7 @@ def _load(source: Path) -> Any:
     except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as error:
         found = getattr(error, "strerror", None) or "another kind of file"
         raise ModelError(
-            f"{source}: expected a checkpoint that torch.save of PyTorch 1.6 or newer wrote, found: {found}."
+            f"{source} is no checkpoint that torch.save of PyTorch 1.6 or newer wrote: {found}."
         ) from error
     if size > _MOST_BYTES:
         raise ModelError(

@@ -54,10 +54,10 @@ def write_atomically(
             _rename_to_new(hidden, target)
         _sync_folder(target.parent)
     except FileExistsError as error:
-        raise TargetExistsError(f"{target}: expected no file of this name, found one") from error
+        raise TargetExistsError(f"{target} exists already; choose another name, or allow replacing it") from error
     except OSError as error:
         found = error.strerror or type(error).__name__
-        raise OutputError(f"{target}: expected to write {len(data):,} bytes, found: {found}") from error
+        raise OutputError(f"{target} cannot be written ({len(data):,} bytes): {found}") from error
     finally:
         with contextlib.suppress(OSError):
             hidden.unlink()
@@ -101,12 +101,12 @@ def check_place(target: Path, size: int = 0) -> None:
         total, _, free = shutil.disk_usage(place)
     except (OSError, ValueError) as error:
         found = getattr(error, "strerror", None) or str(error)
-        raise OutputError(f"{target}: expected a place that can be written to, found: {found}") from error
+        raise OutputError(f"{target} cannot be written: {found}") from error
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-        found = "a folder without permission to write, or a read-only drive" if place.is_dir() else "a file"
-        raise OutputError(f"{target}: expected that {place} is a folder to write to, found {found}")
+        reason = "is a folder without permission to write, or on a read-only drive" if place.is_dir() else "is a file"
+        raise OutputError(f"{target} cannot be written: {place} {reason}")
     if total and free <= size:
-        raise OutputError(f"{target}: expected {max(size, 1):,} free bytes on the drive of {place}, found {free:,}")
+        raise OutputError(f"{target} needs {max(size, 1):,} free bytes on the drive of {place}, which has {free:,}")
 
 
 @cache

@@ -26,7 +26,7 @@ def test_no_model_is_loaded_where_nothing_can_be_written(
     code, said = run("denoise", noisy_photos / "0.png", "-o", out / "0.png")
     assert (code, "exists already" in said) == (1, True)
     code, said = run("denoise", noisy_photos / "0.png", "-o", out / "0.png" / "x.png")
-    assert (code, "expected" in said) == (1, True)
+    assert (code, "cannot be written" in said) == (1, True)
     assert run("denoise", noisy_photos, out, "-m", "nothing")[0] == 4
 
 

@@ -79,13 +79,13 @@ def test_raw_files_and_other_formats_are_refused(weights: Weights, tmp_path: Pat
     _photo(tmp_path / "b.png").rename(tmp_path / "b.tif")
     code, said = run("denoise", "--in-place", tmp_path / "b.tif", "-m", weights())
     assert code == 1
-    assert "expected the format of its suffix to replace it, found PNG" in said
-    with pytest.raises(InputError, match="found a RAW file"):
+    assert "is not replaced: its format is PNG, not that of its suffix" in said
+    with pytest.raises(InputError, match="its format is a RAW file"):
         in_place.refuse_other_format("raw", tmp_path / "b.tif")
     code, said = run("denoise", "--in-place", tmp_path / "b.tif", "-m", weights(), "--dry-run")
     assert code == 1
     assert "would fail" in said
-    assert "expected the format of its suffix to replace it, found PNG" in said
+    assert "is not replaced: its format is PNG, not that of its suffix" in said
     assert not list(tmp_path.glob("*.orig"))
 
 

@@ -368,7 +368,7 @@ def test_a_surprise_is_one_photo_s_failure(card: Path, tmp_path: Path) -> None:
 
     outcomes = go(plan([str(card), str(tmp_path / "out")])[0], change)
     assert [o.status is Status.FAILED for o in outcomes] == [False, True, True, *[False] * 9]
-    assert "fits into memory" in (outcomes[1].error or "")
+    assert "not enough memory" in (outcomes[1].error or "")
     assert "ZeroDivisionError: oh" in (outcomes[2].error or "")
     assert json.loads(as_json(outcomes[3], RECIPE))["settings"] == {"strength": 62.0}
 

@@ -174,10 +174,11 @@ def test_a_result_larger_than_its_format_is_refused_before_the_work(
     for more in ((), ("--dry-run",)):
         assert main(monkeypatch, "sr", tmp_path / "wide.webp", "-o", tmp_path / "o.webp", *more) == 1
         said = "".join(capsys.readouterr())
-        assert "at most 16,383 pixels a side in a WebP, found 18000 x 4; use -f tiff or -f png" in said
+        assert "at most 16,383 pixels a side fit in a WebP, got 18000 x 4; use -f tiff or -f png" in said
+        assert not more or "None of 1 photos would be written, 1 would fail." in said
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((tmp_path / "wide.webp").read_bytes())))
     assert main(monkeypatch, "sr", "-") == 1
-    assert "found 18000 x 4" in capsys.readouterr().err
+    assert "got 18000 x 4" in capsys.readouterr().err
     assert not (tmp_path / "o.webp").exists()
 
 

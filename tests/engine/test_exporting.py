@@ -151,7 +151,7 @@ def test_a_graph_whose_result_is_not_finite_is_not_kept(
 def test_an_existing_file_is_kept(weights: Weights, tmp_path: Path) -> None:
     target = tmp_path / "model.onnx"
     target.write_bytes(b"mine")
-    with pytest.raises(OutputError, match="found one"):
+    with pytest.raises(OutputError, match="exists already"):
         api.export(weights(), target)
     assert target.read_bytes() == b"mine"
 

@@ -139,6 +139,7 @@ def test_the_command_writes_nothing(
     assert code == 1
     assert said.count("error:") == 1
     assert "in.png: The model shifts a colour of the photo by 4.0 of 255 in flat areas, so nothing was written" in said
+    assert "a lower --strength, or switch off this check (--no-fidelity-check)" in said
     assert not out.exists()
     before = (tmp_path / "in.png").read_bytes()
     assert run("denoise", "--in-place", tmp_path / "in.png", "-m", bad)[0] == 1

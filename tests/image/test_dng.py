@@ -310,7 +310,7 @@ def test_the_command(tmp_path: Path, weights: Callable[..., Path], make_frame: C
     (tmp_path / "b.png").write_bytes(encode(make_frame(), "png")[0])
     code, said = run("denoise", tmp_path / "b.png", "-m", model, "--format", "dng")
     assert code == 1
-    assert "expected a RAW photo for a DNG, found PNG" in said
+    assert "a DNG is made of RAW photos, not of PNG" in said
     code, said = run("denoise", tmp_path / "IMG_1.NEF", "-m", model, "--format", "dng", "--raw-wb", "auto")
     assert code == 2
     assert "--raw-wb" in said

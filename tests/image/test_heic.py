@@ -56,7 +56,7 @@ def test_ten_bits_and_nclx_colours() -> None:
     frame = read(_file(stored << 6, "RGB;16", color_primaries=12, transfer_characteristics=13, save_nclx_profile=True))
     np.testing.assert_array_equal(frame.pixels, np.rint(stored / 1023 * 65535))
     assert frame.metadata.icc is not None  # Display P3
-    with pytest.raises(InputError, match="found HDR"):
+    with pytest.raises(InputError, match=r"HDR .* is not supported"):
         read(_file(stored << 6, "RGB;16", color_primaries=9, transfer_characteristics=16, save_nclx_profile=True))
 
 
@@ -87,7 +87,7 @@ def test_a_gain_map_is_named_and_damage_is_refused() -> None:
         "The HEIC's gain map, which makes it HDR, is not carried over.",
     )
     assert heic.left_behind(primary_picture(data), "HEIC") == ()
-    with pytest.raises(InputError, match="expected a complete HEIC file"):
+    with pytest.raises(InputError, match="the HEIC file is damaged or incomplete"):
         read(data[:-200])
 
 

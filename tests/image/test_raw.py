@@ -157,7 +157,7 @@ def test_xmp_comes_along_but_development_settings_do_not() -> None:
 def test_a_broken_raw_is_one_sentence(dng: bytes, keep: float, tmp_path: Path) -> None:
     path = tmp_path / "a.dng"
     path.write_bytes(dng[: int(len(dng) * keep)])
-    with pytest.raises(InputError, match=r"a.dng: expected .* RAW") as caught:
+    with pytest.raises(InputError, match=r"a.dng: .*RAW") as caught:
         read(path)
     assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match="RAW"):
@@ -261,6 +261,6 @@ def test_importing_the_package_loads_no_raw_library() -> None:
 
 
 def test_a_raw_file_is_never_written(make_frame: Callable[..., Frame], tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="expected one of"):
+    with pytest.raises(OutputError, match="must be one of"):
         write(make_frame(), tmp_path / "out.nef")
     assert not list(tmp_path.iterdir())

@@ -76,6 +76,6 @@ def test_a_data_error_of_libraw_is_a_refusal_and_not_a_line_on_stderr(capfd: pyt
     np.testing.assert_array_equal(whole.pixels, read(build_dng(raw)).pixels)
     bad = bytearray(stream)
     bad[len(bad) // 2 : len(bad) // 2 + 40] = bytes([0x5A]) * 40
-    with pytest.raises(InputError, match=r"expected a whole RAW file, found damaged .*\(LibRaw: [Dd]ata "):
+    with pytest.raises(InputError, match=r"the RAW file is damaged .*\(LibRaw: [Dd]ata "):
         read(build_dng(raw, compressed=bytes(bad)))
     assert capfd.readouterr().err == ""

@@ -34,7 +34,7 @@ def refused(data: bytes, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         read(data)
     assert "\n" not in str(caught.value)
-    assert str(caught.value).startswith("the input: expected ")
+    assert str(caught.value).startswith("the input: ")
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4])
@@ -137,13 +137,13 @@ def test_jpeg_with_previews_is_one_photo(make_smooth: FrameMaker) -> None:
 @pytest.mark.parametrize("mode", ["CMYK"])
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
 def test_cmyk_is_refused(mode: str, kind: str) -> None:
-    refused(saved(Image.new(mode, (8, 8)), kind), "CMYK: convert it to RGB first")
+    refused(saved(Image.new(mode, (8, 8)), kind), "CMYK is not supported: convert it to (grey or )?RGB first")
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "AVIF", "TIFF"])
 def test_more_than_one_picture_is_refused(kind: str) -> None:
     images = [Image.new("RGB", (32, 32), colour) for colour in ("red", "green", "blue")]
-    refused(saved(images[0], kind, save_all=True, append_images=images[1:]), "animated|one picture, found 3")
+    refused(saved(images[0], kind, save_all=True, append_images=images[1:]), "animated|has 3 pictures")
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -153,7 +153,7 @@ def test_truncated_files_are_refused_wherever_they_end(name: str, metadata: Meta
     # A JPEG without its end mark, of two bytes, is whole.
     last = len(data) - (3 if name == "jpeg" else 1)
     for cut in {16, 40, 100, len(data) // 3, len(data) // 2, len(data) - 50, len(data) - 8, last}:
-        refused(data[:cut], "found")
+        refused(data[:cut], "is damaged or incomplete")
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
@@ -178,13 +178,13 @@ def test_damage_never_surfaces_as_a_library_error(which: bytes, at: float, junk:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "found an empty file"),
-        (b"GIF89a\0\0\0\0", "found one that starts with 47 49 46"),
+        (b"", "the file is empty"),
+        (b"GIF89a\0\0\0\0", "it starts with the bytes 47 49 46"),
         (b"hello, this is text", "PNG, JPEG, TIFF, WebP or AVIF"),
-        (b"\x89PNG\r\n\x1a\n", "complete PNG"),
-        (b"\xff\xd8\xff", "complete JPEG"),
-        (b"II*\0", "complete TIFF"),
-        (b"RIFF\0\0\0\0WEBP", "complete WebP"),
+        (b"\x89PNG\r\n\x1a\n", "the PNG file is damaged or incomplete"),
+        (b"\xff\xd8\xff", "the JPEG file is damaged or incomplete"),
+        (b"II*\0", "the TIFF file is damaged or incomplete"),
+        (b"RIFF\0\0\0\0WEBP", "the WebP file is damaged or incomplete"),
     ],
 )
 def test_what_is_no_photo(data: bytes, message: str) -> None:
@@ -198,30 +198,30 @@ def test_the_suffix_does_not_matter(tmp_path: Path, make_frame: FrameMaker) -> N
 
 
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
-    for path, message in ((tmp_path / "none.png", "No such file"), (tmp_path, "found a folder")):
+    for path, message in ((tmp_path / "none.png", "No such file"), (tmp_path, "is a folder, not a file")):
         with pytest.raises(InputError, match=message) as caught:
             read(path)
-        assert str(caught.value).startswith(f"{path}: expected a ")
+        assert str(caught.value).startswith(f"{path} ")
 
 
 def test_a_bomb_is_refused_before_it_is_decoded() -> None:
     head = struct.pack(">IIBBBBB", 65_000, 65_000, 8, 2, 0, 0, 0)
-    refused(build([(b"IHDR", head), (b"IDAT", b""), (b"IEND", b"")]), "found 65,000 x 65,000")
+    refused(build([(b"IHDR", head), (b"IDAT", b""), (b"IEND", b"")]), "got 65,000 x 65,000")
     jpeg = bytearray(saved(Image.new("RGB", (8, 8)), "JPEG"))
     at = jpeg.index(b"\xff\xc0") + 5
     jpeg[at : at + 4] = struct.pack(">HH", 65_000, 65_000)
-    refused(bytes(jpeg), "found 65,000 x 65,000")
+    refused(bytes(jpeg), "got 65,000 x 65,000")
     tiff = bytearray(saved(Image.new("RGB", (8, 8)), "TIFF"))
     for tag in (256, 257):
         entry = tiff.index(struct.pack("<HHI", tag, 4, 1))
         tiff[entry + 8 : entry + 12] = struct.pack("<I", 65_000)
-    refused(bytes(tiff), "found 65,000 x 65,000")
+    refused(bytes(tiff), "got 65,000 x 65,000")
 
 
 def test_high_bit_depth_avif_is_refused(make_smooth: FrameMaker) -> None:
     data = bytearray(encode(make_smooth(), "avif")[0])
     data[data.index(b"av1C") + 6] |= 0x40
-    refused(bytes(data), "found 10 or 12")
+    refused(bytes(data), "AVIF of 10 or 12 bits")
 
 
 def test_a_header_that_promises_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +235,7 @@ def test_a_header_that_promises_too_much(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(InputError, match="cannot hold"):
         read(bytes(data))
     monkeypatch.setattr(formats, "_BYTES_A_PIXEL", 10**9)
-    with pytest.raises(InputError, match="fits into memory"):
+    with pytest.raises(InputError, match=r"needs .* GB of memory"):
         formats.check_size(20_000, 20_000)
 
 
@@ -249,6 +249,6 @@ def test_damaged_pixels_are_one_sentence_and_no_line_of_a_library(name: str, cap
     at = data.index(mark) + 300
     data[at : at + 40] = bytes([0xFF]) * 40
     data = with_checksums(bytes(data)) if name == "png" else bytes(data)
-    with pytest.raises(InputError, match="found damaged or missing data"):
+    with pytest.raises(InputError, match="is damaged or incomplete"):
         read(data)
     assert capfd.readouterr().err == ""

@@ -36,7 +36,7 @@ def altered(marker: int, precision: int) -> bytes:
     ],
 )
 def test_other_kinds_of_jpeg(data: bytes, found: str) -> None:
-    with pytest.raises(InputError, match=f"{found}.*, which is not supported"):
+    with pytest.raises(InputError, match=f"{found}.* is not supported: convert it to TIFF first"):
         read(data)
 
 

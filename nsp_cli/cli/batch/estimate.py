@@ -87,7 +87,10 @@ def sentence(
     for planned, model in wanted:
         sizes[model] = sizes.get(model, 0) + (planned.megapixels or 0)
     statuses = Counter(planned.status for planned, _ in foreseen)
-    rest = "".join(f", {statuses[s]} would be {s}" for s in (Status.SKIPPED, Status.FAILED) if statuses[s])
+    fates = {Status.SKIPPED: "would be skipped", Status.FAILED: "would fail"}
+    rest = "".join(f", {statuses[status]} {fate}" for status, fate in fates.items() if statuses[status])
+    if not wanted:
+        return f"None of {len(foreseen)} photos would be written{rest}."
     unknown = sum(planned.megapixels is None for planned, _ in wanted)
     rest += f", {unknown} of unknown size" if unknown else ""
     names = unique(_model(planned.notes, recipe) for planned, _ in wanted) or (_model({}, recipe),)

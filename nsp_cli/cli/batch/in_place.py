@@ -46,7 +46,7 @@ def _problem(path: Path) -> str | None:
     if suffix in RAW_SUFFIXES:
         return f"{path}: a RAW file is never replaced; use --format dng or tiff without --in-place."
     if suffix not in WRITABLE:
-        return f"{path}: expected one of {', '.join(sorted(WRITABLE))} to replace, found {suffix or 'no suffix'!r}."
+        return f"{path}: --in-place replaces {', '.join(sorted(WRITABLE))}, got {suffix or 'no suffix'}."
     return None
 
 
@@ -55,7 +55,7 @@ def refuse_other_format(container: str, source: Path) -> None:
     expected = WRITABLE.get(source.suffix.lower())
     if container != expected:
         found = "a RAW file" if container == "raw" else container.upper()
-        raise InputError(f"{source}: expected the format of its suffix to replace it, found {found}")
+        raise InputError(f"{source} is not replaced: its format is {found}, not that of its suffix")
 
 
 def replace_photo(frame: Frame, target: Path, output: OutputOptions) -> tuple[str, ...]:
@@ -102,6 +102,6 @@ def _keep(photo: Path) -> Path:
         except TargetExistsError:
             continue
         except OSError as error:
-            raise OutputError(f"{kept}: expected to keep a copy of the photo, found: {error.strerror}") from error
+            raise OutputError(f"No copy of the photo can be kept as {kept}: {error.strerror}") from error
         return kept
     raise AssertionError  # the numbers have no end

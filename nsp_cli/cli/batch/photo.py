@@ -39,7 +39,7 @@ def read_photo(source: Path | bytes, format: str | None, raw: RawOptions) -> Fra
     frame = read(source, raw.as_linear())
     if frame.linear_raw is None:
         name = "the input" if isinstance(source, bytes) else source
-        raise InputError(f"{name}: expected a RAW photo for a DNG, found {frame.container.upper()}; use another format")
+        raise InputError(f"{name}: a DNG is made of RAW photos, not of {frame.container.upper()}; use another format")
     return frame
 
 
@@ -184,7 +184,7 @@ def file_errors(path: Path) -> Generator[None]:
         yield
     except (OSError, ValueError) as error:
         found = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise OutputError(f"{path}: expected a place that can be written to, found: {found}") from error
+        raise OutputError(f"{path} cannot be written: {found}") from error
 
 
 def unique(sentences: Iterable[str]) -> tuple[str, ...]:

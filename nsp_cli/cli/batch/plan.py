@@ -194,7 +194,7 @@ def _folder(source: Path, out: Destination, batch: BatchOptions) -> list[Work]:
 
     def unreadable(error: OSError) -> None:
         path = Path(error.filename)
-        problems.append(Work(path, path, f"{path}: expected a readable folder, found: {error.strerror}"))
+        problems.append(Work(path, path, f"The folder {path} cannot be read: {error.strerror}"))
 
     # A second run must not take the first run's results, where they lie inside the folder, for photos.
     nested = results if inside in results.parents else None

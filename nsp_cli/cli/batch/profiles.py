@@ -104,7 +104,7 @@ def _parse(text: str) -> list[Profile]:
     """Convert TOML to profiles in the order in which they are tried. Raises ValueError and `NspError`."""
     values = tomllib.loads(text)
     if unknown := values.keys() - {"camera"}:
-        raise UsageError(f"expected tables such as [camera.\"NIKON D800\"], found '{sorted(unknown)[0]}'")
+        raise UsageError(f"it holds tables such as [camera.\"NIKON D800\"], got '{sorted(unknown)[0]}'")
     cameras = _table(values.get("camera", {}), "camera")
     found = [profile for name, table in cameras.items() for profile in _profiles(name, _table(table, name))]
     return sorted(found, key=lambda profile: (has_magic(profile.camera), profile.iso is None))
@@ -180,14 +180,14 @@ def _profiles(camera: str, table: Mapping[str, Any]) -> Iterator[Profile]:
 
 def _table(value: Any, name: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
-        raise UsageError(f"{name}: expected a table, found {value!r}")
+        raise UsageError(f"{name} must be a table, got {value!r}")
     return value
 
 
 def _range(name: str, text: str) -> tuple[float, float]:
     found = re.fullmatch(r"(\d*)-(\d*)", text)
     if found is None or not (found[1] or found[2]):
-        raise UsageError(f'{name}: expected a range such as "1600-3199", "3200-" or "-800", found \'{text}\'')
+        raise UsageError(f'{name} needs a range such as "1600-3199", "3200-" or "-800", got \'{text}\'')
     return float(found[1] or 0), float(found[2] or inf)
 
 

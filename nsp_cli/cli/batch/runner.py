@@ -233,7 +233,7 @@ def _failed(outcome: Outcome, error: Exception, context: _Context) -> Outcome:
     elif isinstance(error, NspError):
         raise error
     elif isinstance(error, MemoryError):
-        sentence = f"{outcome.source}: expected a photo that fits into memory, found none left for it"
+        sentence = f"{outcome.source}: there is not enough memory for this photo"
     else:
         sentence = f"{outcome.source}: internal error, {type(error).__name__}: {error}"
     return replace(outcome, status=Status.FAILED, error=" ".join(with_flags(sentence).split()), target=None)

@@ -133,7 +133,8 @@ def _run(settings: TrainConfig, job: Job, photos: list[Path], *, quiet: bool) ->
     """Train, and print a line before and after."""
     if not quiet:
         begin = "the run so far" if job.resume else job.start.name if job.start else "new weights"
-        err.print(f"{len(job.photos)} photos, {begin}, files of the run in {job.folder}")
+        count = f"{len(job.photos)} photo{'' if len(job.photos) == 1 else 's'}"
+        err.print(f"{count}, {begin}, files of the run in {job.folder}")
         err.print(f"Curves: tensorboard --logdir {shlex.quote(str(job.folder))}")
     stopped = _watched(settings, job, quiet)
     if stopped:

@@ -23,15 +23,15 @@ _HIGH_BIT_DEPTH = 0x40
 def decode(data: bytes) -> Frame:
     """Decode an AVIF file of 8 bits; see `Codec.decode`."""
     if not AvifImagePlugin.SUPPORTED:
-        raise InputError("expected a format that this Pillow can read, found AVIF: install pillow 11.3 or newer")
+        raise InputError("this Pillow cannot read AVIF: install pillow 11.3 or newer")
     configuration = data.find(b"av1C")
     if configuration >= 0 and data[configuration + 6] & _HIGH_BIT_DEPTH:
         # Pillow would give the upper 8 bits in silence.
-        raise InputError("expected an AVIF of 8 bits a channel, found 10 or 12: convert it to 16-bit PNG or TIFF first")
+        raise InputError("AVIF of 10 or 12 bits a channel is not supported: convert it to 16-bit PNG or TIFF first")
     image, damaged = _opened(data)
     check_size(*image.size)
     if image.n_frames > 1:
-        raise InputError(f"expected a still picture, found an animated AVIF of {image.n_frames} frames")
+        raise InputError(f"an animated AVIF ({image.n_frames} frames) is not supported: give a still picture")
     image.load()
     described = primary_picture(data)
     properties = dict(described.properties)

@@ -26,7 +26,7 @@ def decode(data: bytes) -> Frame:
     check_size(*image.size)
     mode, _, bits = image.mode.partition(";")
     if mode not in ("L", "I", "RGB", "RGBA"):
-        raise InputError(f"expected a grey or RGB HEIC, found {image.mode}: convert it to TIFF or JPEG first")
+        raise InputError(f"a HEIC in {image.mode} is not supported: convert it to TIFF or JPEG in grey or RGB first")
     pixels, alpha = split_channels(_widened(np.array(image), int(bits or 8)))
     info: dict[str, Any] = image.info
     exif = upright_exif((info.get("exif") or b"").removeprefix(b"Exif\0\0") or None)
@@ -50,7 +50,7 @@ def open_primary(data: bytes) -> tuple[Any, int, bool]:
     try:
         import pi_heif
     except ImportError as error:
-        raise InputError(f"expected a format that can be read here, found HEIC: {INSTALL}") from error
+        raise InputError(f"HEIC cannot be read here: {INSTALL}") from error
     readable = with_readable_names(data)
     file: Any = pi_heif.open_heif(BytesIO(readable), convert_hdr_to_8bit=False, hdr_to_16bit=False)
     return file[file.primary_index], len(file), readable != data

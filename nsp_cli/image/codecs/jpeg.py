@@ -32,14 +32,14 @@ _MOST_PIXELS_A_BYTE = 2_000
 def decode(data: bytes) -> Frame:
     """Decode a JPEG file of 8 bits; see `Codec.decode`."""
     if (kind := unsupported_kind(data)) is not None:
-        raise InputError(f"expected a JPEG of 8 bits, found {kind}, which is not supported: convert it to TIFF first")
+        raise InputError(f"{kind} is not supported: convert it to TIFF first")
     data, damaged = without_short_segments(data)
     image = JpegImagePlugin.JpegImageFile(BytesIO(data))
     check_size(*image.size)
     if image.width * image.height > _MOST_PIXELS_A_BYTE * len(data):
         raise ValueError(f"{len(data):,} bytes cannot hold {image.width:,} x {image.height:,} pixels")
     if image.mode not in ("L", "RGB"):
-        raise InputError(f"expected a grey or RGB JPEG, found {image.mode}: convert it to RGB first")
+        raise InputError(f"a JPEG in {image.mode} is not supported: convert it to RGB first")
     pixels, warnings = _pixels(image, data)
     if damaged:
         warnings += (f"The JPEG has damaged metadata, which is not carried over: {', '.join(damaged)}.",)

@@ -25,14 +25,14 @@ _DAMAGE = re.compile("premature end|bad Huffman code|found marker|([0-9]+) extra
 
 
 def unsupported_kind(data: bytes) -> str | None:
-    """Return the name of a JPEG's kind that is not read, such as "12 bits"; None for what is read or damaged."""
+    """Return the kind of a JPEG that is not supported, such as "a JPEG of 12 bits"; None for others."""
     for marker, place in _segments(data, 2, until=_SCAN):
         if marker in _FRAMES and place + 3 <= len(data):
             if marker in _LOSSLESS:
-                return "a lossless one"
+                return "a lossless JPEG"
             if marker in _HIERARCHICAL:
-                return "a hierarchical one"
-            return f"one of {data[place + 2]} bits" if data[place + 2] in _DEEP else None
+                return "a hierarchical JPEG"
+            return f"a JPEG of {data[place + 2]} bits" if data[place + 2] in _DEEP else None
         if marker == _JPEG_LS:
             return "JPEG-LS"
     return None

@@ -66,7 +66,7 @@ def demosaic(raw: Any, data: bytes, warnings: list[str]) -> tuple[NDArray[np.flo
         The camera has four colours.
     """
     if raw.num_colors not in _COLOURS:
-        raise InputError(f"expected a camera of three colours for a DNG, found {raw.num_colors}; use `format=tiff`")
+        raise InputError(f"a DNG needs a camera of three colours, and this one has {raw.num_colors}; use `format=tiff`")
     balance, orientation = _balance(raw), _ORIENTATIONS.get(raw.sizes.flip, 1)  # user_flip changes it
     values, lift = _demosaic(raw, data, balance)
     values = values if values.shape[2] == 3 else values[:, :, :1]

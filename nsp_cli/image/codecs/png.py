@@ -38,13 +38,13 @@ def decode(data: bytes) -> Frame:
     damaged: list[bytes] = []
     chunks = list(split_chunks(data, damaged))
     if chunks[0][0] == _APPLE:
-        raise InputError("expected a PNG that keeps to the standard, found Apple's CgBI form: convert it to PNG first")
+        raise InputError("PNG in Apple's CgBI form is not supported: convert it to standard PNG first")
     if chunks[0][0] != b"IHDR" or chunks[-1][0] != b"IEND":
         raise ValueError("the header or the end is missing")
     width, height, depth = struct.unpack_from(">IIB", chunks[0][1])
     check_size(width, height)
     if any(kind == b"acTL" and body[:4] != b"\0\0\0\1" for kind, body in chunks):
-        raise InputError("expected a still picture, found an animated PNG")
+        raise InputError("an animated PNG is not supported: give a still picture")
     # Only what makes the picture is passed on, so that no library trips over a text or a profile.
     bare = build([chunk for chunk in chunks if chunk[0] in _PICTURE_CHUNKS])
     pixels, alpha = split_channels(_decode_16(bare, chunks) if depth == 16 else _decode_8(bare, chunks))

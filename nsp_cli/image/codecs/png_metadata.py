@@ -117,7 +117,9 @@ def _described_colours(found: dict[bytes, bytes], *, grey: bool) -> bytes | None
     if b"cICP" in found:
         primaries, transfer, matrix, full_range = struct.unpack(">4B", found[b"cICP"])
         if matrix != 0 or full_range != 1:
-            raise InputError("expected a PNG of RGB values in full range, found another kind (cICP)")
+            raise InputError(
+                "a PNG whose values are not RGB in full range (cICP) is not supported: convert it to sRGB first"
+            )
         return profile_of_codes(primaries, transfer, grey=grey)
     if b"sRGB" in found:
         return None

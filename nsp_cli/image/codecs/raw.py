@@ -43,14 +43,14 @@ def decode(data: bytes, develop: RawOptions | None = None) -> Frame:
     develop = develop or RawOptions()
     warnings: list[str] = []
     if missing := bytes_missing(data):
-        raise InputError(f"expected a whole RAW file, found one that is cut off: {missing:,} bytes are missing")
+        raise InputError(f"the RAW file is cut off: {missing:,} bytes are missing")
     try:
         with rawpy.imread(BytesIO(data)) as raw:
             check_size(raw.sizes.iwidth, raw.sizes.iheight)
             with captured_stderr(_LIBRAW) as errors:
                 raw.unpack()
             if errors:
-                raise InputError(f"expected a whole RAW file, found damaged data (LibRaw: {errors[0]})")
+                raise InputError(f"the RAW file is damaged (LibRaw: {errors[0]})")
             remove_hot_sites(raw)
             white_balance = _white_balance(raw, develop, warnings)
             linear = below = None
@@ -62,12 +62,10 @@ def decode(data: bytes, develop: RawOptions | None = None) -> Frame:
                 preview = preview_exif(raw)
     except rawpy.LibRawFileUnsupportedError as error:  # pyright: ignore[reportAttributeAccessIssue]
         form = "TIFF form" if data[:2] in (b"II", b"MM") else "a form"
-        raise InputError(
-            f"expected a RAW file that LibRaw can develop, found a RAW file in {form} that it cannot"
-        ) from error
+        raise InputError(f"this is a RAW file in {form} that LibRaw cannot develop") from error
     except rawpy.LibRawError as error:  # pyright: ignore[reportAttributeAccessIssue]
         reason = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
-        raise InputError(f"expected a whole RAW file, found damaged or missing data (LibRaw: {reason})") from error
+        raise InputError(f"the RAW file is damaged or incomplete (LibRaw: {reason})") from error
     exif, more = raw_exif(data, preview)
     xmp, on_xmp = raw_xmp(data, developed=linear is None)
     if linear is None:

@@ -74,14 +74,14 @@ def _bytes(tree: Tree, directory: Directory, tag: int) -> bytes | None:
 def _check_pages(tree: Tree, first: Directory) -> None:
     """Raise InputError for RAW files that are TIFFs, and for files with more than one full picture."""
     if _DNG_VERSION in first.fields or (is_reduced(tree, first) and _SUB_IFDS in first.fields):
-        raise InputError("expected a TIFF photo, found a RAW file in TIFF form")
+        raise InputError("this is a RAW file in TIFF form: give it the suffix of its camera")
     seen, full, page = {tree.first}, 1, first
     while page.next and page.next not in seen:
         seen.add(page.next)
         page = tree.directory(page.next)
         full += not is_reduced(tree, page)
     if full > 1:
-        raise InputError(f"expected a TIFF of one picture, found {full}: split it first")
+        raise InputError(f"the TIFF has {full} pictures, and one is supported: split it first")
 
 
 def _check_page(page: TiffPage, size: int) -> None:
@@ -89,21 +89,25 @@ def _check_page(page: TiffPage, size: int) -> None:
     colours = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3}.get(page.photometric)
     if colours is None:
         if page.photometric == _CFA:
-            raise InputError("expected a TIFF photo, found a RAW file in TIFF form")
+            raise InputError("this is a RAW file in TIFF form: give it the suffix of its camera")
         found = _OTHER_COLOURS.get(page.photometric, f"photometric {int(page.photometric)}")
-        raise InputError(f"expected a grey or RGB TIFF, found {found}: convert it to RGB first")
+        raise InputError(f"a TIFF in {found} is not supported: convert it to grey or RGB first")
     if page.samplesperpixel - colours not in (0, 1):
-        raise InputError(f"expected at most one channel beside the colours, found {page.samplesperpixel} channels")
+        raise InputError(
+            f"a TIFF of {page.samplesperpixel} channels is not supported: at most one beside the colours is"
+        )
     if page.compression not in _COMPRESSIONS:
         found = getattr(page.compression, "name", page.compression)
-        raise InputError(f"expected a TIFF compressed with LZW, Deflate or not at all, found {found}")
+        raise InputError(f"TIFF compression {found} is not supported: use LZW, Deflate or none")
     if page.dtype is None or (page.dtype.name, page.bitspersample) not in _DEPTHS:
         kind = {1: "unsigned", 2: "signed", 3: "float"}.get(int(page.sampleformat), "unknown")
-        raise InputError(f"expected a TIFF of 8, 16 or float 32 bits, found {page.bitspersample} bits, {kind}")
+        raise InputError(
+            f"a TIFF of {page.bitspersample} bits, {kind}, is not supported: convert it to 8, 16 or float 32 bits"
+        )
     if page.fillorder != 1:
-        raise InputError("expected a TIFF with bits in their usual order, found FillOrder 2")
+        raise InputError("a TIFF with FillOrder 2 (reversed bits) is not supported")
     if page.imagedepth != 1:
-        raise InputError(f"expected a flat picture, found a TIFF volume {page.imagedepth} deep")
+        raise InputError(f"a TIFF volume ({page.imagedepth} deep) is not supported: give a flat picture")
     ends = [start + length for start, length in zip(page.dataoffsets, page.databytecounts, strict=True)]
     if not ends or max(ends) > size or 0 in page.databytecounts:
         raise ValueError("pixels are missing")
@@ -117,7 +121,7 @@ def _pixels(page: TiffPage, data: bytes) -> Pixels:
     array = array.reshape(planes, height, width, samples).transpose(1, 2, 0, 3).reshape(height, width, -1)
     array = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
     if array.dtype == np.float32 and not all(np.isfinite(row).all() for row in array):  # a row needs no memory
-        raise InputError("expected a number in each pixel of the float TIFF, found NaN or infinity")
+        raise InputError("the float TIFF has values that are NaN or infinite")
     return array
 
 

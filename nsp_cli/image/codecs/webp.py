@@ -25,7 +25,7 @@ def decode(data: bytes) -> Frame:
         image = WebPImagePlugin.WebPImageFile(BytesIO(data))
     check_size(*image.size)
     if image.n_frames > 1:
-        raise InputError(f"expected a still picture, found an animated WebP of {image.n_frames} frames")
+        raise InputError(f"an animated WebP ({image.n_frames} frames) is not supported: give a still picture")
     image.load()
     pixels, alpha = split_channels(np.array(image))
     info = image.info

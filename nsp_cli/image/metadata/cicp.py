@@ -55,11 +55,11 @@ def profile_of_codes(primaries: int, transfer: int, *, grey: bool) -> bytes | No
     Raises InputError for colours that have no such profile: HDR (PQ and HLG) and rare ones.
     """
     if transfer in _HDR:
-        raise InputError(f"expected a photo in SDR, found HDR ({_HDR[transfer]}): export it in SDR first")
+        raise InputError(f"HDR ({_HDR[transfer]}) is not supported: export the photo in SDR first")
     if primaries not in _PRIMARIES or transfer not in _TRANSFERS:
         raise InputError(
-            f"expected known colours, found primaries {primaries} and transfer function {transfer} of H.273: convert "
-            "it to sRGB first"
+            f"colours with primaries {primaries} and transfer function {transfer} of H.273 are not supported: convert "
+            "the photo to sRGB first"
         )
     return profile_of_points(_PRIMARIES[primaries], _TRANSFERS[transfer], grey=grey)
 
