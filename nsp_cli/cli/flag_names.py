@@ -18,7 +18,7 @@ _OTHER_NAMES = {
 }
 """Flags that are not called like their parameter."""
 
-_OF_ONE_COMMAND = frozenset(["check_fidelity", "dataset", "method", "mode", "scale", "submission", "task"])
+_OF_ONE_COMMAND = frozenset(["dataset", "method", "mode", "scale", "submission", "task"])
 """Parameters whose flags are not fields of a dataclass."""
 
 _PARAMETER = re.compile(r"`(?:(?:network|method)_args\.(\w+=[^`]+)|(\w+)(?:=([^`]+))?)`")

@@ -96,7 +96,7 @@ class OutputOptions:
     format : str, optional
         A value of `image.WRITABLE`, such as "jpeg"; None for the input's own.
     quality : int
-        Of JPEG, WebP and AVIF, 1 … 100.
+        Quality of JPEG, WebP and AVIF, 1 to 100.
     keep_metadata : bool
         Whether all metadata are kept, or only colour profile and orientation.
     if_exists : IfExists

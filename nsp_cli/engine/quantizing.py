@@ -48,7 +48,7 @@ class FakeQuantizer(nn.Module):
 
     @property
     def scale(self) -> Tensor:
-        """The difference of two neighbouring levels."""
+        """Difference of two neighbouring levels."""
         return self.log_scale.exp()
 
     @property
@@ -95,7 +95,7 @@ class QuantizedConv(nn.Conv2d):
         return made
 
     def forward(self, input: Tensor) -> Tensor:
-        """(N, I, h, w) → (N, O, h', w'), as the convolution."""
+        """Convolve with rounded inputs and weights, (N, I, h, w) to (N, O, h', w')."""
         if self.source.observing:
             output = super().forward(self.source(input))
             return output if self.target is None else self.target(output)
@@ -108,7 +108,7 @@ class QuantizedConv(nn.Conv2d):
 
 
 def weight_scale(weight: Tensor) -> Tensor:
-    """(O, I, h, w) → (O, 1, 1, 1): the scale of each output channel, see `qdq.weight_scales`."""
+    """Return the scale of each output channel, (O, I, h, w) to (O, 1, 1, 1), see `qdq.weight_scales`."""
     weight = weight.detach()
     even = F.pad(weight, (0, 0, 0, 0, 0, weight.shape[1] % 2))
     pairs = torch.stack([even, -even], 1).relu().unflatten(2, (-1, 2)).sum(3)

@@ -62,7 +62,7 @@ def _table() -> _Light:
 
 
 def _light(pixels: Pixels) -> _Light:
-    """uint16 or float32 in sRGB encoding to linear light, 1.0 is white."""
+    """Convert uint16 or float32 in sRGB encoding to linear light, white = 1."""
     if pixels.dtype == np.uint16:
         return _table()[pixels.astype(np.uint16, copy=False)]
     return SRGB_CURVE.to_linear(pixels.astype(np.float32, copy=False))
@@ -121,7 +121,7 @@ def _chance_colour(mean: _Light, variance: _Light, share: _Light) -> _Light:
 
 
 def _darkness(light: _Light, noise: float) -> _Light:
-    """(H, W, C) linear light to how dark its pixels are: (H, W, 1), 1 for black."""
+    """Return how dark the pixels of linear light (H, W, C) are: (H, W, 1), 1 for black."""
     brightest = light.max(2, keepdims=True)
     return np.clip((_BRIGHT * noise - brightest) / max((_BRIGHT - _DARK) * noise, 1e-6), 0, 1).astype(np.float32)
 

@@ -33,7 +33,7 @@ def fill_hidden(frame: Frame) -> Frame:
 
 
 def _fill(values: _Float, weight: _Float) -> _Float:
-    """(H, W, C) weighted values and (H, W, 1) weights to values everywhere, from coarse to fine."""
+    """Interpolate weighted values (H, W, C) with weights (H, W, 1) to values everywhere, from coarse to fine."""
     import cv2  # not with the module: few photos have transparency
 
     known = np.asarray(values / np.maximum(weight, 1e-6), np.float32)

@@ -58,7 +58,10 @@ class ColourSpace:
         return min(float(reached.min()), SRGB_LIMITS[0]), max(float(reached.max()), SRGB_LIMITS[1])
 
     def to_srgb(self, pixels: Values) -> Values:
-        """(H, W, C) as stored, 1.0 is white, to sRGB encoding; colours outside sRGB's gamut leave [0, 1]."""
+        """Convert values (H, W, C) of this space, white = 1, to sRGB encoding.
+
+        Colours outside the gamut of sRGB have values outside [0, 1].
+        """
 
         def convert(block: Values) -> Values:
             linear = self._each(block, "to_linear")
@@ -134,7 +137,10 @@ def conversion(frame: Frame) -> Callable[[Values], Values] | None:
 
 
 def srgb_pixels(frame: Frame) -> Pixels:
-    """(H, W, C) in sRGB encoding: as stored where that is sRGB or unknown, else float32; floats are cut to [0, 1]."""
+    """Return a photo's pixels (H, W, C) in sRGB encoding.
+
+    They are as stored where that is sRGB or unknown, else float32; floats are clipped to `SRGB_LIMITS`.
+    """
     to_srgb = conversion(frame)
     pixels = frame.pixels if to_srgb is None else to_srgb(to_unit(frame.pixels))
     return np.clip(pixels, *SRGB_LIMITS) if pixels.dtype == np.float32 else pixels

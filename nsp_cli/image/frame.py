@@ -56,7 +56,7 @@ class LinearRaw:
 
 @dataclass(frozen=True)
 class Frame:
-    """A photo as stored: the pixels keep their file's depth, so a 100-megapixel JPEG costs 0.3 GB and not 1.2.
+    """A photo in the bit depth of its file: a 100-megapixel JPEG takes 0.3 GB, not the 1.2 GB of float32.
 
     Attributes
     ----------
@@ -119,14 +119,17 @@ class Frame:
         return values if self.below_black is None else values - to_unit(self.below_black[rows, columns])
 
     def channels(self) -> Pixels:
-        """(H, W, C) array with alpha, if there is one, as the last of 1 to 4 channels."""
+        """Return an array (H, W, 1 to 4) of the pixels, with alpha as the last channel if there is one."""
         if self.alpha is None:
             return self.pixels
         return np.concatenate([self.pixels, self.alpha[:, :, None]], axis=2)
 
 
 def split_channels(array: Pixels) -> tuple[Pixels, Pixels | None]:
-    """(H, W) or (H, W, 1 to 4) array to pixels (H, W, 1 or 3) and alpha (H, W) or None; inverse of `Frame.channels`."""
+    """Split an array (H, W) or (H, W, 1 to 4) into pixels (H, W, 1 or 3) and alpha (H, W) or None.
+
+    This is the inverse of `Frame.channels`.
+    """
     if array.ndim == 2:
         array = array[:, :, None]
     if array.shape[2] in (1, 3):
@@ -145,12 +148,15 @@ def peak(dtype: np.dtype | type) -> float:
 
 
 def to_unit(pixels: Pixels) -> NDArray[np.float32]:
-    """Any depth to float32 in [0, 1], same shape."""
+    """Convert pixels of any depth to float32 in [0, 1]."""
     return pixels.astype(np.float32) / np.float32(peak(pixels.dtype))
 
 
 def from_unit(values: NDArray[np.float32], dtype: np.dtype | type) -> Pixels:
-    """float32 in [0, 1] to `dtype`, rounded and, for integers, clipped; the inverse of `to_unit`, bit for bit."""
+    """Convert float32 in [0, 1] to `dtype`, rounded and clipped for integers.
+
+    This is the inverse of `to_unit`, bit for bit.
+    """
     if np.dtype(dtype) == np.float32:
         return values.astype(np.float32, copy=False)
     top = peak(dtype)

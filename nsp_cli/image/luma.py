@@ -10,5 +10,5 @@ WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def luma(pixels: NDArray[np.floating]) -> NDArray[np.floating]:
-    """(…, 3) RGB, or a difference of RGB values, to its luma (…,); chroma is what is left: ``pixels - luma``."""
+    """Return the luma (…,) of RGB values or differences (…, 3); chroma is ``pixels - luma``."""
     return pixels @ WEIGHTS

@@ -25,7 +25,7 @@ _PLUGINS = {
 
 
 def probe_size(path: Path) -> tuple[int, int] | None:
-    """(height, width) as stored, or None where the header does not have it. Never raises for a damaged file."""
+    """Return (height, width) as stored, or None where the header does not have it. Never raises for a damaged file."""
     kind = SUFFIXES.get(path.suffix.lower())
     try:
         return {"tiff": _tiff, "raw": _raw, "heic": _heic}.get(kind or "", _other)(path)

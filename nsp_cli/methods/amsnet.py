@@ -38,7 +38,7 @@ class AMSNet(SelfSupervised):
 
     Attributes
     ----------
-    stride, test_stride : of the PD in training and at test time
+    stride, test_stride : PD strides in training and at test time
     inputs : how many of a photo's s² sub-images a step uses, drawn at random; 0 for all
     smoothness : weight of the total variation in the loss
     refine : passes of R3 at test time, 0 for none; each takes as long as the network without it

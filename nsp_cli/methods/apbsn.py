@@ -42,7 +42,7 @@ class APBSN(SelfSupervised):
 
     Attributes
     ----------
-    stride, test_stride : of the PD in training and at test time
+    stride, test_stride : PD strides in training and at test time
     inputs : how many of a photo's s² sub-images a step uses, drawn at random; 0 for all
     layout, train_layout : "batch" or "mosaic", at test time and in training, see `Layout`; "mosaic" trains on all
         sub-images

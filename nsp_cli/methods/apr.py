@@ -41,7 +41,7 @@ MARGIN = 16
 
 @dataclass(frozen=True)
 class APR(SelfSupervised):
-    """The settings of the method.
+    """Settings of APR.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class APR(SelfSupervised):
         return tuple({"test_shift": k} for k in range(WIDEST + 1))
 
     def loss(self, network: nn.Module, batch: Tensor, generator: Generator) -> Tensor:
-        """(B, C, P, P) in [0, 1] → scalar."""
+        """Compute the loss of a batch of noisy crops, (B, C, P, P) in [0, 1]."""
         noisy = cut_to_multiple(batch, as_network(network).size_multiple)
         first, second = choose_neighbours(noisy, generator)
         target = replaced(noisy, second)
@@ -155,5 +155,5 @@ def choose_neighbours(photos: Tensor, generator: Generator) -> tuple[Tensor, Ten
 
 
 def replaced(photos: Tensor, indices: Tensor) -> Tensor:
-    """(B, C, H, W) with every pixel replaced by the one that (B, H·W) indices name, all channels alike."""
+    """Replace every pixel of photos (B, C, H, W) by the one at its index (B, H·W), in all channels alike."""
     return photos.flatten(2).gather(2, indices.unsqueeze(1).expand(-1, photos.shape[1], -1)).view(photos.shape)

@@ -126,7 +126,7 @@ class SelfSupervised:
 
     @property
     def network_args(self) -> Mapping[str, Any]:
-        """No arguments are prescribed."""
+        """Arguments that the method prescribes to its network: none."""
         return {}
 
     def make_example(self, crop: Crop, rng: np.random.Generator) -> Crop:  # noqa: ARG002

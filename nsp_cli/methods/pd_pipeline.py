@@ -41,7 +41,7 @@ class PDPipeline(nn.Module):
     Parameters
     ----------
     network : a network with t = 1, or a module that describes itself like one
-    stride : of the PD
+    stride : PD stride
     layout : see `Layout`
     passes : runs of the network without PD on the result, see `ops.refine`; 0 for none
     replace_fraction : fraction of noisy pixels that each pass puts back: 0.16 in R3; 0 is a second pass over the result

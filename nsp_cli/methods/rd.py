@@ -32,7 +32,13 @@ _PAPER: Mapping[str, Any] = {**APR_RD, "network": "unet", "steps": 200_000, "pat
 
 @dataclass(frozen=True)
 class RD(SelfSupervised):
-    """The settings of the method; `recharge` false leaves the teachers' outputs as they are."""
+    """Settings of RD.
+
+    Attributes
+    ----------
+    recharge : bool
+        Whether pixels of the targets are replaced by those of the noisy photo; False keeps the teachers' outputs.
+    """
 
     name: ClassVar[str] = "rd"
     summary: ClassVar[str] = "learn from what --teacher models make of the photos (RD, AAAI 2025)"
@@ -57,7 +63,7 @@ class RD(SelfSupervised):
     needs_teachers = True
 
     def loss(self, network: nn.Module, batch: Tensor, generator: Generator) -> Tensor:
-        """(B, C·(1 + K), P, P) in [0, 1], the noisy photo first, → scalar; C is 3.
+        """Compute the recharged loss of a batch: noisy crops, then K targets, (B, 3·(1 + K), P, P) in [0, 1].
 
         Raises
         ------

@@ -52,7 +52,7 @@ def home() -> Path:
 
 
 def shipped_folder() -> Path:
-    """`weights/`: inside the package when installed, beside it in a checkout. Raises `ModelError`."""
+    """Return `weights/`: inside the package when installed, beside it in a checkout. Raises `ModelError`."""
     for folder in (_PACKAGE / "weights", _PACKAGE.parent / "weights"):
         if (folder / "manifest.json").is_file():
             return folder

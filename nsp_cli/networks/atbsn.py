@@ -1,8 +1,8 @@
 """AT-BSN, a blind-spot network with a blind spot of adjustable size, and a pixel-shuffle tail for NSP.
 
-A U-Net that sees nothing below its own row runs on the photo turned by 0, 90, 180 and 270°. Its features are moved down
-by k rows, turned back and joined, so that each pixel sees the four half-planes that are k rows or columns away: all but
-a square of (2k − 1)×(2k − 1) around itself. k is chosen at each call: a network that was trained with a large blind
+A U-Net whose receptive field ends at its own row runs on the photo rotated by 0, 90, 180 and 270°. Its features move
+down by k rows, are rotated back and joined, so each pixel depends on the four half-planes k rows or columns away: all
+but a square of (2k − 1)×(2k − 1) around itself. k is chosen at each call: a network that was trained with a large blind
 spot also works with a small one.
 
 Source: Chen et al., "Exploring asymmetric tunable blind-spots for self-supervised denoising" (AT-BSN, CVPR 2024), in

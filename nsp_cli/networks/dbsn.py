@@ -130,7 +130,7 @@ class DBSN(nn.Module):
 
 
 def _initialise(network: nn.Module) -> None:
-    """He's rule everywhere, and residual modules that start as the identity.
+    """Initialise all weights by He's rule, and residual modules as the identity.
 
     PyTorch's own start shrinks the signal by a factor in each of some twenty layers without normalisation: the
     gradient that reaches the first ones is then 1e-10, and the loss does not fall for thousands of steps.

@@ -24,7 +24,7 @@ Depths = Annotated[tuple[Depth, ...], Between(1, 8)]
 
 
 def mixers(widths: tuple[int, ...], activation: Activation, bias: bool = True) -> list[nn.Module]:
-    """1×1 convolutions from each width to the next, an activation after each."""
+    """Build 1×1 convolutions from each width to the next, with an activation after each."""
     return [layer for a, b in pairwise(widths) for layer in (nn.Conv2d(a, b, 1, bias=bias), activation())]
 
 

@@ -3,11 +3,12 @@
 Sources: Li et al., "Rethinking transformer-based blind-spot network for self-supervised image denoising" (AAAI 2025);
 NSP (CVPR 2026).
 
-A 3×3 convolution with a zero centre sees, at each pixel, none of its own *phase*: the pixels whose row and column
-differ from its own by even numbers. From there on the paper keeps phases apart by dilation 2 in every convolution, by a
-mask of −∞ on every odd offset of the window attention, and by resampling within phases (patch-unshuffle). Here the four
-phases are simply four pictures: dilation, mask and patch-unshuffle become an ordinary convolution, a window of half the
-side and pixel-unshuffle, with the same weights and results, and a quarter of the window attention's work.
+The output of a 3×3 convolution with a zero centre depends, at each pixel, on none of its own *phase*: the pixels whose
+row and column differ from its own by even numbers. From there on the paper keeps phases apart by dilation 2 in every
+convolution, by a mask of −∞ on every odd offset of the window attention, and by resampling within phases
+(patch-unshuffle). Here the four phases are simply four pictures: dilation, mask and patch-unshuffle become an ordinary
+convolution, a window of half the side and pixel-unshuffle, with the same weights and results, and a quarter of the
+window attention's work.
 
 One default differs. The published channel attention takes its statistics over all phases together, and so lets a pixel
 reach its own output through them (`statistics="photo"`). Taken over each phase by itself, the network is blind exactly.

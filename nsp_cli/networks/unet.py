@@ -195,7 +195,7 @@ class ResUNet(nn.Module):
                 adopted[name] = old.unflatten(0, (-1, 4))[:, from_cell.flatten()].flatten(0, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, h, w), or (N, C + 1, h, w) with the noise level → (N, C, t·h, t·w)."""
+        """Restore photos (N, C, h, w), or (N, C + 1, h, w) with the noise level, to (N, C, t·h, t·w)."""
         x, level = x[:, : self.channels], x[:, self.channels :]
         features = through_levels(self, self.head(F.pixel_unshuffle(torch.cat([x, _LEVEL_GAIN * level], 1), 2)))
         with torch.autocast(x.device.type, enabled=False):

@@ -5,10 +5,10 @@
     cells spread over the photo, each of 2×2 blocks → a plane is taken off each block (light falls off, skies shade)
     → cells of like brightness together → in each group the flattest cells → their variance and autocorrelation
 
-Camera noise is correlated between neighbouring pixels, so differences of neighbours see too little of it; the variance
-of a block sees all that is finer than the block. Texture adds to variance, so only the flattest cells are used. Two
-blocks of a cell decide whether it is flat and the other two are measured, so that no block is chosen for its own lucky
-noise. The groups are by brightness, because a camera's noise depends on it.
+Camera noise is correlated between neighbouring pixels, so differences of neighbours underestimate it; the variance of
+a block includes all noise that is finer than the block. Texture adds to variance, so only the flattest cells are used.
+Two blocks of a cell decide whether it is flat and the other two are measured: this avoids a bias towards blocks whose
+noise is low by chance. Groups are by brightness, because a camera's noise depends on it.
 
 Limits: grain that covers the whole photo is counted as noise, and so is texture where no cell is flat. At low noise,
 both raise the level and the correlation length. `benchmarks/noise_estimate.py` measures bias and scatter with known
@@ -140,12 +140,12 @@ def _sample(pixels: Pixels, block: int, most: int, to_srgb: Convert | None) -> B
 
 
 def _luma(cells: Blocks) -> Blocks:
-    """(N, side, side, C) to (1, N, side, side)."""
+    """Return the luma of cells (N, side, side, C), as (1, N, side, side)."""
     return cells[None, ..., 0] if cells.shape[3] == 1 else np.asarray(luma(cells), np.float32)[None]
 
 
 def _chroma(cells: Blocks) -> Blocks:
-    """(N, side, side, 3) to R − Y and B − Y, (2, N, side, side)."""
+    """Return R − Y and B − Y of cells (N, side, side, 3), as (2, N, side, side)."""
     return np.stack([cells[..., 0], cells[..., 2]]) - _luma(cells)
 
 
@@ -194,7 +194,7 @@ def _quantile(values: Blocks, fraction: float) -> float:
 
 
 def _without_plane(blocks: Blocks) -> Blocks:
-    """(…, side, side) less the plane that fits best."""
+    """Subtract the plane that fits best from each block (…, side, side)."""
     side = blocks.shape[-1]
     slope = np.arange(side, dtype=np.float32) - np.float32((side - 1) / 2)
     slope /= np.sqrt(side * np.sum(slope**2))

@@ -38,7 +38,18 @@ def append_noise_level(photos: Tensor, level: Tensor) -> Tensor:
 
 
 def measured(photos: Tensor) -> Tensor:
-    """(N, 1 or 3, h, w) in [0, 1] → (N,), the standard deviation of luma noise (white = 1); any h and w."""
+    """Estimate the standard deviation of the luma noise of each photo of a batch.
+
+    Parameters
+    ----------
+    photos : Tensor
+        (N, 1 or 3, h, w) in [0, 1], in sRGB encoding; any h and w.
+
+    Returns
+    -------
+    Tensor
+        (N,) float32, white = 1.
+    """
     with torch.autocast(photos.device.type, enabled=False):
         photos = pad_to_multiple(photos.float().nan_to_num().clamp(0, 1), 2 * _BLOCK)
         weights = photos.new_tensor(WEIGHTS) if photos.shape[1] == 3 else photos.new_ones(1)
@@ -59,7 +70,7 @@ def measured(photos: Tensor) -> Tensor:
 
 
 def _variance(luma: Tensor) -> Tensor:
-    """(N, 1, h, w) → (N, 1, h / 8, w / 8): of each block less the plane that fits best."""
+    """Return the variance of each block around the plane that fits best: (N, 1, h, w) to (N, 1, h / 8, w / 8)."""
     mean = F.avg_pool2d(luma, _BLOCK)
     centred = luma - F.interpolate(mean, scale_factor=_BLOCK)
     rows, columns = (torch.arange(side, device=luma.device) % _BLOCK - (_BLOCK - 1) / 2 for side in luma.shape[2:])

@@ -31,7 +31,7 @@ def refine(denoise: Callable[[Tensor], Tensor], noisy: Tensor, result: Tensor, r
     Parameters
     ----------
     denoise : maps (N, C, H, W) to the same, without PD
-    noisy, result : the photo and what became of it, (N, C, H, W) each
+    noisy, result : the photo and the denoised photo, (N, C, H, W) each
     replaced : (passes, 1 or C, PERIOD, PERIOD) bool, which of the result's pixels are the photo's again, in all
         channels alike or in each its own; at least one pass
     """

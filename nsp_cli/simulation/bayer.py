@@ -32,7 +32,7 @@ _TO_GREEN, _IN_ROW, _IN_COLUMN, _ACROSS = (
 
 
 def mosaic(linear: Picture) -> Picture:
-    """(H, W, 3) to (H, W): red at even rows and columns, blue at odd ones, green elsewhere."""
+    """Sample an RGGB mosaic, (H, W, 3) to (H, W): red at even rows and columns, blue at odd ones, green elsewhere."""
     raw = linear[..., 1].copy()
     raw[::2, ::2] = linear[::2, ::2, 0]
     raw[1::2, 1::2] = linear[1::2, 1::2, 2]
@@ -40,7 +40,7 @@ def mosaic(linear: Picture) -> Picture:
 
 
 def bilinear(raw: Picture) -> Picture:
-    """(H, W) RGGB to (H, W, 3) by bilinear interpolation."""
+    """Demosaic RGGB values by bilinear interpolation, (H, W) to (H, W, 3)."""
     planes = np.zeros((*raw.shape, 3), np.float32)
     planes[::2, ::2, 0] = raw[::2, ::2]
     planes[::2, 1::2, 1] = raw[::2, 1::2]
@@ -59,7 +59,7 @@ def soften(colours: Picture) -> Picture:
 
 
 def gradient(raw: Picture) -> Picture:
-    """(H, W) RGGB to (H, W, 3) by gradient-corrected linear interpolation."""
+    """Demosaic RGGB values by gradient-corrected linear interpolation, (H, W) to (H, W, 3)."""
     green, row, column, across = (_filter(raw, kernel) for kernel in (_TO_GREEN, _IN_ROW, _IN_COLUMN, _ACROSS))
     planes = np.repeat(raw[..., None], 3, 2)
     planes[::2, 1::2, 0], planes[1::2, ::2, 0], planes[1::2, 1::2, 0] = (
@@ -77,7 +77,10 @@ def gradient(raw: Picture) -> Picture:
 
 
 def directed(raw: Picture) -> Picture:
-    """(H, W) RGGB to (H, W, 3): green along the smaller difference, red and blue by their differences to green."""
+    """Demosaic RGGB values along edges, (H, W) to (H, W, 3).
+
+    Green is interpolated along the smaller difference, red and blue by their differences to green.
+    """
     across, down = (_along(raw, axis) for axis in (0, 1))
     green = raw.copy()
     for phase in ((0, 0), (1, 1)):

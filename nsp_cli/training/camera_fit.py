@@ -212,7 +212,7 @@ def _fine(photo: Picture) -> Picture:
 
 
 def _tiles(planes: Picture) -> Picture:
-    """(H, W, C) → (N, 64, 64, C)."""
+    """Cut a picture (H, W, C) into tiles (N, 64, 64, C)."""
     rows, columns = planes.shape[0] // _TILE, planes.shape[1] // _TILE
     cut = planes[: rows * _TILE, : columns * _TILE].reshape(rows, _TILE, columns, _TILE, planes.shape[2])
     return cut.swapaxes(1, 2).reshape(-1, _TILE, _TILE, planes.shape[2])
@@ -223,6 +223,6 @@ def _inner(tiles: Picture) -> Picture:
 
 
 def _together(tiles: Picture, side: int) -> Picture:
-    """(n², 64, 64, C) → (n·64, n·64, C)."""
+    """Arrange tiles (n², 64, 64, C) in a square picture (n·64, n·64, C)."""
     rows = tiles.reshape(side, side, _TILE, _TILE, -1).swapaxes(1, 2)
     return np.ascontiguousarray(rows.reshape(side * _TILE, side * _TILE, -1))

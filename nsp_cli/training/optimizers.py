@@ -35,7 +35,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """One step; there is no closure to evaluate again."""
+        """Update the parameters once; a closure is not supported."""
         if closure is not None:
             raise ValueError("Muon takes no closure")
         inner, others = self.param_groups

@@ -38,8 +38,8 @@ class Variant:
 
     Attributes
     ----------
-    settings : of the teacher's method
-    orientation : of the photo, see `ops.orientations`
+    settings : settings of the teacher's method in this variant
+    orientation : orientation of the photo, see `ops.orientations`
     """
 
     settings: Mapping[str, Any]

@@ -16,7 +16,7 @@ class Destination:
     ----------
     path : a file or a folder, which need not exist yet; None for beside each photo, with _nsp added to its name
     is_folder : whether `path` is a folder
-    format : of the results, as a suffix has it; None for the photo's own
+    format : format of the results, as a suffix without its dot; None keeps the photo's
     """
 
     path: Path | None

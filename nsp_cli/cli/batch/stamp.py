@@ -29,7 +29,7 @@ class Stamp:
 
     Attributes
     ----------
-    version : of nsp
+    version : version of nsp
     model : a name of `nsp models`, or the name of a file without its folder
     sha256 : of the model's file
     settings : as they were given, by the names of the flags

@@ -164,7 +164,7 @@ def _checked(name: str, value: Any, default: Any, taken_by: Callable[..., Any]) 
 
 
 def parse_set(pairs: list[str]) -> dict[str, Any]:
-    """`--set NAME=VALUE`, once or several times; VALUE is JSON, or else text. Raises `UsageError`."""
+    """Parse the arguments of --set, NAME=VALUE; VALUE is JSON, or else text. Raises `UsageError`."""
     values: dict[str, Any] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")

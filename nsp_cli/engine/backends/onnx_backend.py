@@ -21,7 +21,24 @@ _PROVIDERS = {"cuda": "CUDAExecutionProvider", "mps": "CoreMLExecutionProvider",
 
 
 class OnnxBackend:
-    """See `backends.base.Backend`. Raises `ModelError` for a file that is not ours, `BackendError` for the device."""
+    """An exported model in onnxruntime; see `backends.base.Backend`.
+
+    Parameters
+    ----------
+    path : Path
+        An .onnx file that `exporting.export` wrote.
+    device : str
+        "auto", "cuda", "cuda:1", "mps" or "cpu".
+    threads : int
+        CPU threads; 0 uses all cores.
+
+    Raises
+    ------
+    ModelError
+        The file has no `PipelineSpec` in its metadata, or cannot be read.
+    BackendError
+        The device is not available.
+    """
 
     def __init__(self, path: Path, device: str = "auto", threads: int = 0) -> None:
         return_large_blocks()

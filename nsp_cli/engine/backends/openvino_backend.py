@@ -20,7 +20,7 @@ _OUT_OF_MEMORY = ("alloc", "memory", "could not create a primitive")
 
 
 class OpenVinoBackend:
-    """See `backends.base.Backend`.
+    """A graph in OpenVINO on the CPU; see `backends.base.Backend`.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class OpenVinoBackend:
     precision : fp32, or bf16, in which sums and what the network adds to the photo stay float32; int8 for such graphs,
         in which what is not int8 is bf16 where the processor multiplies it (float32 if the graph enlarges: the photo's
         own enlargement would be rounded)
-    threads : of the CPU, 0 for all cores
+    threads : CPU threads; 0 uses all cores
 
     Raises
     ------

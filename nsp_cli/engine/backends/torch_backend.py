@@ -15,7 +15,7 @@ from nsp_cli.model.spec import PipelineSpec
 
 @dataclass
 class TorchBackend:
-    """See `backends.base.Backend`.
+    """A pipeline in PyTorch; see `backends.base.Backend`.
 
     Parameters
     ----------

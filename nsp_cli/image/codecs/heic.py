@@ -57,7 +57,7 @@ def open_primary(data: bytes) -> tuple[Any, int, bool]:
 
 
 def _widened(array: Pixels, bits: int) -> Pixels:
-    """Values of 10 or 12 bits in uint16, white = 65535; 8 bits as they are."""
+    """Scale values of 10 or 12 bits to uint16, white = 65535; 8 bits stay as they are."""
     if bits == 8:
         return array
     white = 2**bits - 1

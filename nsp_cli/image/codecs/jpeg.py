@@ -58,7 +58,7 @@ def decode(data: bytes) -> Frame:
 
 
 def _pixels(image: JpegImagePlugin.JpegImageFile, data: bytes) -> tuple[Pixels, tuple[str, ...]]:
-    """(H, W, C) of an opened JPEG, and a sentence where its end marker is missing. Raises for missing blocks.
+    """Decode an opened JPEG to (H, W, C), with a sentence if its end marker is missing. Raises for missing blocks.
 
     A file without any damage is decoded once, by simplejpeg, in half the time and to the same values as by Pillow.
     """

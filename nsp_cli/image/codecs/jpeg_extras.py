@@ -44,7 +44,7 @@ def left_behind(info: dict[Any, Any], segments: Segments, data: bytes) -> tuple[
     Parameters
     ----------
     info, segments
-        What Pillow found in it.
+        Metadata that Pillow found in it.
     data
         The whole file.
     """

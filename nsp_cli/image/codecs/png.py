@@ -156,7 +156,7 @@ def _decode_16(bare: bytes, chunks: list[Chunk]) -> Pixels:
 
 
 def _encode_pixels(array: Pixels) -> bytes:
-    """(H, W, 1 to 4) uint8 or uint16 to a PNG file without metadata.
+    """Encode (H, W, 1 to 4) uint8 or uint16 as a PNG file without metadata.
 
     OpenCV writes no grey + alpha. PNG filters bytes, not samples, so such pixels are passed off as others with as
     many bytes each (8-bit pairs as 16-bit grey, 16-bit pairs as 8-bit RGBA), and the header is set right afterwards.

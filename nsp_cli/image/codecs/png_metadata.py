@@ -141,7 +141,7 @@ def _density(body: bytes) -> tuple[float, float] | None:
 
 
 def _text(kind: bytes, body: bytes) -> tuple[bytes, bytes]:
-    """(keyword, text) of a tEXt, zTXt or iTXt chunk."""
+    """Return (keyword, text) of a tEXt, zTXt or iTXt chunk."""
     keyword, _, rest = body.partition(b"\0")
     if kind == b"tEXt":
         return keyword, rest

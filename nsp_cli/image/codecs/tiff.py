@@ -114,7 +114,7 @@ def _check_page(page: TiffPage, size: int) -> None:
 
 
 def _pixels(page: TiffPage, data: bytes) -> Pixels:
-    """(H, W, C) as stored, in native byte order. Raises InputError for a float that is no number."""
+    """Return pixels (H, W, C) as stored, in native byte order. Raises InputError for NaN and infinity."""
     by_hand = page.compression == LZW or page.predictor == FLOAT_PREDICTOR
     array = decode_page(page, data) if by_hand else page.asarray(squeeze=False, buffersize=_READ_AHEAD)
     planes, _, height, width, samples = array.shape

@@ -39,7 +39,7 @@ class PrimaryPicture:
 
 
 def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """(kind, body) of each box of an ISO file, up to the first that is damaged."""
+    """Yield (kind, body) of each box of an ISO file, up to the first that is damaged."""
     for kind, start, end in _places(data):
         yield kind, data[start:end]
 
@@ -52,7 +52,7 @@ def boxes_and_rest(data: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
 
 
 def _places(data: bytes, start: int = 0, stop: int | None = None) -> Iterator[tuple[bytes, int, int]]:
-    """(kind, start, end) of the body of each box between two places of a file."""
+    """Yield (kind, start, end) of the body of each box between two places of a file."""
     at, stop = start, len(data) if stop is None else stop
     while at + 8 <= stop:
         size, kind = struct.unpack_from(">I4s", data, at)
@@ -113,7 +113,7 @@ def _readable(names: bytes) -> bytes:
 
 
 def _associations(body: bytes) -> dict[int, list[int]]:
-    """Numbers of the properties of each item, from 1, of an `ipma` box."""
+    """Return the numbers of the properties of each item, from 1, of an `ipma` box."""
     version, wide, count = body[0], body[3] & 1, struct.unpack_from(">I", body, 4)[0]
     found: dict[int, list[int]] = {}
     at = 8
@@ -127,7 +127,7 @@ def _associations(body: bytes) -> dict[int, list[int]]:
 
 
 def _item_types(body: bytes) -> Iterator[bytes]:
-    """Types of the items of an `iinf` box."""
+    """Return the types of the items of an `iinf` box."""
     if body:
         for kind, entry in boxes(body[6 if body[0] == 0 else 8 :]):
             if kind == b"infe" and entry[0] >= 2:

@@ -137,7 +137,7 @@ def exif_dpi(exif: bytes | None) -> tuple[float, float] | None:
 
 
 def plausible_dpi(x: float, y: float) -> tuple[float, float] | None:
-    """Dots per inch to the hundredth, or None where no container could hold them."""
+    """Round dots per inch to the hundredth; None where no container could hold them."""
     return (round(x, 2), round(y, 2)) if min(x, y) >= 1 and max(x, y) <= 65_535 else None
 
 

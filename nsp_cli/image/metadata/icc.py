@@ -23,7 +23,10 @@ _FAR = 1000.0
 
 
 class Curve(Protocol):
-    """A tone curve: encoded to linear light and back, any shape, beyond [0, 1] too."""
+    """A tone curve of a profile.
+
+    Both directions take float32 arrays of any shape, white = 1, and also values beyond [0, 1].
+    """
 
     def to_linear(self, encoded: Values) -> Values:
         """Decode values to linear light."""
