@@ -24,7 +24,7 @@ class Codec(Protocol):
     """Interface of a format's module. Files are passed as bytes, which avoids the path bugs of C libraries."""
 
     def decode(self, data: bytes) -> Frame:
-        """Decode a file. Raises InputError ("expected …, found …") if unsupported, any exception if damaged."""
+        """Decode a file. Raises InputError if its kind is not supported, any exception if it is damaged."""
         ...
 
     def encode(self, frame: Frame, quality: int) -> tuple[bytes, tuple[str, ...]]:

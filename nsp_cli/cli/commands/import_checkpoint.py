@@ -8,10 +8,14 @@ from typing import Annotated
 import typer
 
 from nsp_cli.cli import common_flags
+from nsp_cli.cli.common_flags import option
 from nsp_cli.cli.console import err
 from nsp_cli.errors import UsageError
 from nsp_cli.system.atomic import check_place
 from nsp_cli.system.files import exists, is_folder
+
+WEIGHTS = "Weights"
+"""A panel of `nsp import --help`."""
 
 
 def import_checkpoint(
@@ -22,19 +26,21 @@ def import_checkpoint(
     target: common_flags.Output,
     method: Annotated[
         str | None,
-        typer.Option(
+        option(
             "--as",
             "--method",
+            panel=WEIGHTS,
             metavar="METHOD",
-            help="Set the method of the weights, where their shapes fit several: apbsn, sdap or sdap-e (two passes); "
-            "at-bsn or apr (k = 2 or 1 at test time).",
+            help="Set the method where the weights' shapes fit several: apbsn, sdap or sdap-e (two passes); at-bsn or "
+            "apr (k = 2 or 1 at test time).",
             show_default="as recognised, at-bsn",
         ),
     ] = None,
     value_range: Annotated[
         float | None,
-        typer.Option(
+        option(
             "--value-range",
+            panel=WEIGHTS,
             metavar="1|255",
             help="Set the value of white that the network was trained with, 1 or 255.",
             show_default="that of the paper's program",
