@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
 
@@ -13,7 +12,8 @@ from numpy.typing import NDArray
 from nsp_cli.engine.auto_strength import resolve_blend
 from nsp_cli.engine.backends.base import Backend
 from nsp_cli.engine.blending import Blend
-from nsp_cli.engine.loading import NO_SETTINGS, build_pipeline, load_backend, open_backend
+from nsp_cli.engine.exports import export, export_darktable, export_int8
+from nsp_cli.engine.loading import load_backend, open_backend
 from nsp_cli.engine.options import BlendOptions, DenoiseOptions, Strength
 from nsp_cli.engine.process import process
 from nsp_cli.errors import UsageError
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import nn
 
-    from nsp_cli.methods import Pipeline
     from nsp_cli.model.spec import ModelSpec
 
 __all__ = [
@@ -256,100 +255,3 @@ def load_model(model: str | Path | None = None, task: Task = Task.DENOISE) -> tu
     from nsp_cli.model import checkpoint
 
     return checkpoint.load_model(registry.resolve(model, Task(task)))
-
-
-@checked
-def export(
-    model: str | Path | None,
-    target: Path,
-    task: Task = Task.DENOISE,
-    *,
-    settings: Mapping[str, Any] = NO_SETTINGS,
-    noise_input: bool = False,
-    overwrite: bool = False,
-) -> float:
-    """Write the whole pipeline as ONNX, checked against torch.
-
-    Parameters
-    ----------
-    model, task, settings : see `load_backend`
-    target : the file to write
-    noise_input, overwrite : see `exporting.export`, which also names what is raised
-
-    Returns
-    -------
-    The largest absolute difference from torch, white = 1.
-    """
-    from nsp_cli.engine.exporting import export as write_onnx
-
-    opened = _open(model, task, settings)
-    return write_onnx(opened.pipeline, opened.spec, target, noise_input=noise_input, overwrite=overwrite)
-
-
-@checked
-def export_int8(
-    model: str | Path | None,
-    target: Path,
-    task: Task = Task.DENOISE,
-    *,
-    photos: Path,
-    settings: Mapping[str, Any] = NO_SETTINGS,
-    noise_input: bool = False,
-    overwrite: bool = False,
-) -> float:
-    """Write the whole pipeline as ONNX in int8, with ranges that are measured on noisy photos.
-
-    Parameters
-    ----------
-    model, task, settings, target, noise_input, overwrite : see `export`
-    photos : the folder of the photos, see `calibrating.quantize_by_photos`, which also names what is raised
-
-    Returns
-    -------
-    The root mean square of what int8 changes in the results of these photos, white = 1.
-    """
-    from nsp_cli.engine import exporting
-    from nsp_cli.engine.calibrating import quantize_by_photos
-
-    opened = _open(model, task, settings)
-    rounded, change = quantize_by_photos(opened.network, photos)
-    exporting.export_int8(rounded, opened.spec, opened.task, target, noise_input=noise_input, overwrite=overwrite)
-    return change
-
-
-@checked
-def export_darktable(
-    model: str | Path | None,
-    target: Path,
-    task: Task = Task.DENOISE,
-    *,
-    settings: Mapping[str, Any] = NO_SETTINGS,
-    overwrite: bool = False,
-) -> dict[Path, float]:
-    """Write packages for darktable, see `darktable.export`; return the largest difference of each file from torch."""
-    from nsp_cli.engine import darktable
-
-    opened = _open(model, task, settings)
-    path = opened.path
-    info = next((info for info in registry.at_hand() if info.path == path), registry.ModelInfo(path.stem, path))
-    return dict(darktable.export(opened.pipeline, info, Path(target), overwrite=overwrite))
-
-
-@dataclass(frozen=True)
-class _Opened:
-    """A model for one task, in torch; `spec` has the settings that were given in place of its own."""
-
-    path: Path
-    task: Task
-    network: nn.Module
-    spec: ModelSpec
-    pipeline: Pipeline
-
-
-def _open(model: str | Path | None, task: Task, settings: Mapping[str, Any]) -> _Opened:
-    """Load a model for an export. Raises `ModelError` and `UsageError`."""
-    task = Task(task)
-    network, spec = load_model(model, task)
-    path = registry.resolve(model, task)
-    pipeline = build_pipeline(network, spec, task, settings, path.name)
-    return _Opened(path, task, network, replace(spec, method_args={**spec.method_args, **settings}), pipeline)
