@@ -121,16 +121,16 @@ def _killed(pool: ProcessPoolExecutor) -> None:
 
 
 def judged(paths: list[Path]) -> list[str] | None:
-    """ImageMagick's errors about files, whose pixels it reads; None where it is not installed."""
+    """Names of the files whose pixels ImageMagick cannot read; None where it is not installed."""
     program = shutil.which("identify")
     if program is None:
         return None
-    lines: list[str] = []
+    unread = {path.name for path in paths}
     for start in range(0, len(paths), _CHUNK):
-        command = [program, "-format", "%#", *map(str, paths[start : start + _CHUNK])]
-        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
-        lines += done.stderr.splitlines()
-    return [line for line in lines if "@ warning/" not in line]
+        command = [program, "-format", "%f %#\n", *map(str, paths[start : start + _CHUNK])]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
+        unread -= {line.split()[0] for line in done.stdout.splitlines() if len(line.split()) == 2}
+    return sorted(unread)
 
 
 def try_kills(count: int, seed: int, work: Path) -> list[Row]:
