@@ -180,6 +180,7 @@ def test_the_exit_codes_of_wrong_input(weights: Weights, noisy_photos: Path, tmp
         (3, ["denoise", tmp_path / "none.png"], "There is no photo"),
         (3, ["denoise", tmp_path / "empty", tmp_path / "out"], "holds no photo"),
         (2, ["denoise", noisy_photos], "name the folder"),
+        (1, ["denoise", photo, "-o", tmp_path / "out"], "has no suffix (for a folder write"),
         (2, ["denoise", photo, "--strength", 101], "101"),
         (2, ["denoise", photo, "-f", "bmp2"], "--format must be"),
         (4, ["denoise", photo, "-m", "nobody"], "There is no model 'nobody'"),

@@ -92,7 +92,10 @@ def is_wanted(work: Work, output: OutputOptions) -> bool:
         raise InputError(work.problem)
     target, if_exists = work.target, output.if_exists
     if target.suffix.lower() not in WRITABLE:
-        raise OutputError(f"{target} has a suffix that nsp cannot write; it writes {', '.join(sorted(WRITABLE))}.")
+        wrong = (
+            "a suffix that nsp cannot write" if target.suffix else f"no suffix (for a folder write {target}{os.sep})"
+        )
+        raise OutputError(f"{target} has {wrong}; nsp writes {', '.join(sorted(WRITABLE))}.")
     with file_errors(target):
         there = os.path.lexists(target)
         if output.in_place:
