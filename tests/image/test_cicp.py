@@ -94,6 +94,16 @@ def test_a_profile_goes_before_numbers() -> None:
     assert read(build([head, chrm(*P3_CHRM), *rest])).metadata.icc == icc
 
 
+@pytest.mark.parametrize(("codes", "profile"), [((1, 13, 0, 1), False), ((9, 13, 0, 1), True), ((1, 13), True)])
+def test_cicp_goes_before_a_profile(codes: tuple[int, ...], profile: bool) -> None:
+    """PNG, third edition; a damaged one does not."""
+    icc = read(avif(12, 13)).metadata.icc
+    head, *rest = split_chunks(encode(random_frame(metadata=Metadata(icc)), "png")[0])
+    found = read(build([head, (b"cICP", bytes(codes)), *rest]))
+    assert (found.metadata.icc is not None) is profile
+    assert (found.metadata.icc == icc) is (len(codes) < 4)
+
+
 @pytest.mark.parametrize(
     ("data", "name"),
     [

@@ -29,6 +29,7 @@ XMP = (
     b' xmpNote:HasExtendedXMP="0123" h:Version="1.0" dc:format="image/jpeg">'
     b"<C:Directory><rdf:Seq><rdf:li><C:Item Item:Mime='video/mp4'/></rdf:li></rdf:Seq></C:Directory>"
     b"<h:GainMapMin><rdf:Seq><rdf:li>0</rdf:li></rdf:Seq></h:GainMapMin><h:Gamma/>"
+    b"<D:Profiles xmlns:D='http://ns.google.com/photos/dd/1.0/device/'><rdf:Seq><rdf:li/></rdf:Seq></D:Profiles>"
     b"<dc:title>Motion photo</dc:title></rdf:Description></rdf:RDF></x:xmpmeta>"
 )
 
@@ -92,7 +93,16 @@ def test_of_two_blocks_of_iptc_the_first_is_kept() -> None:
 def test_xmp_announces_nothing_that_is_not_there(tmp_path: Path) -> None:
     found = retouch_xmp(XMP, (48, 64))
     assert found is not None
-    for gone in (b"MotionPhoto", b"Directory", b"GainMapMin", b"Gamma", b"h:Version", b"HasExtendedXMP", b"video/mp4"):
+    for gone in (
+        b"MotionPhoto",
+        b"Directory",
+        b"GainMapMin",
+        b"Gamma",
+        b"h:Version",
+        b"HasExtendedXMP",
+        b"Profiles",
+        b"video/mp4",
+    ):
         assert gone not in found
     for kept in (b'dc:format="image/jpeg"', b"<dc:title>Motion photo</dc:title>", b'rdf:about=""'):
         assert kept in found

@@ -88,7 +88,9 @@ def read_metadata(
     xmp = texts.pop(_XMP_KEYWORD, None) or older[b"xmp"]
     icc = attempt(b"iCCP", lambda: _inflate(found[b"iCCP"].split(b"\0", 1)[1][1:])) if b"iCCP" in found else None
     if b"cICP" in found or icc is None:
-        icc = attempt(b"cICP, cHRM or gAMA", lambda: _described_colours(found, grey=grey)) or icc
+        failed = len(bad)
+        described = attempt(b"cICP, cHRM or gAMA", lambda: _described_colours(found, grey=grey))
+        icc = described if len(bad) == failed else icc  # cICP goes before a profile, also where it is sRGB
     dpi = attempt(b"pHYs", lambda: _density(found[b"pHYs"])) if b"pHYs" in found else None
     warnings = _left_behind(texts, found, bad)
     if b"iCCP" in bad and icc is None:

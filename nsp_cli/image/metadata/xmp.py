@@ -14,6 +14,7 @@ _UNTRUE = {  # by namespace: properties that announce data behind the picture, w
     _GOOGLE + b"camera/": rb"(?:MotionPhoto|MicroVideo)\w*",
     _GOOGLE + b"container/": rb"Directory",
     **dict.fromkeys((_GOOGLE + name for name in (b"depthmap/", b"image/", b"audio/")), rb"\w+"),
+    b"http://ns.google.com/photos/dd/1.0/device/": rb"\w+",  # dynamic depth
     b"http://ns.adobe.com/hdr-gain-map/1.0/": rb"\w+",
     b"http://ns.apple.com/HDRGainMap/1.0/": rb"\w+",
     b"http://ns.adobe.com/xmp/note/": rb"HasExtendedXMP",
