@@ -73,7 +73,7 @@ Photos = Annotated[
     ),
 ]
 OutputPath = Annotated[
-    Path | None,
+    str | None,  # a Path has no slash at its end, which makes it a folder
     option("-o", "--output", panel=IN_OUT, metavar="PATH", help="Write to this file (one photo) or folder (several)."),
 ]
 

@@ -42,6 +42,7 @@ def write_atomically(
     """
     if overwrite:
         target = Path(os.path.realpath(target))  # a link goes on pointing to the picture
+        refuse_special(target)
     hidden = hidden_path(target.parent)
     try:
         remove_dead(target.parent)
@@ -62,6 +63,13 @@ def write_atomically(
         with contextlib.suppress(OSError):
             hidden.unlink()
         _hidden_files.discard(hidden)
+
+
+def refuse_special(target: Path) -> None:
+    """Raise `OutputError` for a folder, a pipe or a device, also through a link: none is ever replaced by a file."""
+    if target.exists() and not target.is_file():
+        kind = "folder" if target.is_dir() else "pipe or a device"
+        raise OutputError(f"{target} is a {kind}, which is never replaced; choose another output.")
 
 
 def hidden_path(folder: Path) -> Path:

@@ -7,7 +7,8 @@ import pytest
 
 from nsp_cli.cli.batch import plan as module
 from nsp_cli.cli.batch.plan import plan
-from nsp_cli.errors import NoInputError, UsageError
+from nsp_cli.errors import NoInputError, OutputError, UsageError
+from nsp_cli.system.atomic import write_atomically
 from tests.cli.test_commands import Weights, run
 
 
@@ -90,3 +91,46 @@ def test_names_that_differ_by_case_clash_where_the_folder_ignores_case(
         works, _ = plan(("a.png", "sub/A.png", "b.png"), output=photos / "out")
         problems.append([work.problem is not None for work in works])
     assert problems == [[False, False, False], [True, True, False]]
+
+
+def test_a_slash_at_the_end_makes_a_new_folder_of_one_photo(weights: Weights, noisy_photos: Path) -> None:
+    out, photo = noisy_photos / "out", noisy_photos / "0.png"
+    assert run("denoise", photo, "-o", f"{out}/", "-m", weights())[0] == 0
+    assert [path.name for path in out.iterdir()] == ["0.png"]
+    code, said = run("denoise", photo, "-o", noisy_photos / "other", "-m", weights())
+    assert (code, "other has no suffix; nsp writes" in said, "other/" in said) == (1, True, True)
+
+
+def test_outputs_that_are_links_to_one_file_clash(photos: Path) -> None:
+    out = photos / "out"
+    out.mkdir()
+    (out / "a.png").symlink_to("b.png")
+    works, _ = plan(("a.png", "b.png", "c.png"), output=out)
+    assert ["would both be written" in (work.problem or "") for work in works] == [True, True, False]
+
+
+def test_names_that_macos_takes_for_one_clash_where_the_folder_ignores_case(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (photos / "sub").mkdir()
+    for name in ("\u00e9.png", "sub/e\u0301.png"):
+        Path(name).write_bytes(b"")
+    monkeypatch.setattr(module, "_ignores_case", lambda _: True)
+    works, _ = plan(("\u00e9.png", "sub/e\u0301.png", "b.png"), output=photos / "out")
+    assert [work.problem is not None for work in works] == [True, True, False]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs pipes and links")
+def test_a_folder_or_a_pipe_is_never_replaced_by_a_result(weights: Weights, noisy_photos: Path) -> None:
+    out = noisy_photos / "out"
+    out.mkdir()
+    (out / "0.png").mkdir()
+    os.mkfifo(out / "1.png")
+    os.mkfifo(out / "pipe")
+    (out / "2.png").symlink_to("pipe")
+    for if_exists in ("overwrite", "skip", "fail"):
+        code, said = run("denoise", noisy_photos, out, "-m", weights(), "--if-exists", if_exists)
+        assert (code, said.count("is a folder, which is never"), said.count("is a pipe or a device")) == (1, 1, 2)
+    assert [(out / "0.png").is_dir(), (out / "1.png").is_fifo(), (out / "2.png").is_symlink()] == [True] * 3
+    with pytest.raises(OutputError, match="pipe or a device"):
+        write_atomically(b"", out / "2.png", overwrite=True)

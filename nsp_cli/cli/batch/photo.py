@@ -19,7 +19,7 @@ from nsp_cli.engine.options import DenoiseOptions, IfExists, ModelOptions, Outpu
 from nsp_cli.errors import InputError, OutputError, TargetExistsError
 from nsp_cli.image import WRITABLE, Frame, RawOptions, encode, read, write
 from nsp_cli.image.writing import check_size
-from nsp_cli.system.atomic import check_place
+from nsp_cli.system.atomic import check_place, refuse_special
 from nsp_cli.system.files import numbered_names, size_of
 
 if TYPE_CHECKING:
@@ -102,6 +102,8 @@ def is_wanted(work: Work, output: OutputOptions) -> bool:
             return True
         if target.exists() and work.source.exists() and target.samefile(work.source):
             raise OutputError(f"{target} is the photo itself; nsp never writes over its input.")
+        if if_exists is not IfExists.RENAME:
+            refuse_special(target)
     if there and if_exists is IfExists.FAIL:
         raise OutputError(f"{target} exists already; use --if-exists overwrite, rename or skip.")
     if there and if_exists is IfExists.SKIP:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -38,15 +39,16 @@ class Work:
 def plan(
     paths: Sequence[str],
     *,
-    output: Path | None = None,
+    output: str | Path | None = None,
     format: str | None = None,
     batch: BatchOptions = BatchOptions(),  # noqa: B008 (frozen)
 ) -> tuple[list[Work], bool]:
     """Pair every photo with its output; also return whether this is a batch (and not one file).
 
-    With `output` all paths are photos, and it is a file for one photo, else a folder. Without it, one path: the result
-    goes beside it. Two: IN OUT. More: the last one is OUT if it is a folder, or is written with a slash at its end;
-    else all are photos. A photo may also be a pattern such as ``card/*.jpg``, for shells that do not expand it.
+    With `output` all paths are photos, and it is a file for one photo, else (or with a slash at its end) a folder.
+    Without it, one path: the result goes beside it. Two: IN OUT. More: the last one is OUT if it is a folder, or is
+    written with a slash at its end; else all are photos. A photo may also be a pattern such as ``card/*.jpg``, for
+    shells that do not expand it.
 
     A photo whose output is an input too, or the output of another photo, has a `problem` and is not worked on.
 
@@ -60,7 +62,7 @@ def plan(
     _check_format(format)
     if "" in paths:
         raise UsageError("A path is empty; a variable of the shell may have no value.")
-    sources, out = _split(paths, output, format)
+    sources, out = _split(paths, None if output is None else str(output), format)
     works = [work for source in sources for work in _works(source, out, batch)]
     unread = Counter(work.unread for work in works if work.unread)
     if unread.total() == len(works) > 1:
@@ -120,14 +122,14 @@ def list_photos(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def _split(paths: Sequence[str], output: Path | None, format: str | None) -> tuple[list[str], Destination]:
+def _split(paths: Sequence[str], output: str | None, format: str | None) -> tuple[list[str], Destination]:
     """Split the arguments into inputs and output. Raises `UsageError`."""
     if output is not None:
         many = len(paths) > 1 or files.is_folder(paths[0]) or _is_pattern(paths[0])
         if many and files.is_file(output):
             raise UsageError(f"--output must be a folder for several photos, and {output} is a file.")
-        is_folder = many or files.is_folder(output) or str(output).endswith(("/", os.sep))
-        return list(paths), Destination(output, is_folder, format)
+        is_folder = many or files.is_folder(output) or output.endswith(("/", os.sep))
+        return list(paths), Destination(Path(output), is_folder, format)
     *sources, last = paths
     is_folder = last.endswith(("/", os.sep)) or files.is_folder(last)
     if len(sources) > 1 and not is_folder and not os.path.lexists(last) and not _is_pattern(last):
@@ -269,8 +271,8 @@ def _mark_clashes(works: Sequence[Work]) -> list[Work]:
     for work in works:
         if work.problem:
             continue
-        name = str(work.target)
-        sharing.setdefault(name.casefold() if work.target.parent in ignoring_case else name, []).append(work)
+        name = os.path.realpath(work.target)  # outputs that exist may be links to one file
+        sharing.setdefault(_folded(name) if work.target.parent in ignoring_case else name, []).append(work)
     problems: dict[Path, str] = {}
     for first, *others in sharing.values():
         for other in others:
@@ -280,6 +282,11 @@ def _mark_clashes(works: Sequence[Work]) -> list[Work]:
             sentence = f"{names}; write one of them with -o FILE, or to another --format."
             problems |= {first.source: sentence, other.source: sentence}
     return [replace(work, problem=work.problem or problems.get(work.source)) for work in works]
+
+
+def _folded(name: str) -> str:
+    """Return what is the same for names that a drive without case, such as those of macOS, takes for one."""
+    return unicodedata.normalize("NFC", name.casefold())
 
 
 def _ignores_case(folder: Path) -> bool:
