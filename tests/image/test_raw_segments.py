@@ -8,7 +8,7 @@ from raw_builders import behind_a_preview, build_dng, lossless_jpeg, mosaic
 
 from nsp_cli.errors import InputError
 from nsp_cli.image import read
-from nsp_cli.image.codecs.raw_segments import bytes_missing
+from nsp_cli.image.codecs.raw_segments import bytes_missing, is_pruned
 
 
 def dng(*, preview: bool) -> bytes:
@@ -79,3 +79,23 @@ def test_a_data_error_of_libraw_is_a_refusal_and_not_a_line_on_stderr(capfd: pyt
     with pytest.raises(InputError, match=r"the RAW file is damaged .*\(LibRaw: [Dd]ata "):
         read(build_dng(raw, compressed=bytes(bad)))
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("preview", [False, True])
+@pytest.mark.parametrize("offset", [0, None])
+def test_a_pruned_file_is_refused(offset: int | None, preview: bool) -> None:
+    """As programs for phones leave it: the directory of the sensor's data leads nowhere, or only names their size."""
+    whole = dng(preview=preview)
+    out = bytearray(whole)
+    entry = out.rindex(struct.pack("<HHI", 273, 4, 1), 0, out.index(struct.pack("<HHII", 279, 4, 1, 64 * 96 * 2)))
+    struct.pack_into(*(("<I", out, entry + 8, offset) if offset is not None else ("<H", out, entry, 65_001)))
+    assert not is_pruned(whole)
+    with pytest.raises(InputError, match="without the sensor's data"):
+        read(bytes(out))
+
+
+@pytest.mark.parametrize("start", [b"IIRO", b"IIRS"])
+def test_olympus_files_are_tiffs_under_another_number(start: bytes) -> None:
+    moved = start + moved_to_the_end(dng(preview=False))[4:]
+    assert bytes_missing(moved) == 0
+    assert bytes_missing(moved[:-100]) == 100

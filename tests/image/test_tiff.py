@@ -10,11 +10,12 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-from image_builders import only_page
+from image_builders import only_page, random_frame
 from PIL import Image
 
 from nsp_cli.errors import InputError
 from nsp_cli.image import Frame, encode, read
+from nsp_cli.image.metadata.ifd import Tree
 
 FrameMaker = Callable[..., Frame]
 DTYPES = ["uint8", "uint16", "float32"]
@@ -201,3 +202,17 @@ def test_a_large_photo_is_not_kept_twice(make_frame: FrameMaker) -> None:
     np.testing.assert_array_equal(found.pixels, frame.pixels)
     assert most_written < len(data) + buffers
     assert peak - len(data) < frame.pixels.nbytes + buffers
+
+
+@pytest.mark.parametrize(
+    "layout", [{"rowsperstrip": 16}, {"tile": (32, 32)}, {"tile": (32, 32), "compression": "zlib"}]
+)
+def test_a_strip_or_tile_without_a_place_is_missing(layout: dict[str, Any]) -> None:
+    out = BytesIO()
+    tifffile.imwrite(out, random_frame(size=(64, 64)).pixels, photometric="rgb", **layout)
+    data = bytearray(out.getvalue())
+    tree = Tree(bytes(data))
+    offsets = tree.directory(tree.first).fields[324 if "tile" in layout else 273]
+    struct.pack_into("<I", data, offsets.start + 4, 0)  # of the second one
+    with pytest.raises(InputError, match="pixels are missing"):
+        read(bytes(data))

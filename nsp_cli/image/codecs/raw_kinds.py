@@ -15,7 +15,8 @@ RAW_SUFFIXES = (
 _STARTS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"\0MRM", b"FOVb", b"IIII", b"II\x1a\0\0\0HEAP")
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _NEW_SUBFILE_TYPE, _SUBFILE_TYPE, _PHOTOMETRIC, _SUB_IFDS, _DNG_VERSION = 254, 255, 262, 330, 50706
-_SENSOR_COLOURS = (32803, 34892)
+SENSOR_COLOURS = (32803, 34892)
+"""PhotometricInterpretation of a mosaic and of linear RAW data."""
 
 WhiteBalance = Literal["camera", "auto", "daylight"]
 MAX_EXPOSURE = 5.0
@@ -69,7 +70,7 @@ def _is_raw_tiff(data: bytes) -> bool:
         first = tree.directory(tree.first)
     except ValueError:
         return False
-    if _DNG_VERSION in first.fields or tree.number(first.fields.get(_PHOTOMETRIC)) in _SENSOR_COLOURS:
+    if _DNG_VERSION in first.fields or tree.number(first.fields.get(_PHOTOMETRIC)) in SENSOR_COLOURS:
         return True
     return is_reduced(tree, first) and _SUB_IFDS in first.fields
 

@@ -1,4 +1,4 @@
-"""Find out whether a RAW file is cut off: LibRaw fills the missing part with black or with a repeated row.
+"""Find out whether a RAW file is cut off or pruned: LibRaw fills what is missing with black, a row or other bytes.
 
 Sources: TIFF 6.0 (strips, tiles) and the DNG specification for TIFF-based files, ISO/IEC 14496-12 (boxes) for CR3, and
 for RAF the layout that LibRaw and exiftool document (offset and length of the sensor's data at byte 100).
@@ -9,10 +9,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from nsp_cli.image.codecs.raw_kinds import is_reduced
+from nsp_cli.image.codecs.raw_kinds import SENSOR_COLOURS, is_reduced
 from nsp_cli.image.metadata.ifd import Directory, Field, Tree
+from nsp_cli.image.metadata.raw_exif import OLYMPUS, as_tiff
 
-_SUB_IFDS = 330
+_PHOTOMETRIC, _SUB_IFDS, _DNG_VERSION = 262, 330, 50706
 _SEGMENTS = ((273, 279), (324, 325))  # strips, tiles: (offsets, byte counts)
 _RAF_START, _RAF_CFA = b"FUJIFILMCCD-RAW", 100
 _MOST_DIRECTORIES = 64  # damaged files can point in circles
@@ -24,15 +25,35 @@ def bytes_missing(data: bytes) -> int:
     Parameters
     ----------
     data
-        A whole RAW file. Formats that are neither TIFF-based nor CR3 nor RAF have no check, and give 0.
+        A whole RAW file. Formats that are neither TIFF-based nor CR3 nor RAF have no check, and give 0; neither has
+        Panasonic's, whose byte counts are those of the uncompressed data.
     """
     if data.startswith(_RAF_START):
         ends = [sum(struct.unpack_from(">II", data, _RAF_CFA))] if len(data) >= _RAF_CFA + 8 else [_RAF_CFA + 8]
     elif data[4:8] == b"ftyp":
         ends = list(_box_ends(data))
     else:
-        ends = list(_segment_ends(data))
+        ends = list(_segment_ends(as_tiff(data) if data.startswith(OLYMPUS) else data))
     return max([end - len(data) for end in ends] + [0])
+
+
+def is_pruned(data: bytes) -> bool:
+    """Return whether a TIFF-based RAW file has the sensor's directory without its data, of which a preview is left.
+
+    Programs that send photos to phones leave the offsets of the strips or tiles zero, or leave them out.
+    """
+    try:
+        tree = Tree(data)
+        pages = [page for page in directories(tree) if not is_reduced(tree, page)]
+    except ValueError:
+        return False
+    for page in pages:
+        if tree.number(page.fields.get(_PHOTOMETRIC)) not in SENSOR_COLOURS:
+            continue
+        places = [place for tag, _ in _SEGMENTS for place in _numbers(tree, page.fields.get(tag))]
+        if 0 in places or (not places and _DNG_VERSION in tree.directory(tree.first).fields):
+            return True
+    return False
 
 
 def _box_ends(data: bytes) -> Iterator[int]:

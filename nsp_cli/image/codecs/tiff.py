@@ -109,7 +109,7 @@ def _check_page(page: TiffPage, size: int) -> None:
     if page.imagedepth != 1:
         raise InputError(f"a TIFF volume ({page.imagedepth} deep) is not supported: give a flat picture")
     ends = [start + length for start, length in zip(page.dataoffsets, page.databytecounts, strict=True)]
-    if not ends or max(ends) > size or 0 in page.databytecounts:
+    if not ends or max(ends) > size or 0 in page.databytecounts or 0 in page.dataoffsets:
         raise ValueError("pixels are missing")
 
 

@@ -21,7 +21,7 @@ _DESCRIPTIVE = frozenset(
     {*range(269, 273), 274, 282, 283, 296, 305, 306, 315, 316, 18246, 18249, 33432, 33434, 33437, 34850, 34855}
     | {36867, 36868, *range(36880, 36883), *range(37377, 37387), *range(40091, 40096)}
 )
-_OLYMPUS = (b"IIRO", b"IIRS", b"MMOR")
+OLYMPUS = (b"IIRO", b"IIRS", b"MMOR")
 _CANON_BOXES = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
 _DEVELOPMENT = b"crs:"
 _CRW = b"HEAPCCDR"
@@ -39,12 +39,12 @@ def raw_exif(data: bytes, preview: bytes | None) -> tuple[bytes | None, tuple[st
     try:
         if data[4:12] == b"ftypcrx ":
             return _from_cr3(data)
-        if data[:4] in (b"II*\0", b"MM\0*", *_OLYMPUS):
-            exif, warnings = exif_from_tiff(Tree(_as_tiff(data)), _DESCRIPTIVE)
+        if data[:4] in (b"II*\0", b"MM\0*", *OLYMPUS):
+            exif, warnings = exif_from_tiff(Tree(as_tiff(data)), _DESCRIPTIVE)
             if exif is not None:
                 return exif, warnings
         if preview is None and data[:4] == b"IIU\0":
-            return exif_from_tiff(Tree(_as_tiff(data)), _DESCRIPTIVE)
+            return exif_from_tiff(Tree(as_tiff(data)), _DESCRIPTIVE)
     except ValueError:
         pass
     if preview is None:
@@ -91,7 +91,7 @@ def raw_iptc(data: bytes) -> bytes | None:
     return tree.raw(field) or None if field else None
 
 
-def _as_tiff(data: bytes) -> bytes:
+def as_tiff(data: bytes) -> bytes:
     """With the header of a TIFF, whose structure Olympus and Panasonic use under numbers of their own."""
     if data[:4] in (b"II*\0", b"MM\0*"):
         return data
