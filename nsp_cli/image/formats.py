@@ -195,6 +195,28 @@ _UNREAD = {
     "OpenEXR": (".exr",),
     "TGA": (".tga",),
     "XCF": (".xcf",),
+    "Krita": (".kra",),
+    "Affinity": (".afphoto", ".af"),
+    "JPEG XR": (".jxr", ".wdp", ".hdp"),
+    "PNM": (".ppm", ".pgm", ".pnm", ".pam"),
+    "Radiance HDR": (".hdr",),
+    "FITS": (".fits", ".fit", ".fts"),
+    "DPX": (".dpx",),
+    "QOI": (".qoi",),
+    "PCX": (".pcx",),
+}
+_UNREAD_BY_START = {
+    b"\xff\x0a": "JPEG XL",
+    b"\0\0\0\x0cJXL ": "JPEG XL",
+    b"\0\0\0\x0cjP  ": "JPEG 2000",
+    b"\xff\x4f\xff\x51": "JPEG 2000",
+    b"8BPS": "PSD",
+    b"BM": "BMP",
+    b"GIF8": "GIF",
+    b"v/1\x01": "OpenEXR",
+    b"gimp xcf": "XCF",
+    b"II\xbc\x01": "JPEG XR",
+    b"qoif": "QOI",
 }
 _UNREAD_BY_SUFFIX = {suffix: name for name, suffixes in _UNREAD.items() for suffix in suffixes}
 
@@ -229,6 +251,9 @@ def sniff(data: bytes, suffix: str = "") -> Format:
             return row
     if not data:
         raise InputError("the file is empty")
+    name = next((name for start, name in _UNREAD_BY_START.items() if data.startswith(start)), None)
+    if name is not None:
+        raise InputError(f"this is {name}, which is not read; export it as TIFF or JPEG first")
     raise InputError(
         f"this is no supported photo ({TITLES}, or a camera's RAW file); it starts with the bytes {data[:8].hex(' ')}"
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nsp_cli.cli.commands.train import find_photos
 from nsp_cli.image import Frame, encode, read
 from nsp_cli.model.registry import sha256
 from tests.cli.test_commands import nsp, run
@@ -148,3 +149,32 @@ def test_pictures_that_are_not_read_are_counted_and_named(weights: Weights, nois
         3,
         True,
     )
+
+
+def test_every_command_counts_pictures_that_are_not_read(
+    weights: Weights,
+    noisy_photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(noisy_photos)
+    for name in ("a.jxl", "b.ppm", "c.PSD", "d.psd"):
+        Path(name).write_bytes(b"not looked at")
+    for name in ("x_noisy.png", "x_clean.png"):
+        Path(name).write_bytes(Path("0.png").read_bytes())
+    model, sentence = weights(), "4 files are not read: 2 PSD, 1 JPEG XL, 1 PNM. Export them as TIFF or JPEG first."
+    for command in (
+        ("denoise", "*", "-o", "out", "-m", model),
+        ("inspect", ".", "-m", model),
+        ("inspect", ".", "-m", model, "--json"),
+        ("compare", model, tmp_path / "two.safetensors", ".", "-o", "x.html"),
+        ("eval", ".", ".", "-m", model, "--json"),
+    ):
+        weights("two.safetensors")
+        code, said = run(*command)
+        assert (code, sentence in said) == (1, True), (command, said)
+    assert len(find_photos([noisy_photos])) == 14  # with those in out
+    assert capsys.readouterr().err.count(sentence) == 1
+    assert run("inspect", "a.jxl")[0] == 3
+    assert "JPEG XL is not read" in run("denoise", "*.jxl", "-o", "out")[1]

@@ -106,10 +106,11 @@ def as_json(outcome: Outcome, recipe: Recipe) -> str:
 
 def unread_sentence(formats: Counter[str]) -> str:
     """Return a sentence on files in formats that are not read: how many there are of each."""
-    count, kinds = formats.total(), ", ".join(f"{number} {name}" for name, number in formats.most_common())
-    are = "file is" if count == 1 else "files are"
+    order = sorted(formats.items(), key=lambda item: (-item[1], item[0]))
+    count, kinds = formats.total(), ", ".join(f"{number} {name}" for name, number in order)
+    are, them = ("file is", "it") if count == 1 else ("files are", "them")
     install = " HEIC needs an extra: pip install 'nsp-cli[heic]'." if "HEIC" in formats else ""
-    return f"{count} {are} not read: {kinds}. Export them as TIFF or JPEG first.{install}"
+    return f"{count} {are} not read: {kinds}. Export {them} as TIFF or JPEG first.{install}"
 
 
 @dataclass

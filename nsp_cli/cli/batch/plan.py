@@ -7,7 +7,7 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -64,7 +64,7 @@ def plan(
         raise UsageError("A path is empty; a variable of the shell may have no value.")
     sources, out = _split(paths, None if output is None else str(output), format)
     works = [work for source in sources for work in _works(source, out, batch)]
-    unread = Counter(work.unread for work in works if work.unread)
+    unread = count_unread(work.source for work in works)
     if unread.total() == len(works) > 1:
         raise NoInputError(unread_sentence(unread))
     if all(work.problem for work in works):
@@ -107,19 +107,29 @@ def missing(path: str | Path) -> str:
     return f"There is no photo and no folder {path}."
 
 
-def list_photos(paths: Sequence[Path]) -> list[Path]:
-    """List photos and the photos of folders, for commands that write nothing beside them. Raises `NoInputError`."""
+def list_photos(paths: Sequence[Path]) -> tuple[list[Path], Counter[str]]:
+    """List photos and the photos of folders, for commands that write nothing beside them.
+
+    Also count the pictures in formats that are not read, by format. Raises `NoInputError`.
+    """
     found: list[Path] = []
     for path in paths:
         if files.is_folder(path):
-            found += sorted(p for p in path.iterdir() if files.is_file(p) and is_photo(p))
+            found += sorted(p for p in path.iterdir() if files.is_file(p) and (is_photo(p) or unread_format(p)))
         elif files.exists(path):
             found.append(path)
         else:
             raise NoInputError(missing(path))
-    if not found:
-        raise NoInputError(f"{paths[0]} holds no photo.")
-    return found
+    unread = count_unread(found)
+    photos = [path for path in found if unread_format(path) is None]
+    if not photos:
+        raise NoInputError(unread_sentence(unread) if unread else f"{paths[0]} holds no photo.")
+    return photos, unread
+
+
+def count_unread(paths: Iterable[Path]) -> Counter[str]:
+    """Count the pictures in formats that are not read, by format."""
+    return Counter(name for path in paths if (name := unread_format(path)))
 
 
 def _split(paths: Sequence[str], output: str | None, format: str | None) -> tuple[list[str], Destination]:
@@ -156,12 +166,14 @@ def _works(text: str, out: Destination, batch: BatchOptions) -> list[Work]:
     target = out.for_photo(source, Path(source.name))
     if not os.path.lexists(source):
         return [Work(source, target, missing(source))]
-    return [_unread(source) if unread_format(source) else Work(source, target)]
+    return [_work(source, target)]
 
 
-def _unread(source: Path) -> Work:
-    """Return the work of a picture whose format is not read."""
+def _work(source: Path, target: Path) -> Work:
+    """Pair a photo with its output; a picture whose format is not read has a `problem`."""
     name = unread_format(source)
+    if name is None:
+        return Work(source, target)
     install = "install pi-heif with pip install 'nsp-cli[heic]', or " if name == "HEIC" else ""
     return Work(source, source, f"{source}: {name} is not read; {install}export it as TIFF or JPEG first.", name)
 
@@ -176,12 +188,13 @@ def _pattern(text: str, out: Destination, batch: BatchOptions) -> list[Work]:
     parts = Path(text).parts
     fixed = Path(*parts[: next(i for i, part in enumerate(parts) if glob.has_magic(part))])
     found = [Path(name) for name in sorted(glob.iglob(text, recursive=True))]  # noqa: PTH207 - as a shell does it
-    photos = [p for p in found if is_photo(p) and not files.is_folder(p) and batch.selects(p.relative_to(fixed))]
+    pictures = [p for p in found if (is_photo(p) or unread_format(p)) and not files.is_folder(p)]
+    photos = [p for p in pictures if batch.selects(p.relative_to(fixed))]
     if out.path is not None and out.is_folder:
         photos = [photo for photo in photos if out.path.resolve() not in photo.resolve().parents]
     if not photos:
         raise NoInputError(f"No photo matches {text}.")
-    return [Work(photo, out.for_photo(photo, photo.relative_to(fixed))) for photo in photos]
+    return [_work(photo, out.for_photo(photo, photo.relative_to(fixed))) for photo in photos]
 
 
 def _folder(source: Path, out: Destination, batch: BatchOptions) -> list[Work]:
@@ -203,7 +216,7 @@ def _folder(source: Path, out: Destination, batch: BatchOptions) -> list[Work]:
     pictures = _walk(source, batch.recursive, nested, unreadable)
     photos = sorted(path for path in pictures if is_photo(path) or unread_format(path))
     works = [
-        _unread(path) if unread_format(path) else Work(path, out.for_photo(path, path.relative_to(source)))
+        _work(path, out.for_photo(path, path.relative_to(source)))
         for path in photos
         if batch.selects(path.relative_to(source))
     ]
@@ -279,7 +292,7 @@ def _mark_clashes(works: Sequence[Work]) -> list[Work]:
             if other.source == first.source:
                 raise UsageError(f"{other.source} is named twice.")
             names = f"{first.source} and {other.source} would both be written to {first.target}"
-            sentence = f"{names}; write one of them with -o FILE, or to another --format."
+            sentence = f"{names}; choose by --include or --exclude, or write one of them with -o FILE."
             problems |= {first.source: sentence, other.source: sentence}
     return [replace(work, problem=work.problem or problems.get(work.source)) for work in works]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nsp_cli.cli import common_flags
+from nsp_cli.cli.batch.outcome import unread_sentence
 from nsp_cli.cli.batch.plan import list_photos
 from nsp_cli.cli.common_flags import IN_OUT
 from nsp_cli.cli.console import complain, err, progress
@@ -50,7 +51,7 @@ def compare(
     if first == second:
         raise UsageError(f"A comparison needs two models, got {first} twice.")
     _check(output)
-    found = list_photos(photos)
+    found, unread = list_photos(photos)
     models = (
         load_backend(first, device=device, precision=precision),
         load_backend(second, device=device, precision=precision),
@@ -70,7 +71,9 @@ def compare(
     if shown:
         page.write(output)
         err.print(f"Open {output} in a browser; it shows {shown} of {len(found)} photos.")
-    if shown < len(found):
+    if unread:
+        complain(unread_sentence(unread))
+    if shown < len(found) or unread:
         raise typer.Exit(1)
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nsp_cli.cli import common_flags
+from nsp_cli.cli.batch.outcome import unread_sentence
+from nsp_cli.cli.batch.plan import count_unread
 from nsp_cli.cli.console import complain, out, progress, warn
 from nsp_cli.engine.options import DenoiseOptions, ModelOptions
 from nsp_cli.errors import InputError, MemoryLimitError, UsageError
@@ -113,15 +115,18 @@ def evaluate(
     if left := metrics.unpaired(noisy, pairs):
         names = ", ".join(path.name for path in left[:5]) + (f" and {len(left) - 5} more" if len(left) > 5 else "")
         warn(f"{len(left)} photos in {noisy} have no clean partner in {clean} and are left out: {names}.")
-    _evaluate_pairs(pairs, settings, quiet=quiet, as_json=as_json)
+    unread = count_unread(path for folder in {noisy, clean} for path in folder.iterdir())
+    _evaluate_pairs(pairs, settings, [unread_sentence(unread)] if unread else [], quiet=quiet, as_json=as_json)
 
 
-def _evaluate_pairs(pairs: list[tuple[Path, Path]], settings: DenoiseOptions, *, quiet: bool, as_json: bool) -> None:
+def _evaluate_pairs(
+    pairs: list[tuple[Path, Path]], settings: DenoiseOptions, failures: list[str], *, quiet: bool, as_json: bool
+) -> None:
+    """Measure and print pairs, and end with exit code 1 if there are failures, with those before the measurement."""
     from nsp_cli.api import open_backend
 
     backend = open_backend(settings)
     rows: dict[str, _Figures] = {}
-    failures: list[str] = []
     with progress(len(pairs), "pairs", quiet=quiet or as_json) as reporter:
         for pair in pairs:
             try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nsp_cli.cli import common_flags
+from nsp_cli.cli.batch.outcome import unread_sentence
 from nsp_cli.cli.batch.plan import list_photos
 from nsp_cli.cli.console import complain, err, out
 from nsp_cli.errors import InputError, OutputError, UsageError
@@ -48,7 +49,7 @@ def inspect(
     """
     from nsp_cli.api import load_backend
 
-    found = list_photos(photos)
+    found, unread = list_photos(photos)
     if residual is not None and len(found) != 1:
         raise UsageError(f"--residual is one picture for one photo, got {len(found)} photos.")
     if residual is not None and exists(residual):
@@ -66,10 +67,12 @@ def inspect(
             complain(str(error))
             failed = True
     if as_json:
-        out.print_json(json.dumps({"model": about, "photos": rows}))
+        out.print_json(json.dumps({"model": about, "photos": rows, "unread": unread}))
     elif rows:
         _print_table(rows, about)
-    if failed:
+    if unread:
+        complain(unread_sentence(unread))
+    if failed or unread:
         raise typer.Exit(1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nsp_cli.cli.batch.plan import missing
+from nsp_cli.cli.batch.outcome import unread_sentence
+from nsp_cli.cli.batch.plan import count_unread, missing
 from nsp_cli.cli.commands.train_flags import TrainFlags
 from nsp_cli.cli.console import err, progress, warn
 from nsp_cli.cli.flag_decorator import takes
@@ -64,8 +66,8 @@ def _train(context: typer.Context, photos: list[Path], flags: TrainFlags, stop: 
             typer.echo(training.describe_methods())
         return
     folder = flags.output.with_suffix(".run")
-    noisy = found = find_photos(photos)
     quiet = flags.quiet or not is_main
+    noisy = found = find_photos(photos, quiet=quiet)
     if flags.resume:
         _refuse_settings(context)
         settings, begin = training.saved_settings(folder), None
@@ -145,8 +147,10 @@ def _run(settings: TrainConfig, job: Job, photos: list[Path], *, quiet: bool) ->
         err.print(f"{job.target} is written; use it with: nsp denoise -m {job.target} IN OUT")
 
 
-def find_photos(paths: list[Path]) -> list[Path]:
+def find_photos(paths: list[Path], *, quiet: bool = False) -> list[Path]:
     """Return all photos among files and in folders, sorted; files of training runs (`*.run` folders) are left out.
+
+    Pictures in formats that are not read are left out too, with one warning unless `quiet`.
 
     Raises
     ------
@@ -156,13 +160,18 @@ def find_photos(paths: list[Path]) -> list[Path]:
     from nsp_cli.image import is_photo
 
     found: set[Path] = set()
+    unread = Counter[str]()
     for path in paths:
         if is_folder(path):
-            found |= {p for p in path.rglob("*") if is_photo(p) and is_file(p) and not _of_a_run(p.relative_to(path))}
+            inside = [p for p in path.rglob("*") if is_file(p) and not _of_a_run(p.relative_to(path))]
+            found |= {p for p in inside if is_photo(p)}
+            unread += count_unread(inside)
         elif is_file(path):
             found.add(path)
         else:
             raise NoInputError(missing(path))
+    if unread and not quiet:
+        warn(unread_sentence(unread))
     if not found:
         raise NoInputError("There is no photo to train on; name photos or folders, as in `nsp train my-photos/`.")
     return sorted(found)
