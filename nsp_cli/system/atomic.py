@@ -105,8 +105,7 @@ def check_place(target: Path, size: int = 0) -> None:
     try:
         with contextlib.suppress(FileNotFoundError):
             target.lstat()  # raises for a name that is too long
-        place = next(folder for folder in target.absolute().parents if os.path.lexists(folder))
-        total, _, free = shutil.disk_usage(place)
+        place, total, free = drive_of(target)
     except (OSError, ValueError) as error:
         found = getattr(error, "strerror", None) or str(error)
         raise OutputError(f"{target} cannot be written: {found}") from error
@@ -115,6 +114,16 @@ def check_place(target: Path, size: int = 0) -> None:
         raise OutputError(f"{target} cannot be written: {place} {reason}")
     if total and free <= size:
         raise OutputError(f"{target} needs {max(size, 1):,} free bytes on the drive of {place}, which has {free:,}")
+
+
+def drive_of(target: Path) -> tuple[Path, int, int]:
+    """Return the nearest folder above a file that exists, and the total and free bytes of its drive.
+
+    Some drives report a total of 0. Raises OSError or ValueError for a path that cannot be.
+    """
+    place = next(folder for folder in target.absolute().parents if os.path.lexists(folder))
+    total, _, free = shutil.disk_usage(place)
+    return place, total, free
 
 
 @cache

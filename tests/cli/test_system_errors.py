@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.torch import save_file
 
 from nsp_cli import cli
+from nsp_cli.cli.commands.train import find_photos
 from nsp_cli.cli.console import err
 from nsp_cli.errors import ModelError, UsageError
 from nsp_cli.image import Frame, write
@@ -197,3 +199,57 @@ def test_devices_and_pipes_are_named_and_the_rest_is_done(
     for command in ("inspect", "eval"):
         rest = [noisy_photos] if command == "eval" else []
         assert main(monkeypatch, command, noisy_photos / "zero.png", *rest) in (1, 3)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="this system has no /dev/zero")
+def test_devices_and_broken_links_are_named_by_every_command(
+    monkeypatch: pytest.MonkeyPatch, noisy_photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(noisy_photos / "pipe.png")
+    (noisy_photos / "nowhere.png").symlink_to("nothing")
+    assert main(monkeypatch, "inspect", noisy_photos) == 1
+    said = capsys.readouterr().err
+    assert ("pipe.png: expected a file, found a pipe or a device" in said, "nowhere.png" in said) == (True, True)
+    assert len(find_photos([noisy_photos])) == 5
+    assert "2 pipes, devices or broken links are left out" in capsys.readouterr().err
+    assert main(monkeypatch, "import", "/dev/zero", tmp_path / "x.safetensors") == 2
+
+
+class Endless(io.RawIOBase):
+    """A stream of zeros that fails the test when more than its head is read."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self.given = getattr(self, "given", 0) + len(buffer)
+        assert self.given < 10**6
+        buffer[:] = bytes(len(buffer))
+        return len(buffer)
+
+
+def test_an_endless_stdin_is_refused_by_its_head(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(Endless())))
+    assert main(monkeypatch, "denoise", "-") == 1
+    assert "found one that starts with 00 00" in capsys.readouterr().err
+
+
+def test_a_drive_that_will_be_full_is_named_before_the_work(
+    monkeypatch: pytest.MonkeyPatch, noisy_photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    largest = max(path.stat().st_size for path in noisy_photos.iterdir())
+    monkeypatch.setattr("nsp_cli.system.atomic.shutil.disk_usage", lambda _: (10**9, 0, 3 * largest))
+    for more in (("--dry-run",), ()):
+        assert main(monkeypatch, "denoise", noisy_photos, tmp_path / "out", *more) == 0
+        said = capsys.readouterr().err
+        assert said.count(f"the drive of {tmp_path} has 0.00 GB free: their results may not fit") == 1
+
+
+def test_watch_refuses_a_read_only_folder_at_once(
+    monkeypatch: pytest.MonkeyPatch, noisy_photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("nsp_cli.system.atomic.os.access", lambda path, _: Path(path) != tmp_path)
+    assert main(monkeypatch, "watch", noisy_photos, tmp_path / "out") == 1
+    assert "without permission to write" in capsys.readouterr().err

@@ -18,8 +18,9 @@ from nsp_cli.cli.console import Reporter
 from nsp_cli.engine.options import DenoiseOptions, IfExists, ModelOptions, OutputOptions
 from nsp_cli.errors import InputError, OutputError, TargetExistsError
 from nsp_cli.image import WRITABLE, Frame, RawOptions, encode, read, write
+from nsp_cli.image.formats import sniff
 from nsp_cli.image.writing import check_size
-from nsp_cli.system.atomic import check_place, refuse_special
+from nsp_cli.system.atomic import check_place, drive_of, refuse_special
 from nsp_cli.system.files import numbered_names, size_of
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from nsp_cli.engine.backends.base import Backend
 
 PIPE = "-"
+_HEAD = 1 << 16
+"""Bytes of stdin from which the format is detected before the rest is read."""
 
 PhotoStep = Callable[[Frame, Reporter], Frame]
 """Processes one photo of a command."""
@@ -46,12 +49,16 @@ def read_photo(source: Path | bytes, format: str | None, raw: RawOptions) -> Fra
 def pipe_photo(step: Callable[[Frame], Frame], options: DenoiseOptions) -> tuple[Frame, tuple[str, ...]]:
     """Process one photo from stdin to stdout, in its own format (RAW as TIFF); return what was read, and warnings."""
     output = options.output
-    try:
-        given = sys.stdin.buffer.read()
-    except (OSError, AttributeError) as error:  # closed, or a folder
-        raise InputError("stdin cannot be read; give a photo, as in `nsp denoise - < in.png > out.png`.") from error
     if sys.stdout is None:
         raise OutputError("stdout is closed; name an output, as in `nsp denoise - < in.png > out.png`.")
+    try:
+        given = sys.stdin.buffer.read(_HEAD)
+        sniff(given)  # an endless stream, such as /dev/zero, is noticed by its first bytes
+        given += sys.stdin.buffer.read()
+    except InputError as error:
+        raise InputError(f"the input: {error}") from error
+    except (OSError, AttributeError) as error:  # closed, or a folder
+        raise InputError("stdin cannot be read; give a photo, as in `nsp denoise - < in.png > out.png`.") from error
     frame = read_photo(given, output.format, options.raw)
     format = WRITABLE.get(f".{output.format}") or output_format(frame)
     refuse_large(frame.size, format, options)
@@ -110,6 +117,26 @@ def is_wanted(work: Work, output: OutputOptions) -> bool:
         return False
     check_place(target, size_of(work.source))
     return True
+
+
+def shortages(works: Iterable[Work], output: OutputOptions) -> list[str]:
+    """Return a sentence for each drive with less free space than the photos whose results are written to it take."""
+    needed: dict[int, tuple[Path, int]] = {}
+    for work in works:
+        if output.in_place or os.path.lexists(work.target) or not can_be_written(work, output):
+            continue
+        place, _, _ = drive_of(work.target)
+        device = place.stat().st_dev
+        needed[device] = place, needed.get(device, (place, 0))[1] + size_of(work.source)
+    sentences: list[str] = []
+    for place, size in needed.values():
+        _, total, free = drive_of(place / "photo")
+        if total and free < size:
+            sentences.append(
+                f"The photos take {size / 1e9:.2f} GB, and the drive of {place} has {free / 1e9:.2f} GB free: "
+                "their results may not fit."
+            )
+    return sentences
 
 
 def can_be_written(work: Work, output: OutputOptions) -> bool:

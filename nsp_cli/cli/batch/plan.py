@@ -115,7 +115,7 @@ def list_photos(paths: Sequence[Path]) -> tuple[list[Path], Counter[str]]:
     found: list[Path] = []
     for path in paths:
         if files.is_folder(path):
-            found += sorted(p for p in path.iterdir() if files.is_file(p) and (is_photo(p) or unread_format(p)))
+            found += sorted(p for p in path.iterdir() if not files.is_folder(p) and (is_photo(p) or unread_format(p)))
         elif files.exists(path):
             found.append(path)
         else:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from nsp_cli.cli.batch import estimate
 from nsp_cli.cli.batch.options import BatchOptions
 from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status, Tally, as_json, describe, unread_sentence
-from nsp_cli.cli.batch.photo import PhotoStep, pipe_photo
+from nsp_cli.cli.batch.photo import PhotoStep, pipe_photo, shortages
 from nsp_cli.cli.batch.plan import Work
 from nsp_cli.cli.batch.profiles import Profiles
 from nsp_cli.cli.batch.runner import run
@@ -84,6 +84,8 @@ def show_plan(
     recipe = describe(options)
     foreseen = [estimate.foresee(work, options, profiles) for work in works]
     plans = [planned for planned, _ in foreseen]
+    if not batch.quiet:
+        _warn_of_shortages(works, options)
     for planned in plans:
         if batch.as_json:
             print_line(as_json(planned, recipe))
@@ -95,6 +97,11 @@ def show_plan(
     if unread:
         complain(unread_sentence(unread))
     return int(any(planned.status is Status.FAILED for planned in plans))
+
+
+def _warn_of_shortages(works: Sequence[Work], options: DenoiseOptions) -> None:
+    for sentence in shortages(works, options.output):
+        warn(sentence)
 
 
 def run_pipe(step: PhotoStep, options: DenoiseOptions, batch: BatchOptions) -> int:
@@ -122,6 +129,8 @@ def run_pipe(step: PhotoStep, options: DenoiseOptions, batch: BatchOptions) -> i
 def run_batch(works: Sequence[Work], step: PhotoStep, options: DenoiseOptions, batch: BatchOptions) -> int:
     """Process all photos, go on past bad ones, list the failures, and return the exit code."""
     with process_group() as process, stop_on_interrupt("photo", ignore_second=not process.is_alone) as stop:
+        if process.is_main_process and not batch.quiet:
+            _warn_of_shortages(works, options)
         share = process.shard(works)
         size = preview_size(batch, len(works))
         log = BatchLog(describe(options), batch, len(share))

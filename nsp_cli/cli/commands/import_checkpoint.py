@@ -12,7 +12,7 @@ from nsp_cli.cli.common_flags import option
 from nsp_cli.cli.console import err
 from nsp_cli.errors import UsageError
 from nsp_cli.system.atomic import check_place
-from nsp_cli.system.files import exists, is_folder
+from nsp_cli.system.files import exists, is_file, is_folder
 
 WEIGHTS = "Weights"
 """A panel of `nsp import --help`."""
@@ -57,6 +57,8 @@ def import_checkpoint(
     if exists(target) and not overwrite:
         raise UsageError(f"{target} exists already; use --overwrite, or another name.")
     check_place(target)
+    if exists(checkpoint) and not is_file(checkpoint):  # a device may never end
+        raise UsageError(f"{checkpoint} is not a file.")
     from nsp_cli.model.checkpoint import save_model
     from nsp_cli.model.importing import read_checkpoint
 

@@ -150,7 +150,8 @@ def _run(settings: TrainConfig, job: Job, photos: list[Path], *, quiet: bool) ->
 def find_photos(paths: list[Path], *, quiet: bool = False) -> list[Path]:
     """Return all photos among files and in folders, sorted; files of training runs (`*.run` folders) are left out.
 
-    Pictures in formats that are not read are left out too, with one warning unless `quiet`.
+    Pictures in formats that are not read, pipes, devices and broken links are left out too, with a warning unless
+    `quiet`.
 
     Raises
     ------
@@ -160,18 +161,23 @@ def find_photos(paths: list[Path], *, quiet: bool = False) -> list[Path]:
     from nsp_cli.image import is_photo
 
     found: set[Path] = set()
-    unread = Counter[str]()
+    unread, special = Counter[str](), list[Path]()
     for path in paths:
         if is_folder(path):
-            inside = [p for p in path.rglob("*") if is_file(p) and not _of_a_run(p.relative_to(path))]
-            found |= {p for p in inside if is_photo(p)}
+            inside = [p for p in path.rglob("*") if not is_folder(p) and not _of_a_run(p.relative_to(path))]
+            photos = {p for p in inside if is_photo(p)}
+            found |= {p for p in photos if is_file(p)}
             unread += count_unread(inside)
+            special += sorted(p for p in photos if not is_file(p))
         elif is_file(path):
             found.add(path)
         else:
             raise NoInputError(missing(path))
     if unread and not quiet:
         warn(unread_sentence(unread))
+    if special and not quiet:
+        names = ", ".join(map(str, special[:3])) + (" …" if len(special) > 3 else "")
+        warn(f"{len(special)} pipes, devices or broken links are left out: {names}.")
     if not found:
         raise NoInputError("There is no photo to train on; name photos or folders, as in `nsp train my-photos/`.")
     return sorted(found)

@@ -16,6 +16,7 @@ from nsp_cli.cli.photo_flags import PhotoFlags
 from nsp_cli.engine.options import ModelOptions
 from nsp_cli.errors import NoInputError, UsageError
 from nsp_cli.model.spec import Task
+from nsp_cli.system.atomic import check_place
 from nsp_cli.system.files import is_folder
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def watch(
 
     # Wrong folders and formats are noticed before the model is loaded.
     session.check_report(batch, find_works(), if_exists=flags.if_exists)
+    check_place(out / "photo")
 
     @cache
     def opened(model: ModelOptions) -> Backend:
