@@ -18,6 +18,8 @@ from nsp_cli.networks import build_network
 from nsp_cli.system.atomic import write_atomically
 
 SPEC_KEY = "nsp.model"
+_FLOATS = ("F16", "BF16", "F32", "F64")
+"""Types of weights, as safetensors names them."""
 
 
 def save_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], path: Path) -> None:
@@ -67,7 +69,9 @@ def _read_spec(path: Path) -> ModelSpec:
     Nothing is allocated but the header, whatever size it claims.
     """
     with _opened(path) as file:
-        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        shapes = {name: tuple(tensor.get_shape()) for name, tensor in found.items()}
+        types = {name: tensor.get_dtype() for name, tensor in found.items()}
         metadata = file.metadata() or {}
     if SPEC_KEY not in metadata:
         raise ModelError(f"{path} was not written by nsp: its metadata has no '{SPEC_KEY}'.")
@@ -81,4 +85,7 @@ def _read_spec(path: Path) -> ModelSpec:
         raise ModelError(f"{path} holds a model that cannot be run. {error}") from error
     if {name: tuple(weight.shape) for name, weight in network.state_dict().items()} != shapes:
         raise ModelError(f"The weights in {path} do not fit the network that the file names.")
+    for name, weight in network.state_dict().items():
+        if weight.is_floating_point() and types[name] not in _FLOATS:
+            raise ModelError(f"The weights in {path} must be {', '.join(_FLOATS)}, got {types[name]} for '{name}'.")
     return spec

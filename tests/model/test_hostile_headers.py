@@ -126,3 +126,13 @@ def test_the_description_of_a_graph_is_checked_too() -> None:
                 PipelineSpec.from_json(json.dumps({**good, name: value}))
     with pytest.raises(ModelError, match="cannot be read"):
         PipelineSpec.from_json(NESTED)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64])
+def test_weights_that_are_not_floats_are_refused(
+    dtype: torch.dtype, tmp_path: Path, weights: Callable[..., Path]
+) -> None:
+    tensors = {name: tensor.to(dtype) for name, tensor in load_file(weights()).items()}
+    save_file(tensors, tmp_path / "m.safetensors", {SPEC_KEY: json.dumps(BASE)})
+    with pytest.raises(ModelError, match="must be F16, BF16, F32, F64"):
+        load_backend(tmp_path / "m.safetensors")
