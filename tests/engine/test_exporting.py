@@ -1,7 +1,10 @@
 """ONNX is the same pipeline: the same numbers at any size, without torch."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +28,7 @@ from nsp_cli.errors import BackendError, ModelError, OutputError, UsageError
 from nsp_cli.image import Frame, read
 from nsp_cli.model import registry
 from nsp_cli.model.checkpoint import load_model, save_model
-from nsp_cli.model.spec import ModelSpec, Task
+from nsp_cli.model.spec import ModelSpec, PipelineSpec, Task
 from nsp_cli.networks import build_network
 from nsp_cli.ops.noise_level import measured
 from nsp_cli.simulation.camera import Camera, simulate
@@ -270,3 +273,55 @@ def test_what_does_not_fit_is_said(exported: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.onnx").write_bytes(b"\x08nonsense")
     with pytest.raises(ModelError, match="not an ONNX model"):
         OnnxBackend(tmp_path / "broken.onnx")
+
+
+_RUN_ENDLESSLY = """
+import sys
+from pathlib import Path
+import numpy as np
+from nsp_cli.engine.backends.onnx_backend import OnnxBackend
+backend = OnnxBackend(Path(sys.argv[1]), "cpu")
+print("ready", flush=True)
+try:
+    backend.run(np.zeros((1, 3, 16, 16), np.float32))
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signal that a process can send to another")
+def test_a_graph_without_end_can_be_interrupted(tmp_path: Path) -> None:
+    shape, number = [1, 3, None, None], onnx.TensorProto
+    value = onnx.helper.make_tensor_value_info
+    body = onnx.helper.make_graph(
+        [
+            onnx.helper.make_node("Identity", ["go"], ["go_on"]),
+            onnx.helper.make_node("Sin", ["x"], ["y"]),
+        ],
+        "body",
+        [value("i", number.INT64, []), value("go", number.BOOL, []), value("x", number.FLOAT, shape)],
+        [value("go_on", number.BOOL, []), value("y", number.FLOAT, shape)],
+    )
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Loop", ["most", "start", "photo"], ["result"], body=body)],
+        "endless",
+        [value("photo", number.FLOAT, shape)],
+        [value("result", number.FLOAT, shape)],
+        [
+            onnx.helper.make_tensor("most", number.INT64, [], [2**63 - 1]),
+            onnx.helper.make_tensor("start", number.BOOL, [], [True]),
+        ],
+    )
+    model = onnx.helper.make_model(graph, ir_version=9, opset_imports=[onnx.helper.make_opsetid("", 18)])
+    onnx.helper.set_model_props(model, {"nsp.pipeline": PipelineSpec("denoise", 1, 1, 0, 100).to_json()})
+    onnx.save(model, tmp_path / "endless.onnx")
+    command = [sys.executable, "-c", _RUN_ENDLESSLY, str(tmp_path / "endless.onnx")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        try:
+            assert process.wait(60) == 130
+        finally:
+            process.kill()

@@ -8,6 +8,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from nsp_cli.engine.backends.interruptible import call_interruptibly
 from nsp_cli.engine.tiling import pad_tile
 from nsp_cli.errors import BackendError, MemoryLimitError, ModelError
 from nsp_cli.model.spec import PipelineSpec
@@ -72,8 +73,11 @@ class OnnxBackend:
         given = {self._input: np.ascontiguousarray(padded[:, : self._planes])}
         if tile.shape[1] > self._planes:
             given[NOISE_LEVEL] = np.ascontiguousarray(tile[0, self._planes, :1, 0])
+        options = ort.RunOptions()
         try:
-            (result,) = self._session.run(None, given)
+            (result,) = call_interruptibly(
+                lambda: self._session.run(None, given, options), lambda: setattr(options, "terminate", True)
+            )
         except Exception as error:
             if "allocat" in str(error) or "memory" in str(error).lower():
                 raise MemoryLimitError("onnxruntime is out of memory.") from error

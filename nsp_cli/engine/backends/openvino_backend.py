@@ -8,6 +8,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
+from nsp_cli.engine.backends.interruptible import call_interruptibly
 from nsp_cli.engine.backends.machine import has_bf16
 from nsp_cli.engine.backends.onnx_backend import PIPELINE_KEY, first_line
 from nsp_cli.engine.tiling import pad_tile
@@ -63,7 +64,10 @@ class OpenVinoBackend:
         padded = np.ascontiguousarray(pad_tile(tile, self.spec.side_multiple))
         try:
             with self._lock:
-                result = np.array(self._request.infer([padded], share_inputs=True)[0], np.float32)
+                found = call_interruptibly(
+                    lambda: self._request.infer([padded], share_inputs=True)[0], self._request.cancel
+                )
+                result = np.array(found, np.float32)
         except Exception as error:
             if any(word in str(error).lower() for word in _OUT_OF_MEMORY):
                 raise MemoryLimitError("OpenVINO is out of memory.") from error
