@@ -83,5 +83,5 @@ def test_a_webp_above_pillows_limit_has_a_size(tmp_path: Path) -> None:
     ("start", "name"), [(b"\xff\x0a", "JPEG XL"), (b"8BPS", "PSD"), (b"BM", "BMP"), (b"GIF89a", "GIF")]
 )
 def test_other_formats_are_named_by_their_content(start: bytes, name: str) -> None:
-    with pytest.raises(InputError, match=f"found {name}, which is not read: export it as TIFF or JPEG first"):
+    with pytest.raises(InputError, match=f"this is {name}, which is not read; export it as TIFF or JPEG first"):
         read(start + bytes(50))
