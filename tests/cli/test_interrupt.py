@@ -56,7 +56,7 @@ def test_training_answers_the_first_ctrl_c_and_prints_the_whole_resume_command(
     assert f"nsp train {noisy_photos} -o '{target}' --resume" in rest
 
 
-def test_files_of_a_run_are_not_photos(noisy_photos: Path) -> None:
+def test_files_of_nsp_are_not_photos(noisy_photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     photos = find_photos([noisy_photos])
     previews = noisy_photos / "mine.run" / "previews"
     previews.mkdir(parents=True)
@@ -65,3 +65,7 @@ def test_files_of_a_run_are_not_photos(noisy_photos: Path) -> None:
     assert find_photos([previews]) == [previews / "1.png"]  # named by the user
     with pytest.raises(NoInputError):
         find_photos([noisy_photos / "none"])
+    for name in ("0_nsp.png", "0_nsp_2.png", "other_nsp.png"):  # the last one's photo is not there
+        (noisy_photos / name).write_bytes(photos[0].read_bytes())
+    assert find_photos([noisy_photos]) == sorted([*photos, noisy_photos / "other_nsp.png"])
+    assert "2 results of nsp (_nsp) are left out" in capsys.readouterr().err

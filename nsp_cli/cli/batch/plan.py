@@ -7,7 +7,7 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -69,11 +69,9 @@ def plan(
         raise NoInputError(unread_sentence(unread))
     if all(work.problem for work in works):
         raise NoInputError(works[0].problem or "")
-    if out.path is None:
-        kept = _without_results(works)
-        if len(kept) < len(works):
-            warn(f"{len(works) - len(kept)} results of an earlier run (_nsp) are left out.")
-        works = kept
+    if out.path is None and (results := results_among([work.source for work in works])):
+        warn(f"{len(results)} results of an earlier run (_nsp) are left out.")
+        works = [work for work in works if work.source not in results]
     works = _checked(works)
     return works, len(works) > 1 or any(files.is_folder(s) or _is_pattern(s) for s in sources)
 
@@ -235,15 +233,15 @@ def _walk(source: Path, recursive: bool, without: Path | None, unreadable: objec
         yield from (here / name for name in names)
 
 
-def _without_results(works: list[Work]) -> list[Work]:
-    """Leave out what an earlier run wrote beside its photos: `nsp denoise *.jpg` names it too when it is run again."""
-    stems = {(work.source.parent, work.source.stem) for work in works}
+def results_among(paths: Collection[Path]) -> set[Path]:
+    """Return what an earlier run wrote beside its photos: `nsp denoise *.jpg` names it too when it is run again."""
+    stems = {(path.parent, path.stem) for path in paths}
 
     def is_result(path: Path) -> bool:
         found = re.fullmatch(r"(.+)_nsp(?:_\d+)?", path.stem)
         return found is not None and (path.parent, found[1]) in stems
 
-    return [work for work in works if not is_result(work.source)]
+    return set(filter(is_result, paths))
 
 
 def _mark_device(work: Work) -> Work:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nsp_cli.cli.batch.outcome import unread_sentence
-from nsp_cli.cli.batch.plan import count_unread, missing
+from nsp_cli.cli.batch.plan import count_unread, missing, results_among
 from nsp_cli.cli.commands.train_flags import TrainFlags
 from nsp_cli.cli.console import err, progress, warn
 from nsp_cli.cli.flag_decorator import takes
@@ -68,6 +68,7 @@ def _train(context: typer.Context, photos: list[Path], flags: TrainFlags, stop: 
     folder = flags.output.with_suffix(".run")
     quiet = flags.quiet or not is_main
     noisy = found = find_photos(photos, quiet=quiet)
+    pairs = find_pairs(*flags.pairs) if flags.pairs else ()
     if flags.resume:
         _refuse_settings(context)
         settings, begin = training.saved_settings(folder), None
@@ -83,7 +84,7 @@ def _train(context: typer.Context, photos: list[Path], flags: TrainFlags, stop: 
         target=flags.output,
         folder=folder,
         start=begin,
-        pairs=find_pairs(*flags.pairs) if flags.pairs else (),
+        pairs=pairs,
         shown=noisy[:: settings.validation_every or 1],
         device=flags.device,
         resume=flags.resume,
@@ -150,8 +151,8 @@ def _run(settings: TrainConfig, job: Job, photos: list[Path], *, quiet: bool) ->
 def find_photos(paths: list[Path], *, quiet: bool = False) -> list[Path]:
     """Return all photos among files and in folders, sorted; files of training runs (`*.run` folders) are left out.
 
-    Pictures in formats that are not read, pipes, devices and broken links are left out too, with a warning unless
-    `quiet`.
+    Results beside their photos (_nsp), pictures in formats that are not read, pipes, devices and broken links are left
+    out too, with a warning unless `quiet`.
 
     Raises
     ------
@@ -161,12 +162,13 @@ def find_photos(paths: list[Path], *, quiet: bool = False) -> list[Path]:
     from nsp_cli.image import is_photo
 
     found: set[Path] = set()
-    unread, special = Counter[str](), list[Path]()
+    unread, special, results = Counter[str](), list[Path](), set[Path]()
     for path in paths:
         if is_folder(path):
             inside = [p for p in path.rglob("*") if not is_folder(p) and not _of_a_run(p.relative_to(path))]
             photos = {p for p in inside if is_photo(p)}
             found |= {p for p in photos if is_file(p)}
+            results |= results_among(photos)
             unread += count_unread(inside)
             special += sorted(p for p in photos if not is_file(p))
         elif is_file(path):
@@ -178,6 +180,9 @@ def find_photos(paths: list[Path], *, quiet: bool = False) -> list[Path]:
     if special and not quiet:
         names = ", ".join(map(str, special[:3])) + (" …" if len(special) > 3 else "")
         warn(f"{len(special)} pipes, devices or broken links are left out: {names}.")
+    if results and not quiet:
+        warn(f"{len(results)} results of nsp (_nsp) are left out.")
+    found -= results
     if not found:
         raise NoInputError("There is no photo to train on; name photos or folders, as in `nsp train my-photos/`.")
     return sorted(found)
