@@ -40,7 +40,7 @@ def without_hot_pixels(frame: Frame) -> Frame:
 
 
 def _hot(pixels: Pixels, top: int) -> NDArray[np.intp]:
-    """(N, 3) rows, columns and channels of the hot pixels in a band of rows; none along the photo's border."""
+    """Find hot pixels in a band of rows: (N, 3) rows, columns and channels; none along the photo's border."""
     first, last = max(top, 1), min(top + _ROWS, len(pixels) - 1)
     band = pixels[first - 1 : last + 1]
     height, width = band.shape[0] - 2, band.shape[1] - 2

@@ -86,7 +86,7 @@ class LookupSpace:
         return (np.array(colours) - black).T
 
     def to_srgb(self, pixels: Values) -> Values:
-        """(H, W, 3) as stored, 1.0 is white, to sRGB encoding; colours outside sRGB's gamut leave [0, 1]."""
+        """Convert stored values (H, W, 3), white = 1, to sRGB encoding; colours outside its gamut leave [0, 1]."""
         out = np.empty(pixels.shape, np.float32)
         for block, into in _blocks(pixels, out):
             into[:] = SRGB_CURVE.from_linear(self._light(block))
@@ -129,7 +129,7 @@ class LookupSpace:
         return stored - start
 
     def _light(self, stored: Values) -> Values:
-        """(N, 3) to linear sRGB."""
+        """Convert (N, 3) to linear sRGB."""
         import imagecodecs
 
         light = imagecodecs.cms_transform(
@@ -144,12 +144,12 @@ class LookupSpace:
         return light[0]
 
     def _working(self, light: Values) -> Values:
-        """(N, 3) linear sRGB to working values, which are near the stored ones."""
+        """Convert linear sRGB (N, 3) to working values, which are near the stored ones."""
         return SRGB_CURVE.from_linear(light @ np.linalg.inv(self.primaries).astype(np.float32).T)
 
     @cached_property
     def _nodes(self) -> NDArray[np.floating]:
-        """(_NODES,) stored values from 0 to 1."""
+        """Return the stored values of the nodes, (_NODES,), from 0 to 1."""
         ramp = np.linspace(0, 1, _RAMP)
         greys = self._working(self._light(np.repeat(ramp[:, None], 3, axis=1).astype(np.float32)))
         spacing = np.maximum.accumulate(greys.mean(1, dtype=np.float64)) + _LEAST_SLOPE * ramp
@@ -170,7 +170,7 @@ class LookupSpace:
 
 
 def _squared(vectors: Values) -> Values:
-    """(N, 3) to their squared lengths."""
+    """Return the squared lengths of vectors (N, 3)."""
     return np.einsum("ni,ni->n", vectors, vectors)
 
 

@@ -232,7 +232,7 @@ class NSPPipeline(nn.Module):
         return shuffled if self.task is Task.SHUFFLE else self._predictions(shuffled).mean(1)
 
     def _predictions(self, photo: Tensor) -> Tensor:
-        """One full-size prediction for each sub-image, (N, t², C, H, W)."""
+        """Predict the full-size photo from each sub-image, (N, t², C, H, W)."""
         n, t = photo.shape[0], self.scale
         if not self.canonical:
             subs = pd_split(photo, t).flatten(0, 1)

@@ -122,7 +122,7 @@ class TBSN(nn.Module):
             return self.last(features.float()) / self.value_range
 
     def _body(self, x: Tensor) -> Tensor:
-        """(N, dim, h, w), each picture one phase → (N, 2·dim, h, w)."""
+        """Run the U-shaped body on pictures (N, dim, h, w) of one phase each, to (N, 2·dim, h, w)."""
         skips: list[Tensor] = []
         for stage, shrink in zip(self.down, self.shrink, strict=True):
             x = stage(x)
@@ -222,7 +222,7 @@ class ChannelAttention(nn.Module):
         return self.project((weights.to(v.dtype) @ v).flatten(1, 2).unflatten(-1, x.shape[-2:]))
 
     def _together(self, x: Tensor) -> Tensor:
-        """(joined·N, heads, c, pixels) → (N, heads, c, joined·pixels)."""
+        """Join the phases of a photo: (joined·N, heads, c, pixels) to (N, heads, c, joined·pixels)."""
         return x if self.joined == 1 else x.unflatten(0, (-1, self.joined)).movedim(1, -2).flatten(-2)
 
 

@@ -80,7 +80,7 @@ class NoiseEstimate:
 
     @property
     def trusted_luma(self) -> float:
-        """The luma noise that is to be removed: lower than `luma` where that may be texture."""
+        """Luma noise that is to be removed: lower than `luma` where that may be texture."""
         return _trusted(self.luma, self.chroma)
 
 
@@ -126,7 +126,7 @@ def luma_level(pixels: Pixels, to_srgb: Convert | None = None) -> float:
 
 
 def _sample(pixels: Pixels, block: int, most: int, to_srgb: Convert | None) -> Blocks:
-    """Cells of 2×2 blocks on a regular grid without those that are clipped: (N, 2·block, 2·block, C) in [0, 255]."""
+    """Sample cells of 2×2 blocks on a regular grid, without clipped ones: (N, 2·block, 2·block, C) in [0, 255]."""
     step = max(block, int(np.ceil(np.sqrt(pixels.shape[0] * pixels.shape[1] / most))))
     windows = np.lib.stride_tricks.sliding_window_view(pixels, (2 * block, 2 * block), (0, 1))[::step, ::step]
     cells = np.moveaxis(windows, 2, -1).reshape(-1, 2 * block, 2 * block, pixels.shape[2])

@@ -42,7 +42,7 @@ def dead_leaves(photo: Picture, rng: np.random.Generator) -> Picture:
 
 
 def _arrange(side: int, count: int, rng: np.random.Generator, *, covered: bool) -> Labels:
-    """(side, side): which shape is on top, from 1 on; 0 where there is none, unless all is to be covered."""
+    """Return the number of the shape on top, (side, side), from 1 on; 0 where there is none, unless all is covered."""
     labels = np.full((side, side), int(covered), np.uint8)
     smallest = side * float(np.exp(rng.uniform(np.log(0.01), np.log(0.15))))
     for label in range(2, count + 2):
@@ -62,7 +62,7 @@ def _arrange(side: int, count: int, rng: np.random.Generator, *, covered: bool) 
 
 
 def _outline(rng: np.random.Generator) -> NDArray[np.float64]:
-    """(points, 2): an ellipse, a blob, a polygon, a bar or a box around 0, of radius 1 or so, at any angle."""
+    """Draw an outline (points, 2) at any angle: ellipse, blob, polygon, bar or box around 0, of a radius near 1."""
     kind, angle = rng.integers(4), rng.uniform(0, 2 * np.pi)
     count = 4 if kind == 0 else int(rng.integers(3, 8)) if kind == 1 else 48
     turn = np.arange(count) * 2 * np.pi / count + np.pi / count

@@ -117,7 +117,7 @@ def _last_segment(data: bytes) -> tuple[int, int]:
 
 
 def _segments(data: bytes, at: int, until: int) -> list[tuple[int, int]]:
-    """(marker, place of its length) of the segments from `at` to the first `until`, which is the last of them."""
+    """List (marker, place of its length) of the segments from `at` to the first `until`, which is the last of them."""
     found: list[tuple[int, int]] = []
     while (match := _MARKER.search(data, at)) is not None:
         marker, at = match[1][0], match.end()

@@ -92,7 +92,7 @@ def demosaic(raw: Any, data: bytes, warnings: list[str]) -> tuple[NDArray[np.flo
 
 
 def _demosaic(raw: Any, data: bytes, balance: NDArray[np.float64]) -> tuple[NDArray[np.uint16], float]:
-    """(H, W, 3) balanced values in linear light, and how far black is above 0, see `raw_mosaic.balance`.
+    """Demosaic to balanced linear light (H, W, 3), and return how far black is above 0, see `raw_mosaic.balance`.
 
     White is the sensor's, and not the brightest value of the photo.
     """

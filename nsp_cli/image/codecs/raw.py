@@ -93,7 +93,7 @@ def _white_balance(raw: Any, develop: RawOptions, warnings: list[str]) -> WhiteB
 
 
 def _develop(raw: Any, data: bytes, white_balance: WhiteBalance, exposure: float) -> tuple[Pixels, Pixels | None]:
-    """(H, W, C) sRGB as uint16, and how far the values are below black, see `Frame`."""
+    """Develop to sRGB (H, W, C) as uint16, and return how far the values are below black, see `Frame`."""
     srgb = rawpy.ColorSpace.sRGB  # pyright: ignore[reportAttributeAccessIssue]
     if can_balance(raw, data) and (lift := balance(raw, _gains(raw, white_balance))):
         return encode_signed(raw.postprocess(output_color=srgb, **BALANCED), lift, exposure)

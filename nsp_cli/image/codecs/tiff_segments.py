@@ -25,7 +25,10 @@ _LIBTIFF = re.compile(r"(tempfile\.tif|LZW\w*): ")  # Pillow's name for data tha
 
 
 def decode_page(page: TiffPage, data: bytes) -> NDArray[Any]:
-    """(planes, 1, H, W, C) as `page.asarray(squeeze=False)` would give; changes `page`, `data` is the whole file."""
+    """Decode a page as `page.asarray(squeeze=False)` does, to (planes, 1, H, W, C).
+
+    `data` is the whole file. The function changes `page`.
+    """
     compression, predictor, dtype = int(page.compression), int(page.predictor), np.dtype(page.dtype)
     page.compression = COMPRESSION.NONE
     if predictor == FLOAT_PREDICTOR:
@@ -46,7 +49,7 @@ def decode_page(page: TiffPage, data: bytes) -> NDArray[Any]:
 
 
 def _segment_shape(page: TiffPage, index: int) -> tuple[int, int, int]:
-    """(rows, width, samples) of a strip or tile; the last strip of a plane may be lower."""
+    """Return (rows, width, samples) of a strip or tile; the last strip of a plane may be lower."""
     samples = page.samplesperpixel if page.planarconfig == 1 else 1
     if page.is_tiled:
         return page.tilelength, page.tilewidth, samples

@@ -87,7 +87,7 @@ def profile_of_points(points: Chromaticities, tone: Parametric, *, grey: bool) -
 
 
 def _rgb_to_xyz(points: Chromaticities) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(3, 3) linear RGB to XYZ relative to D50, and the (3, 3) adaptation from the white point to D50."""
+    """Return the matrices (3, 3) from linear RGB to XYZ relative to D50, and from the white point to D50."""
     if any(y <= 0 for _, y in points):
         raise ValueError("a chromaticity has no light")
     columns = np.stack([_point_xyz(point) for point in points], axis=1)
