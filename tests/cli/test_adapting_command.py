@@ -1,5 +1,8 @@
 """`nsp train` on noisy photos, from weights that learned from clean ones."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from nsp_cli.training import camera_fit
 from tests.cli.test_commands import run
 
 TINY = {"widths": (8, 8), "depths": (1, 1)}
+train_command = import_module("nsp_cli.cli.commands.train")
 FLAGS = "--batch 1 --patch 48 --save-every 1 --device cpu --precision fp32 --quiet".split()
 
 
@@ -76,3 +80,20 @@ def test_clean_photos_are_taken_as_they_are_when_the_method_is_named(
     assert run("train", noisy_photos, "-o", target, *arguments)[0] == 0
     assert not (tmp_path / "clean.run" / "clean").exists()
     assert not load_model(target)[1].method_args.get("cameras")
+
+
+def test_a_stop_during_the_analysis_names_the_way_to_go_on(
+    plain: Path, large_noisy_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def stopped(*_: object, **__: object) -> Iterator[Callable[[], bool]]:
+        yield lambda: True
+
+    monkeypatch.setattr(train_command, "stop_on_interrupt", stopped)
+    target = tmp_path / "own.safetensors"
+    command = ("train", large_noisy_photos, "-o", target, "--from", plain, "--steps", 1, *FLAGS)
+    code, said = run(*command)
+    assert (code, "the same command, without --resume, starts again" in said) == (130, True)
+    monkeypatch.undo()
+    assert run(*command)[0] == 0
+    assert target.exists()

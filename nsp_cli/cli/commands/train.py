@@ -112,7 +112,8 @@ def _adapted(
 
         def report(fraction: float) -> None:
             if stop():
-                raise KeyboardInterrupt  # nothing is trained yet: the same command starts again
+                err.print("Stopped: nothing is trained yet, so the same command, without --resume, starts again.")
+                raise typer.Exit(STOPPED)
             reporter.within(fraction)
 
         settings, references = training.adapt(settings, photos, start, own, device=flags.device, report=report)
