@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from nsp_cli.image.frame import Frame, Pixels, peak
 
-_FACTOR = 2.0  # times the range of the 8 neighbours that a hot pixel exceeds their largest value by; noise: below 1
+_FACTOR = 2.0  # times the range of the 8 neighbours, and of most pixels' neighbours, that a hot pixel exceeds theirs by
+_EVERY = 8  # rows and columns of the pixels whose neighbours' range is typical of the photo
 _FLOOR = 24 / 255  # in addition, so that a faint dot on an even area stays
 _OTHERS = 0.25  # most that another channel may exceed its neighbours by, as a fraction: a star is in all channels
 _ROWS = 256  # of the photo that are searched at once
@@ -29,7 +30,8 @@ def without_hot_pixels(frame: Frame) -> Frame:
     subsampled = frame.jpeg_subsampling not in (None, "4:4:4")
     if frame.pixels.shape[2] != 3 or min(frame.size) < 3 or subsampled:
         return frame
-    found = [part for top in range(0, frame.size[0], _ROWS) if len(part := _hot(frame.pixels, top))]
+    typical = _typical_range(frame.pixels)
+    found = [part for top in range(0, frame.size[0], _ROWS) if len(part := _hot(frame.pixels, top, typical))]
     if not found:
         return frame
     rows, columns, channels = np.concatenate(found).T
@@ -39,7 +41,14 @@ def without_hot_pixels(frame: Frame) -> Frame:
     return replace(frame, pixels=pixels)
 
 
-def _hot(pixels: Pixels, top: int) -> NDArray[np.intp]:
+def _typical_range(pixels: Pixels) -> float:
+    """Return the median range of the 8 neighbours of a pixel: that of noise, or of texture."""
+    height, width = pixels.shape[:2]
+    around = [pixels[y : height - 2 + y : _EVERY, x : width - 2 + x : _EVERY].astype(np.float32) for y, x in _SHIFTS]
+    return float(np.median(np.max(around, axis=0) - np.min(around, axis=0)))
+
+
+def _hot(pixels: Pixels, top: int, typical: float) -> NDArray[np.intp]:
     """Find hot pixels in a band of rows: (N, 3) rows, columns and channels; none along the photo's border."""
     first, last = max(top, 1), min(top + _ROWS, len(pixels) - 1)
     band = pixels[first - 1 : last + 1]
@@ -47,7 +56,9 @@ def _hot(pixels: Pixels, top: int) -> NDArray[np.intp]:
     largest = reduce(np.maximum, (band[y : y + height, x : x + width] for y, x in _SHIFTS))
     excess = np.maximum(band[1:-1, 1:-1], largest) - largest
     white = np.float32(peak(pixels.dtype))
-    places = np.flatnonzero(excess > _FLOOR * white)  # many times faster than np.nonzero in three dimensions
+    places = np.flatnonzero(
+        excess > _FACTOR * typical + _FLOOR * white
+    )  # many times faster than np.nonzero in three dimensions
     if not len(places):
         return np.empty((0, 3), np.intp)
     rows, columns, channels = np.unravel_index(places, excess.shape)
