@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nsp_cli.errors import ModelError
+from nsp_cli.errors import ModelError, UsageError
 from nsp_cli.image import Frame, read, write
 from tests.cli.test_commands import run
 
@@ -44,3 +44,15 @@ def test_a_model_that_does_not_enlarge_is_answered_by_those_that_do(noisy_photos
     assert code == ModelError.exit_code
     assert "nsp and fast-sr enlarge: nsp sr -m fast-sr" in said
     assert "nsp sr -m nsp" in run("sr", noisy_photos / "0.png", "-m", "best", "--mode", "shuffle")[1]
+
+
+@pytest.mark.parametrize("jobs", [0, 65])
+def test_each_thread_may_hold_a_photo_so_their_number_has_a_limit(jobs: int, noisy_photos: Path, tmp_path: Path) -> None:
+    code, said = run("denoise", noisy_photos, tmp_path / "out", "-j", jobs)
+    assert (code, "--jobs must be from 1 to 64" in said) == (UsageError.exit_code, True)
+
+
+def test_a_photo_is_no_model(noisy_photos: Path, tmp_path: Path) -> None:
+    code, said = run("denoise", noisy_photos / "0.png", "-o", tmp_path / "x.png", "-m", noisy_photos / "0.png")
+    assert code == ModelError.exit_code
+    assert "0.png is no model; models are .safetensors or .onnx files." in said

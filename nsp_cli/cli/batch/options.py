@@ -9,6 +9,9 @@ from pathlib import Path
 
 from nsp_cli.errors import UsageError
 
+MOST_JOBS = 64
+"""Largest number of threads that read: each may hold a whole photo in memory."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class BatchOptions:
@@ -24,7 +27,7 @@ class BatchOptions:
     Raises
     ------
     UsageError
-        There are no threads.
+        The number of threads is not from 1 to `MOST_JOBS`.
     """
 
     recursive: bool = False
@@ -38,8 +41,8 @@ class BatchOptions:
     verbose: bool = False
 
     def __post_init__(self) -> None:
-        if self.jobs < 1:
-            raise UsageError(f"--jobs must be at least 1, got {self.jobs}.")
+        if not 1 <= self.jobs <= MOST_JOBS:
+            raise UsageError(f"--jobs must be from 1 to {MOST_JOBS}, got {self.jobs}.")
 
     def selects(self, path: Path) -> bool:
         """Return whether a photo matches an `include` pattern (if there is one) and no `exclude` pattern.
