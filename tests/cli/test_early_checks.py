@@ -47,7 +47,9 @@ def test_a_model_that_does_not_enlarge_is_answered_by_those_that_do(noisy_photos
 
 
 @pytest.mark.parametrize("jobs", [0, 65])
-def test_each_thread_may_hold_a_photo_so_their_number_has_a_limit(jobs: int, noisy_photos: Path, tmp_path: Path) -> None:
+def test_each_thread_may_hold_a_photo_so_their_number_has_a_limit(
+    jobs: int, noisy_photos: Path, tmp_path: Path
+) -> None:
     code, said = run("denoise", noisy_photos, tmp_path / "out", "-j", jobs)
     assert (code, "--jobs must be from 1 to 64" in said) == (UsageError.exit_code, True)
 
