@@ -48,7 +48,7 @@ def test_a_camera_has_every_photos_noise_level(monkeypatch: pytest.MonkeyPatch) 
         assert dark == replace(day, shot_gain=dark.shot_gain, read_noise=dark.read_noise)  # one camera, two levels
     for camera, seen in zip(found[:2], patches, strict=True):
         made = seen.measure(*simulate(seen.clean, camera, np.random.default_rng(2)))
-        # Logarithms, so 0.1 is a tenth. (`estimate` differs with a camera's correlation, which so few draws leave open.)
+        # Logarithms: 0.1 is a tenth. `estimate` differs with a camera's correlation, which so few draws leave open.
         assert made.luma.mean() == pytest.approx(seen.measured.luma.mean(), abs=0.1)
 
 
