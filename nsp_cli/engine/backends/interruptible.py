@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from threading import Event, Thread
 from typing import TypeVar
 
 Result = TypeVar("Result")
+
+_PAUSE = 0.1
+"""Seconds between two checks of the thread: on Windows, a longer wait cannot be interrupted."""
 
 
 def call_interruptibly(call: Callable[[], Result], cancel: Callable[[], None]) -> Result:
     """Return what a function returns, which runs in another thread while this one waits.
 
     Python handles signals in the main thread between two of its own instructions, so never while a C library computes
-    there, which may be without end. `cancel` has to end the call; it is called where an exception, such as
-    KeyboardInterrupt, ends the waiting.
+    there, which may be without end. Where an exception, such as KeyboardInterrupt, ends the waiting, `cancel` is called
+    until the call has ended: libraries forget a `cancel` that comes before the call has begun.
     """
-    with ThreadPoolExecutor(1, "nsp-run") as thread:
-        result = thread.submit(call)
+    future: Future[Result] = Future()
+    ended = Event()  # not `Thread.is_alive`, which is False after an interrupted `join` (Python 3.11)
+
+    def work() -> None:
         try:
-            return result.result()
-        except BaseException:
+            future.set_result(call())
+        except BaseException as error:  # raised again in the thread that waits
+            future.set_exception(error)
+        finally:
+            ended.set()
+
+    worker = Thread(target=work, name="nsp-run")
+    try:
+        worker.start()  # an interrupt may come while it waits for the thread
+        while not ended.wait(_PAUSE):
+            pass
+        return future.result()
+    except BaseException:
+        while not ended.wait(_PAUSE) and worker.ident is not None:
             cancel()
-            raise
+        raise
