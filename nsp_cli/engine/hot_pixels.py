@@ -37,7 +37,7 @@ def without_hot_pixels(frame: Frame) -> Frame:
     rows, columns, channels = np.concatenate(found).T
     around = np.stack([frame.pixels[rows + y - 1, columns + x - 1, channels] for y, x in _SHIFTS])
     pixels = frame.pixels.copy()
-    pixels[rows, columns, channels] = np.median(around, axis=0)
+    pixels[rows, columns, channels] = np.quantile(around, 0.5, axis=0)  # `np.median` loads `numpy.ma`
     return replace(frame, pixels=pixels)
 
 
@@ -45,7 +45,7 @@ def _typical_range(pixels: Pixels) -> float:
     """Return the median range of the 8 neighbours of a pixel: that of noise, or of texture."""
     height, width = pixels.shape[:2]
     around = [pixels[y : height - 2 + y : _EVERY, x : width - 2 + x : _EVERY].astype(np.float32) for y, x in _SHIFTS]
-    return float(np.median(np.max(around, axis=0) - np.min(around, axis=0)))
+    return float(np.quantile(np.max(around, axis=0) - np.min(around, axis=0), 0.5))
 
 
 def _hot(pixels: Pixels, top: int, typical: float) -> NDArray[np.intp]:
