@@ -37,7 +37,7 @@ def without_hot_pixels(frame: Frame) -> Frame:
     rows, columns, channels = np.concatenate(found).T
     around = np.stack([frame.pixels[rows + y - 1, columns + x - 1, channels] for y, x in _SHIFTS])
     pixels = frame.pixels.copy()
-    pixels[rows, columns, channels] = np.quantile(around, 0.5, axis=0)  # `np.median` loads `numpy.ma`
+    pixels[rows, columns, channels] = _median(around)
     return replace(frame, pixels=pixels)
 
 
@@ -45,7 +45,14 @@ def _typical_range(pixels: Pixels) -> float:
     """Return the median range of the 8 neighbours of a pixel: that of noise, or of texture."""
     height, width = pixels.shape[:2]
     around = [pixels[y : height - 2 + y : _EVERY, x : width - 2 + x : _EVERY].astype(np.float32) for y, x in _SHIFTS]
-    return float(np.quantile(np.max(around, axis=0) - np.min(around, axis=0), 0.5))
+    return float(_median((np.max(around, axis=0) - np.min(around, axis=0)).ravel()))
+
+
+def _median(values: NDArray[np.generic]) -> NDArray[np.float64]:
+    """Return the median along the first axis, as `np.median` does, but without loading `numpy.ma`."""
+    count = len(values)
+    middle = np.partition(values, ((count - 1) // 2, count // 2), axis=0)
+    return (middle[(count - 1) // 2].astype(np.float64) + middle[count // 2]) / 2
 
 
 def _hot(pixels: Pixels, top: int, typical: float) -> NDArray[np.intp]:
