@@ -46,9 +46,8 @@ def resolve_blend(options: BlendOptions, frame: Frame, backend: Backend) -> Blen
     measured = estimate(frame.pixels, conversion(frame))
     if options.noise is not None:
         measured = replace(measured, luma=options.noise)
-    trusted = (
-        measured if options.noise is None else NoiseEstimate(options.noise)
-    )  # a level that is given is not doubted
+    # A level that is given is not doubted.
+    trusted = measured if options.noise is None else NoiseEstimate(options.noise)
     strength = auto_strength(trusted, mean_square_change(frame, backend, trusted.trusted_luma))
     return Blend(strength, options.luma, options.chroma, trusted.trusted_luma, measured)
 

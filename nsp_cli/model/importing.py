@@ -44,7 +44,7 @@ _DAMAGED = (
     MemoryError,
     AssertionError,
 )
-"""Errors of torch.load on files that nobody wrote."""
+"""Errors of torch.load on damaged files."""
 
 
 class _Ignored:

@@ -18,7 +18,7 @@ def call_interruptibly(call: Callable[[], Result], cancel: Callable[[], None]) -
 
     Python handles signals in the main thread between two of its own instructions, so never while a C library computes
     there, which may be without end. Where an exception, such as KeyboardInterrupt, ends the waiting, `cancel` is called
-    until the call has ended: libraries forget a `cancel` that comes before the call has begun.
+    until the call has ended: it has no effect before the call has begun.
     """
     future: Future[Result] = Future()
     ended = Event()  # not `Thread.is_alive`, which is False after an interrupted `join` (Python 3.11)
