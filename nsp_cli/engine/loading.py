@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from math import inf
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 from nsp_cli.engine.backends.base import Backend
-from nsp_cli.engine.backends.machine import has_bf16, has_fast_int8, has_gpu
+from nsp_cli.engine.backends.machine import Machine, has_bf16
 from nsp_cli.engine.options import DenoiseOptions
 from nsp_cli.errors import BackendError, ModelError, UsageError
 from nsp_cli.model import registry
@@ -62,30 +61,29 @@ def load_backend(
     Parameters
     ----------
     model : str or Path, optional
-        A name of `nsp models`, or the path of a .safetensors or .onnx file. None is the default model for `task`.
+        A name of `nsp models`, or a .safetensors or .onnx file. None is the default model for `task`.
     task : Task
-        What the model is used for: denoising, or one of the modes that enlarge.
+        Denoising, or one of the modes that enlarge.
     device : str
         "auto" (a GPU if there is one), "cuda", "cuda:1", "mps" or "cpu".
     precision : str
-        "auto", "fp32", "bf16", "fp16" (on a GPU) or "int8" (on a CPU, for models that ship with an int8 graph). An ONNX
-        file has a precision of its own. "auto" is int8 or bf16 where the processor computes these faster; it is fp32
-        for a network without a skip connection from its input.
+        "fp32", "bf16", "fp16" (on a GPU), "int8" (on a CPU, for models that ship with an int8 graph) or "auto": what
+        the processor computes fastest, and fp32 for a network without a skip connection from its input. An ONNX file
+        has a precision of its own.
     backend : str
-        "auto", "torch", "onnx" or "openvino". A .safetensors file of your own runs in torch and an .onnx file in
-        onnxruntime; models that ship can run in all three.
+        "torch" (.safetensors files), "onnx" (.onnx files), "openvino" or "auto"; models that ship run in all three.
     settings : mapping
         Settings of the model's method in place of those that are stored with it, as in {"test_shift": 1}.
     exact_halo : bool
-        Read tiles with the whole receptive field, even if a smaller halo was measured for the model (`ModelSpec.halo`).
+        Read tiles with the whole receptive field, even if a smaller halo was measured (`ModelSpec.halo`).
         An ONNX file keeps the halo that it was exported with.
     megapixels : float
-        Size of all photos together. "auto" chooses a runtime that starts fast for small ones. Infinite if unknown.
+        Size of all photos together, infinite if unknown. "auto" chooses a runtime that starts fast for small ones.
 
     Returns
     -------
     Backend
-        The opened model: `run` maps a tile (1, planes, h, w) of float32 to its result, `spec` describes the pipeline.
+        `run` maps a tile (1, planes, h, w) of float32 to its result, `spec` describes the pipeline.
 
     Raises
     ------
@@ -98,23 +96,17 @@ def load_backend(
     """
     task = Task(task)
     path = registry.resolve(model, task)
-    kind = "onnx" if path.suffix == ".onnx" else "torch"
+    chosen = Runtime("onnx" if path.suffix == ".onnx" else "torch", precision)
     if not settings and not exact_halo:
-        int8, graph = (registry.shipped_graph(path, task, int8=wanted) for wanted in (True, False))
-        if int8 or graph:
-            request = Request(device, precision, backend, megapixels)
-            chosen = choose_runtime(request, Machine.here(), graph=graph is not None, int8=int8 is not None)
-            if chosen is not None:
-                kind, precision = chosen.runtime, chosen.precision
-                path = (int8 if precision == Precision.INT8 else graph) or path
-    if backend not in ("auto", kind):
+        path, chosen = _shipped_graph(path, task, Request(device, precision, backend, megapixels)) or (path, chosen)
+    if backend not in ("auto", chosen.runtime):
         raise UsageError(f"`backend={backend}` runs {_RUNS[backend]}, got {path.name}.")
-    if kind == "onnx" and settings:
+    if chosen.runtime == "onnx" and settings:
         raise UsageError(f"The settings of {path.name} were fixed when it was exported; give them to `nsp export`.")
-    if kind == "openvino":
-        opened = _open_openvino(path, device, precision)
-    elif kind == "onnx":
-        opened = _open_onnx(path, device, precision)
+    if chosen.runtime == "openvino":
+        opened = _open_openvino(path, device, chosen.precision)
+    elif chosen.runtime == "onnx":
+        opened = _open_onnx(path, device, chosen.precision)
     else:
         opened = _open_torch(path, task, device, precision, settings, exact_halo)
     if opened.spec.task != task:
@@ -164,29 +156,6 @@ def _own_device(device: str, model: str | None) -> str:
 
 
 @dataclass(frozen=True)
-class Machine:
-    """What a computer has for running networks.
-
-    Attributes
-    ----------
-    gpu : one that torch may be able to use
-    bf16 : whether the processor multiplies bfloat16 natively
-    fast_int8 : whether OpenVINO is faster in int8 than in float32
-    openvino : whether OpenVINO is installed
-    """
-
-    gpu: bool
-    bf16: bool
-    fast_int8: bool
-    openvino: bool
-
-    @classmethod
-    def here(cls) -> Machine:
-        """Describe this computer, without importing torch."""
-        return cls(has_gpu(), has_bf16(), has_fast_int8(), find_spec("openvino") is not None)
-
-
-@dataclass(frozen=True)
 class Request:
     """The device, precision, runtime ("auto" or a name) and megapixels that `load_backend` was called with."""
 
@@ -202,10 +171,21 @@ class Request:
 
 @dataclass(frozen=True)
 class Runtime:
-    """A runtime, "onnx" or "openvino", for a graph that ships with a model, and its precision."""
+    """A runtime, "torch", "onnx" or "openvino", and the precision that it computes in, which may be "auto"."""
 
     runtime: str
     precision: str
+
+
+def _shipped_graph(weights: Path, task: Task, request: Request) -> tuple[Path, Runtime] | None:
+    """Choose a graph that ships with a file of weights, and its runtime; None to run the file itself."""
+    graph, int8 = registry.shipped_graphs(weights, task)
+    if graph is None and int8 is None:
+        return None
+    chosen = choose_runtime(request, Machine.here(), graph=graph is not None, int8=int8 is not None)
+    if chosen is None:
+        return None
+    return (int8 if chosen.precision == Precision.INT8 else graph) or weights, chosen
 
 
 def choose_runtime(request: Request, machine: Machine, *, graph: bool, int8: bool) -> Runtime | None:

@@ -91,7 +91,8 @@ def resolve(model: str | Path | None = None, task: str = Task.DENOISE) -> Path:
         A `Task`, for the default.
     """
     if model is None:
-        return next((info.path for info in shipped() if task in info.default_for), shipped()[0].path)
+        models = shipped()
+        return next((info.path for info in models if task in info.default_for), models[0].path)
     path = Path(model)
     may_be_name = path.name == model and path.suffix not in _SUFFIXES
     known = {info.name: info.path for info in reversed(at_hand())} if may_be_name else {}
@@ -110,11 +111,13 @@ def resolve(model: str | Path | None = None, task: str = Task.DENOISE) -> Path:
     )
 
 
-def shipped_graph(weights: Path, task: str, *, int8: bool = False) -> Path | None:
-    """Find the ONNX graph that ships with a weights file, for a task; None if there is none."""
+def shipped_graphs(weights: Path, task: str) -> tuple[Path | None, Path | None]:
+    """Find the ONNX graphs that ship with a weights file, for a task: in floating point, and in int8."""
     found = next((info for info in shipped() if info.path == weights), None)
-    name = (found.int8 if int8 else found.graphs).get(task) if found else None
-    return weights.with_name(name) if name else None
+    if found is None:
+        return None, None
+    graph, int8 = (graphs.get(task) for graphs in (found.graphs, found.int8))
+    return graph and weights.with_name(graph), int8 and weights.with_name(int8)
 
 
 def sha256(path: Path) -> str:

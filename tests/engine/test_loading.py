@@ -9,11 +9,19 @@ import torch
 
 from nsp_cli.engine import loading
 from nsp_cli.engine.backends import machine, openvino_backend
-from nsp_cli.engine.loading import Machine, Request, choose_runtime
+from nsp_cli.engine.backends.machine import Machine
+from nsp_cli.engine.loading import Request, choose_runtime
 from nsp_cli.model.spec import PipelineSpec, Task
 
 SPEC = PipelineSpec(Task.DENOISE, scale=1, multiple=8, halo=80, working_bytes=576)
 PLANES = replace(SPEC, noise_level=True, side_multiple=8)
+MACHINE = Machine(gpu=False, bf16=False, fast_int8=False, openvino=True)
+
+
+def run_on(monkeypatch: pytest.MonkeyPatch, there: Machine) -> None:
+    """Open models as on another machine."""
+    monkeypatch.setattr(Machine, "here", lambda: there)
+    monkeypatch.setattr(loading, "has_bf16", lambda: there.bf16)
 
 
 @pytest.mark.parametrize(
@@ -43,10 +51,7 @@ PLANES = replace(SPEC, noise_level=True, side_multiple=8)
 def test_the_runtime_of_a_shipped_model_is_the_fastest(
     monkeypatch: pytest.MonkeyPatch, asked: dict, bf16: bool, gpu: bool, installed: bool, kind: str
 ) -> None:
-    monkeypatch.setattr(loading, "has_bf16", lambda: bf16)
-    monkeypatch.setattr(loading, "has_gpu", lambda: gpu)
-    monkeypatch.setattr(loading, "has_fast_int8", lambda: False)
-    monkeypatch.setattr(loading, "find_spec", lambda _: installed or None)
+    run_on(monkeypatch, replace(MACHINE, gpu=gpu, bf16=bf16, openvino=installed))
     made: list[str] = []
     monkeypatch.setattr(
         openvino_backend,
@@ -55,9 +60,6 @@ def test_the_runtime_of_a_shipped_model_is_the_fastest(
     )
     opened = type(loading.load_backend(**asked)).__name__
     assert (f"OpenVinoBackend {made[0]}" if made else opened) == kind
-
-
-MACHINE = Machine(gpu=False, bf16=False, fast_int8=False, openvino=True)
 
 
 @pytest.mark.parametrize(
@@ -114,9 +116,7 @@ def test_int8_is_chosen_where_it_is_the_fastest(
     monkeypatch: pytest.MonkeyPatch, asked: dict, fast_int8: bool, gpu: bool, installed: bool, kind: str
 ) -> None:
     bf16 = asked.pop("bf16", False)
-    for name, value in {"has_fast_int8": fast_int8, "has_gpu": gpu, "has_bf16": bf16}.items():
-        monkeypatch.setattr(loading, name, lambda value=value: value)
-    monkeypatch.setattr(loading, "find_spec", lambda _: installed or None)
+    run_on(monkeypatch, Machine(gpu=gpu, bf16=bf16, fast_int8=fast_int8, openvino=installed))
     made: list[str] = []
     monkeypatch.setattr(
         openvino_backend, "OpenVinoBackend", lambda _, precision: made.append(precision) or SimpleNamespace(spec=PLANES)

@@ -139,7 +139,7 @@ def _on_provider(name: str) -> Section:
     from nsp_cli.model.spec import Task
 
     try:
-        graph = registry.shipped_graph(registry.resolve(), Task.DENOISE)
+        graph, _ = registry.shipped_graphs(registry.resolve(), Task.DENOISE)
         if graph is None:
             return {"runs": False, "error": "the default model has no ONNX graph to try it with"}
         settings = ort.SessionOptions()

@@ -4,13 +4,38 @@ from __future__ import annotations
 
 import ctypes
 import platform
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 _CUDA_LIBRARIES = ("libcuda.so.1", "nvcuda.dll")
 _BF16 = ("AVX512BF16", "AMX_BF16", "AVX512_SPR")  # NumPy's names
 _ROCM = Path("/dev/kfd")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a computer has for running networks.
+
+    Attributes
+    ----------
+    gpu : one that torch may be able to use
+    bf16 : whether the processor multiplies bfloat16 natively
+    fast_int8 : whether OpenVINO is faster in int8 than in float32
+    openvino : whether OpenVINO is installed
+    """
+
+    gpu: bool
+    bf16: bool
+    fast_int8: bool
+    openvino: bool
+
+    @classmethod
+    def here(cls) -> Machine:
+        """Describe this computer."""
+        return cls(has_gpu(), has_bf16(), has_fast_int8(), find_spec("openvino") is not None)
 
 
 @cache
