@@ -31,7 +31,7 @@ class Tile:
     photo : (h, w, C) in the photo's own colours
     working : (h, w, C) in sRGB encoding, not clipped
     clipped : (h, w, C), what the network gets of `working`
-    planes : (1, planes, h, w), the network's input
+    planes : (1, planes, h, w), the network's input; None where the blend changes nothing
     """
 
     region: Region
@@ -39,7 +39,7 @@ class Tile:
     photo: _Values
     working: _Values
     clipped: _Values
-    planes: _Values
+    planes: _Values | None
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,6 @@ class Converter:
     noise: float | None
 
     @cached_property
-    def unchanged(self) -> bool:
-        """Whether the result is the photo, or its enlargement, whatever the network gives."""
-        return self.blend.is_identity(self.frame.pixels.shape[2])
-
-    @cached_property
     def _limits(self) -> tuple[float, float]:
         lowest, highest = SRGB_LIMITS if self.space is None else self.space.limits
         signed = self.frame.below_black is not None or self.frame.linear_raw is not None
@@ -75,7 +70,9 @@ class Converter:
     def prepare(self, region: Region, outer: Region) -> Tile:
         """Convert the photo within `outer`, whose result is used for `region`."""
         photo = self.frame.unit_values(*outer.slices)
-        working = photo if self.space is None or self.unchanged else self.space.to_srgb(photo)
+        if self.blend.is_identity(photo.shape[2]):
+            return Tile(region, outer, photo, photo, photo, None)
+        working = photo if self.space is None else self.space.to_srgb(photo)
         is_integer = self.frame.pixels.dtype.kind == "u"
         # Values of an integer photo in sRGB are within the limits.
         is_within = is_integer and self.space is None and self.frame.below_black is None

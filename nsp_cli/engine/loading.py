@@ -75,8 +75,7 @@ def load_backend(
     settings : mapping
         Settings of the model's method in place of those that are stored with it, as in {"test_shift": 1}.
     exact_halo : bool
-        Read tiles with the whole receptive field, even if a smaller halo was measured (`ModelSpec.halo`).
-        An ONNX file keeps the halo that it was exported with.
+        Read tiles with the whole receptive field, even if a smaller halo was measured; an ONNX file keeps its own.
     megapixels : float
         Size of all photos together, infinite if unknown. "auto" chooses a runtime that starts fast for small ones.
 
@@ -101,19 +100,11 @@ def load_backend(
         path, chosen = _shipped_graph(path, task, Request(device, precision, backend, megapixels)) or (path, chosen)
     if backend not in ("auto", chosen.runtime):
         raise UsageError(f"`backend={backend}` runs {_RUNS[backend]}, got {path.name}.")
+    if chosen.runtime == "torch":
+        return _open_torch(path, task, device, precision, settings, exact_halo)
     if chosen.runtime == "onnx" and settings:
         raise UsageError(f"The settings of {path.name} were fixed when it was exported; give them to `nsp export`.")
-    if chosen.runtime == "openvino":
-        opened = _open_openvino(path, device, chosen.precision)
-    elif chosen.runtime == "onnx":
-        opened = _open_onnx(path, device, chosen.precision)
-    else:
-        opened = _open_torch(path, task, device, precision, settings, exact_halo)
-    if opened.spec.task != task:
-        raise ModelError(
-            f"{path.name} was exported for '{opened.spec.task}', not for '{task}'; export it with `task={task}`."
-        )
-    return opened
+    return _open_graph(path, task, device, chosen)
 
 
 def open_backend(options: DenoiseOptions, megapixels: float = inf) -> Backend:
@@ -217,6 +208,17 @@ def choose_runtime(request: Request, machine: Machine, *, graph: bool, int8: boo
     if request.precision == "bf16" or (request.precision == "auto" and machine.bf16 and worth_it):
         return Runtime("openvino", request.precision) if openvino and machine.bf16 else None
     return Runtime("openvino" if openvino and large else "onnx", request.precision)
+
+
+def _open_graph(path: Path, task: Task, device: str, chosen: Runtime) -> Backend:
+    """Open an ONNX graph in onnxruntime or OpenVINO. Raises `ModelError` where it was exported for another task."""
+    opener = _open_openvino if chosen.runtime == "openvino" else _open_onnx
+    opened = opener(path, device, chosen.precision)
+    if opened.spec.task != task:
+        raise ModelError(
+            f"{path.name} was exported for '{opened.spec.task}', not for '{task}'; export it with `task={task}`."
+        )
+    return opened
 
 
 def _open_onnx(path: Path, device: str, precision: str) -> Backend:

@@ -7,7 +7,7 @@ input, its output and one tile.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
@@ -22,10 +22,10 @@ from nsp_cli.engine.shadows import keep_shadows
 from nsp_cli.engine.tiling import Region, fade, min_side_in_low_memory, round_tile, side_of
 from nsp_cli.errors import MemoryLimitError
 from nsp_cli.image.alpha import fill_hidden, hidden
-from nsp_cli.image.colour import colour_space
+from nsp_cli.image.colour import Space, colour_space
 from nsp_cli.image.frame import Frame, Pixels, from_unit
 from nsp_cli.model.spec import PipelineSpec
-from nsp_cli.noise.estimate import NoiseEstimate, noise_level
+from nsp_cli.noise.estimate import noise_level
 
 
 def process(
@@ -39,20 +39,17 @@ def process(
     """Denoise or enlarge a photo, and keep its metadata and alpha.
 
     The input of the network is sRGB. A photo in other colours is converted by its profile, and the change is converted
-    back. Where the profile's gamut is wider than sRGB, the input has values beyond [0, 1]: if they were clipped, their
-    noise would stay, and the conversion would amplify it. If a profile cannot be used, the result's `warnings` give the
-    reason. Colours under an alpha of 0 do not influence visible ones, and are unchanged unless the pipeline enlarges.
-    Hot pixels are removed, see `hot_pixels`.
+    back. Values beyond [0, 1], of wider gamuts, are not clipped: their noise would stay. Colours under an alpha of 0 do
+    not influence visible ones, and stay unless the pipeline enlarges. Hot pixels are removed, see `hot_pixels`.
 
     Parameters
     ----------
     frame : Frame
-        The photo: pixels (H, W, 1 or 3) of uint8, uint16 or float32.
+        Pixels (H, W, C) of uint8, uint16 or float32, C = 1 or 3.
     backend : Backend
         An opened model, see `loading.load_backend`.
     blend : Blend
-        The strengths of the change, and the photo's noise level. With strength 0, or luma 0 and chroma 0, the pixels
-        are unchanged (bicubic interpolation where the pipeline enlarges).
+        Strengths and noise level. With strength 0 the pixels stay (bicubic interpolation where the pipeline enlarges).
     tile : int
         Side of a tile in pixels. 0 is the side that the pipeline prescribes, or else one that fits the free memory.
     report : callable
@@ -61,7 +58,7 @@ def process(
     Returns
     -------
     Frame
-        Pixels (scale · H, scale · W, C) of the photo's dtype, with its alpha, metadata and warnings.
+        Pixels (scale · H, scale · W, C) of the photo's dtype. A profile that cannot be used is named in `warnings`.
 
     Raises
     ------
@@ -72,43 +69,51 @@ def process(
     OutputError
         The model returns values that are not finite.
     """
-    scale = backend.spec.scale
-    side, warning = side_of(tile, backend.spec, backend.free_bytes())
-    unchanged = blend.is_identity(frame.pixels.shape[2])
-    if unchanged and scale == 1:
+    spec, (height, width, channels) = backend.spec, frame.pixels.shape
+    side, warning = side_of(tile, spec, backend.free_bytes())
+    unchanged = blend.is_identity(channels)
+    if unchanged and spec.scale == 1:
         return frame
-    height, width = frame.size
-    space, unused = colour_space(frame.metadata, frame.pixels.shape[2])
-    frame = replace(frame, warnings=(*frame.warnings, *unused, *([warning] if warning else [])))
-    out = np.empty((height * scale, width * scale, frame.pixels.shape[2]), frame.pixels.dtype)
-    noise = None
-    if backend.spec.noise_level and not unchanged:  # the same in every tile
-        noise = blend.noise
-        if noise is None:
-            measured = noise_level(frame.pixels, space and space.to_srgb)
-            noise = measured.trusted_luma
-            if measured.may_be_texture:
-                frame = replace(frame, warnings=(*frame.warnings, _doubt(measured)))
+    space, unused = colour_space(frame.metadata, channels)
+    noise, doubts = (None, ()) if unchanged or not spec.noise_level else _noise_level(frame, blend, space)
+    frame = replace(frame, warnings=(*frame.warnings, *unused, *([warning] if warning else []), *doubts))
     clean = frame if unchanged else without_hot_pixels(frame)
-    converter = Converter(fill_hidden(clean), backend.spec, blend, space, noise)
-    if backend.spec.tile:
+    converter = Converter(fill_hidden(clean), spec, blend, space, noise)
+    out = np.empty((height * spec.scale, width * spec.scale, channels), frame.pixels.dtype)
+    if spec.tile:
         _fill_faded(out, backend, converter, side, report)
     else:
         whole = Region(0, 0, height, width)
-        even = whole.split_evenly(side, backend.spec.halo, backend.spec.multiple)
-        _fill(out, backend, converter, list(whole.split(side) if tile else even), report)
+        regions = whole.split(side) if tile else whole.split_evenly(side, spec.halo, spec.multiple)
+        _fill(out, backend, converter, regions, report)
     keep_shadows(clean, out)
-    alpha = None if frame.alpha is None or scale == 1 else enlarge(frame.alpha, scale)
-    if scale == 1 and (unseen := hidden(frame)) is not None:
-        out[unseen] = frame.pixels[unseen]
-    return frame.with_pixels(out, alpha)
+    return _with_pixels(frame, out, spec.scale)
 
 
-def _doubt(measured: NoiseEstimate) -> str:
-    return (
+def _noise_level(frame: Frame, blend: Blend, space: Space | None) -> tuple[float, tuple[str, ...]]:
+    """Return the noise level that is an input of the network, the same in every tile, and a warning if it is in doubt.
+
+    It is in units of 1/255: that of `blend`, or else measured on the photo.
+    """
+    if blend.noise is not None:
+        return blend.noise, ()
+    measured = noise_level(frame.pixels, space and space.to_srgb)
+    if not measured.may_be_texture:
+        return measured.trusted_luma, ()
+    doubt = (
         f"Luma noise of {measured.luma:.1f} of 255 stands alone (chroma {measured.chroma:.1f}) and may be fine "
         f"texture: it is taken for {measured.trusted_luma:.1f}; `noise={measured.luma:.0f}` removes it."
     )
+    return measured.trusted_luma, (doubt,)
+
+
+def _with_pixels(frame: Frame, out: Pixels, scale: int) -> Frame:
+    """Return the photo with the pixels of its result; without enlargement, colours under an alpha of 0 stay."""
+    if scale > 1:
+        return frame.with_pixels(out, None if frame.alpha is None else enlarge(frame.alpha, scale))
+    if (unseen := hidden(frame)) is not None:
+        out[unseen] = frame.pixels[unseen]
+    return frame.with_pixels(out)
 
 
 _ROWS = 32  # of a tile that are converted at once: what they need then stays in the processor's cache
@@ -118,7 +123,7 @@ def _fill(
     out: Pixels,
     backend: Backend,
     converter: Converter,
-    regions: Sequence[Region],
+    regions: Iterable[Region],
     report: Callable[[float], None],
 ) -> None:
     """Process tile by tile, with smaller tiles when the memory runs out.
@@ -145,7 +150,7 @@ def _fill(
             tile = prepare(region) if ahead is None else ahead.result()
             ahead = threads.submit(prepare, waiting[0]) if waiting else None
             try:
-                output = _run(backend, converter, tile)
+                output = _run(backend, tile)
             except MemoryLimitError:
                 side, ahead = _halved(region, spec), None
                 waiting = deque(part for larger in (region, *waiting) for part in larger.split(side))
@@ -159,8 +164,8 @@ def _fill(
             behind.result()
 
 
-def _run(backend: Backend, converter: Converter, tile: Tile) -> NDArray[np.float32] | None:
-    return None if converter.unchanged else backend.run(tile.planes)
+def _run(backend: Backend, tile: Tile) -> NDArray[np.float32] | None:
+    return None if tile.planes is None else backend.run(tile.planes)
 
 
 def _fill_faded(
@@ -185,7 +190,7 @@ def _fill_faded(
             across = fade(tile.left * scale, tile.right * scale, width * scale, overlap * scale)
             weights = (down[:, None] * across)[..., None]
             prepared = converter.prepare(wide, tile.with_halo(spec.halo, height, width))
-            result = converter.finish(prepared, _run(backend, converter, prepared))
+            result = converter.finish(prepared, _run(backend, prepared))
             band[:, wide.scaled(scale).slices[1]] += weights * result
             report((tile.top * width + (tile.bottom - tile.top) * tile.right) / (height * width))
         done = row.bottom if row.bottom == height else row.bottom - overlap

@@ -34,6 +34,68 @@ def weight_scales(weight: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.maximum(largest, np.float32(SMALLEST_SCALE))
 
 
+class _Nodes:
+    """The nodes of a graph that is quantised, in their order, and the tensors that are rounded so far.
+
+    Attributes
+    ----------
+    nodes : of the new graph
+    rounded : names of rounded tensors, by those of the tensors
+    """
+
+    def __init__(self, graph: Any) -> None:
+        self._graph = graph
+        self._dequantised = set[str]()
+        self.nodes: list[Any] = []
+        self.rounded: dict[str, str] = {}
+
+    def dequantise(self, name: str, levels: NDArray[Any], scales: NDArray[np.float32]) -> str:
+        """Add the levels (O, …) of a weight or bias with the scale of each output channel; return the tensor's name."""
+        if (result := f"{name}/rounded") in self._dequantised:  # a network that runs several times has weights once
+            return result
+        self._dequantised.add(result)
+        parts = (("levels", levels), ("scales", scales), ("zeros", np.zeros(len(scales), levels.dtype)))
+        self._add(
+            "DequantizeLinear", [self._constant(f"{name}/{part}", value) for part, value in parts], result, axis=0
+        )
+        return result
+
+    def round(self, tensor: str, levels: Levels, *, only: bool) -> str:
+        """Round a tensor to levels and return the result's name; `only`: it is not used unrounded."""
+        grid = [
+            self._constant(f"{tensor}/scale", np.float32(levels.scale)),
+            self._constant(f"{tensor}/zero", np.uint8(levels.zero)),
+        ]
+        source = tensor
+        if not only:
+            # So that OpenVINO cannot round the tensor where it is computed. A function that changes nothing takes the
+            # rounding in: a seventh less time than a pass of its own, in float32.
+            self._add("LeakyRelu", [tensor], source := f"{tensor}/copy", alpha=1.0)
+        self._add("QuantizeLinear", [source, *grid], f"{tensor}/levels")
+        self._add("DequantizeLinear", [f"{tensor}/levels", *grid], f"{tensor}/rounded")
+        self.rounded[tensor] = f"{tensor}/rounded"
+        return self.rounded[tensor]
+
+    def _constant(self, name: str, value: Any) -> str:
+        from onnx import numpy_helper
+
+        self._graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    def _add(self, kind: str, inputs: list[str], output: str, **attributes: float) -> None:
+        from onnx import helper
+
+        self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
+
+    def store(self) -> None:
+        """Replace the graph's nodes, and drop the constants that these do not use."""
+        used = {tensor for node in self.nodes for tensor in node.input}
+        kept = [tensor for tensor in self._graph.initializer if tensor.name in used]
+        for name, values in (("node", self.nodes), ("initializer", kept)):
+            self._graph.ClearField(name)
+            getattr(self._graph, name).extend(values)
+
+
 def to_qdq(model: bytes, convolutions: Mapping[str, tuple[Levels, Levels | None]]) -> bytes:
     """Quantise convolutions of an ONNX model, and return the new model.
 
@@ -48,70 +110,34 @@ def to_qdq(model: bytes, convolutions: Mapping[str, tuple[Levels, Levels | None]
         The levels of the input of each convolution that is quantised, and of its output if that is, by the name of its
         module.
     """
-    from onnx import helper, load_from_string, numpy_helper
+    from onnx import load_from_string, numpy_helper
 
     graph = (proto := load_from_string(model)).graph
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     relus = {node.input[0]: node for node in graph.node if node.op_type == "Relu"}
-    nodes: list[Any] = []
+    new = _Nodes(graph)
     after: dict[str, Levels] = {}  # levels of tensors that are rounded as soon as they are computed
-    rounded: dict[str, str] = {}
-    dequantised = set[str]()
-
-    def constant(name: str, value: Any) -> str:
-        graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
-        return name
-
-    def dequantized(name: str, levels: NDArray[Any], scales: NDArray[np.float32]) -> str:
-        if (result := f"{name}/rounded") in dequantised:  # a network that runs several times has its weights once
-            return result
-        dequantised.add(result)
-        parts = (("levels", levels), ("scales", scales), ("zeros", np.zeros(len(scales), levels.dtype)))
-        inputs = [constant(f"{name}/{part}", value) for part, value in parts]
-        nodes.append(helper.make_node("DequantizeLinear", inputs, [result], axis=0))
-        return result
-
-    def rounds(tensor: str, levels: Levels) -> str:
-        grid = [
-            constant(f"{tensor}/scale", np.float32(levels.scale)),
-            constant(f"{tensor}/zero", np.uint8(levels.zero)),
-        ]
-        source = tensor
-        if tensor not in after:
-            # The tensor is used unrounded too, so that OpenVINO cannot round it where it is computed. A function that
-            # changes nothing takes the rounding in: a seventh less time than a pass of its own, in float32.
-            nodes.append(helper.make_node("LeakyRelu", [tensor], [source := f"{tensor}/copy"], alpha=1.0))
-        nodes.append(helper.make_node("QuantizeLinear", [source, *grid], [f"{tensor}/levels"]))
-        nodes.append(helper.make_node("DequantizeLinear", [f"{tensor}/levels", *grid], [f"{tensor}/rounded"]))
-        rounded[tensor] = f"{tensor}/rounded"
-        return rounded[tensor]
-
     for node in list(graph.node):
         name = _module(node, convolutions) if node.op_type == "Conv" else None
         if name is not None:
             source, target = convolutions[name]
-            node.input[0] = rounded.get(node.input[0]) or rounds(node.input[0], source)
+            tensor = node.input[0]
+            node.input[0] = new.rounded.get(tensor) or new.round(tensor, source, only=tensor in after)
             weight, bias = (numpy_helper.to_array(tensors[tensor]) for tensor in node.input[1:3])
             scales = weight_scales(weight)
+            levels = np.rint(weight / scales[:, None, None, None]).astype(np.int8)
             sums = scales * np.float32(source.scale)
-            node.input[1] = dequantized(
-                f"{name}.weight", np.rint(weight / scales[:, None, None, None]).astype(np.int8), scales
-            )
-            node.input[2] = dequantized(f"{name}.bias", np.rint(bias / sums).astype(np.int32), sums)
+            node.input[1] = new.dequantise(f"{name}.weight", levels, scales)
+            node.input[2] = new.dequantise(f"{name}.bias", np.rint(bias / sums).astype(np.int32), sums)
             output = node.output[0]
             if target is not None:
                 after[relus[output].output[0] if output in relus else output] = target
         elif node.op_type != "Relu":
-            node.input[:] = [rounded.get(tensor, tensor) if tensor in after else tensor for tensor in node.input]
-        nodes.append(node)
+            node.input[:] = [new.rounded.get(tensor, tensor) if tensor in after else tensor for tensor in node.input]
+        new.nodes.append(node)
         if node.output[0] in after:
-            rounds(node.output[0], after[node.output[0]])
-    graph.ClearField("node")
-    graph.node.extend(nodes)
-    used = {tensor for node in nodes for tensor in node.input}
-    kept = [tensor for tensor in graph.initializer if tensor.name in used]
-    graph.ClearField("initializer")
-    graph.initializer.extend(kept)
+            new.round(node.output[0], after[node.output[0]], only=True)
+    new.store()
     return proto.SerializeToString()
 
 

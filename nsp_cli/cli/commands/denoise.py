@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nsp_cli.cli import common_flags
+from nsp_cli.cli.common_flags import IN_OUT, option, switch
 from nsp_cli.cli.flag_decorator import takes
 from nsp_cli.cli.photo_flags import PhotoFlags
 from nsp_cli.engine.options import ModelOptions
@@ -27,54 +28,44 @@ SrMode = StrEnum("SrMode", {task.name: task.value for task in Task if task is no
 """The tasks that enlarge."""
 
 
+InPlace = Annotated[
+    bool,
+    switch("--in-place", panel=IN_OUT, help="Replace the photo by the result; the original is kept as FILE.orig."),
+]
+NoBackup = Annotated[bool, switch("--no-backup", panel=IN_OUT, help="With --in-place: keep no FILE.orig.")]
+Scale = Annotated[
+    int,
+    option(
+        "-s",
+        "--scale",
+        panel=ENLARGING,
+        metavar="N",
+        help="Enlarge both sides N times; the model must have this scale (those that ship: 2).",
+    ),
+]
+Mode = Annotated[  # pyright would have SrMode spelled out, a second time
+    SrMode | None,  # pyright: ignore[reportInvalidTypeForm]
+    option(
+        "--mode",
+        panel=ENLARGING,
+        metavar="MODE",
+        help="Enlarge by this mode: direct (one pass on the noisy photo), shuffle (four predictions, interleaved), "
+        "or shuffle-denoise (then denoised once more).",
+        show_default="direct",
+    ),
+]
+
+
 @takes(PhotoFlags)
 def denoise(
-    photos: common_flags.Photos,
-    in_place: Annotated[
-        bool,
-        common_flags.switch(
-            "--in-place",
-            panel=common_flags.IN_OUT,
-            help="Replace the photo by the result; the original is kept as FILE.orig.",
-        ),
-    ] = False,
-    no_backup: Annotated[
-        bool, common_flags.switch("--no-backup", panel=common_flags.IN_OUT, help="With --in-place: keep no FILE.orig.")
-    ] = False,
-    *,
-    flags: PhotoFlags,
+    photos: common_flags.Photos, in_place: InPlace = False, no_backup: NoBackup = False, *, flags: PhotoFlags
 ) -> None:
     """Remove the noise of a photo, a folder of photos, or several photos."""
     _run(photos, flags, Task.DENOISE, in_place=in_place, backup=not no_backup)
 
 
 @takes(PhotoFlags, without=("no_config",))
-def sr(
-    photos: common_flags.Photos,
-    scale: Annotated[
-        int,
-        typer.Option(
-            "-s",
-            "--scale",
-            metavar="N",
-            rich_help_panel=ENLARGING,
-            help="Enlarge both sides N times; the model must have this scale (those that ship: 2).",
-        ),
-    ] = 2,
-    mode: Annotated[  # pyright would have SrMode spelled out, a second time
-        SrMode | None,  # pyright: ignore[reportInvalidTypeForm]
-        typer.Option(
-            "--mode",
-            metavar="MODE",
-            rich_help_panel=ENLARGING,
-            help="Enlarge by this mode: direct (one pass on the noisy photo), shuffle (four predictions, interleaved), "
-            "or shuffle-denoise (then denoised once more).",
-            show_default="direct",
-        ),
-    ] = None,
-    *,
-    flags: PhotoFlags,
-) -> None:
+def sr(photos: common_flags.Photos, scale: Scale = 2, mode: Mode = None, *, flags: PhotoFlags) -> None:
     """Denoise and enlarge noisy photos."""
     from nsp_cli.api import DEFAULT_SR_MODE
 

@@ -15,6 +15,7 @@ import typer
 from nsp_cli.cli import common_flags
 from nsp_cli.cli.batch.outcome import unread_sentence
 from nsp_cli.cli.batch.plan import count_unread
+from nsp_cli.cli.common_flags import IN_OUT, option
 from nsp_cli.cli.console import complain, out, progress, warn
 from nsp_cli.engine.options import DenoiseOptions, ModelOptions
 from nsp_cli.errors import InputError, MemoryLimitError, UsageError
@@ -23,7 +24,36 @@ from nsp_cli.model.spec import Precision
 if TYPE_CHECKING:
     from nsp_cli.engine.backends.base import Backend
 
-Folder = Annotated[Path, typer.Argument(show_default=False)]
+Noisy = Annotated[
+    Path,
+    typer.Argument(metavar="NOISY", help="A folder of noisy photos, or the folder of a --dataset.", show_default=False),
+]
+Clean = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[CLEAN]",
+        help="A folder of clean photos of the same names, or x_clean for x_noisy.",
+        show_default=False,
+    ),
+]
+Dataset = Annotated[
+    str | None,
+    option(
+        "--dataset",
+        panel=IN_OUT,
+        metavar="NAME",
+        help="Measure on the published test set sidd-val, sidd-bench, dnd, polyu or cc.",
+    ),
+]
+Submission = Annotated[
+    Path | None,
+    option(
+        "--submission",
+        panel=IN_OUT,
+        metavar="OUT",
+        help="Write what the set's server takes: a .csv file for sidd-bench, a folder for dnd.",
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -42,38 +72,10 @@ class _Figures:
 
 
 def evaluate(
-    noisy: Annotated[
-        Path,
-        typer.Argument(
-            metavar="NOISY", help="A folder of noisy photos, or the folder of a --dataset.", show_default=False
-        ),
-    ],
-    clean: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[CLEAN]",
-            help="A folder of clean photos of the same names, or x_clean for x_noisy.",
-            show_default=False,
-        ),
-    ] = None,
-    dataset: Annotated[
-        str | None,
-        common_flags.option(
-            "--dataset",
-            panel=common_flags.IN_OUT,
-            metavar="NAME",
-            help="Measure on the published test set sidd-val, sidd-bench, dnd, polyu or cc.",
-        ),
-    ] = None,
-    submission: Annotated[
-        Path | None,
-        common_flags.option(
-            "--submission",
-            panel=common_flags.IN_OUT,
-            metavar="OUT",
-            help="Write what the set's server takes: a .csv file for sidd-bench, a folder for dnd.",
-        ),
-    ] = None,
+    noisy: Noisy,
+    clean: Clean = None,
+    dataset: Dataset = None,
+    submission: Submission = None,
     model: common_flags.Model = None,
     strength: common_flags.Strength = "100",
     luma: common_flags.Luma = 100,

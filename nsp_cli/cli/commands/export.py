@@ -34,64 +34,72 @@ _NO_UPSCAYL = (
 )
 
 
+Model = Annotated[
+    str | None,
+    option(
+        "-m",
+        "--model",
+        panel=EXPORT,
+        metavar="MODEL",
+        help="Export this model: a name of `nsp models`, or a .safetensors file given by its path.",
+        show_default="fast; fast-sr for direct, nsp for shuffle",
+    ),
+]
+ForTask = Annotated[
+    Task,
+    option(
+        "--task",
+        panel=EXPORT,
+        metavar="TASK",
+        help="Export for denoise, or for an sr mode: direct, shuffle or shuffle-denoise.",
+    ),
+]
+ForProgram = Annotated[
+    Program | None,
+    option(
+        "--for",
+        panel=EXPORT,
+        metavar="PROGRAM",
+        help="Write for this program: a .dtmodel for darktable, an .onnx for chainner.",
+    ),
+]
+NoiseInput = Annotated[
+    bool,
+    switch(
+        "--noise-input",
+        panel=EXPORT,
+        help="Add the noise level as a second, optional input (noise-conditional models).",
+    ),
+]
+FilePrecision = Annotated[
+    Precision,
+    option(
+        "--precision",
+        panel=EXPORT,
+        metavar="FORMAT",
+        help="Write in fp32, or in int8 for a ResUNet: faster with OpenVINO, less exact.",
+    ),
+]
+Calibrate = Annotated[
+    Path | None,
+    option(
+        "--calibrate",
+        panel=EXPORT,
+        metavar="FOLDER",
+        help="Measure the ranges of int8 on the noisy photos of this folder.",
+    ),
+]
+
+
 def export(
     target: common_flags.Output,
-    model: Annotated[
-        str | None,
-        option(
-            "-m",
-            "--model",
-            panel=EXPORT,
-            metavar="MODEL",
-            help="Export this model: a name of `nsp models`, or a .safetensors file given by its path.",
-            show_default="fast; fast-sr for direct, nsp for shuffle",
-        ),
-    ] = None,
-    task: Annotated[
-        Task,
-        option(
-            "--task",
-            panel=EXPORT,
-            metavar="TASK",
-            help="Export for denoise, or for an sr mode: direct, shuffle or shuffle-denoise.",
-        ),
-    ] = Task.DENOISE,
-    program: Annotated[
-        Program | None,
-        option(
-            "--for",
-            panel=EXPORT,
-            metavar="PROGRAM",
-            help="Write for this program: a .dtmodel for darktable, an .onnx for chainner.",
-        ),
-    ] = None,
-    noise_input: Annotated[
-        bool,
-        switch(
-            "--noise-input",
-            panel=EXPORT,
-            help="Add the noise level as a second, optional input (noise-conditional models).",
-        ),
-    ] = False,
+    model: Model = None,
+    task: ForTask = Task.DENOISE,
+    program: ForProgram = None,
+    noise_input: NoiseInput = False,
     blind: common_flags.Blind = None,
-    precision: Annotated[
-        Precision,
-        option(
-            "--precision",
-            panel=EXPORT,
-            metavar="FORMAT",
-            help="Write in fp32, or in int8 for a ResUNet: faster with OpenVINO, less exact.",
-        ),
-    ] = Precision.FP32,
-    calibrate: Annotated[
-        Path | None,
-        option(
-            "--calibrate",
-            panel=EXPORT,
-            metavar="FOLDER",
-            help="Measure the ranges of int8 on the noisy photos of this folder.",
-        ),
-    ] = None,
+    precision: FilePrecision = Precision.FP32,
+    calibrate: Calibrate = None,
     overwrite: common_flags.Overwrite = False,
     verbose: common_flags.Verbose = False,
 ) -> None:
@@ -101,22 +109,13 @@ def export(
     """
     from nsp_cli import api
 
-    if program is Program.UPSCAYL:
-        raise UsageError(_NO_UPSCAYL)
-    if program is not None and noise_input:
-        raise UsageError(f"--noise-input adds an input that {program} has no value for; leave out one of the two.")
+    _check_combination(program, precision, calibrate, noise_input)
     suffix = ".dtmodel" if program is Program.DARKTABLE else ".onnx"
     if target.suffix != suffix:
         raise UsageError(f"The file to write must end in {suffix}, got {target.name}.")
     if exists(target) and not overwrite:
         raise UsageError(f"{target} exists already; use --overwrite, or another name.")
     check_place(target)
-    if precision not in (Precision.FP32, Precision.INT8):
-        raise UsageError(f"An export is in fp32 or int8, got --precision {precision}.")
-    if (precision is Precision.INT8) != (calibrate is not None):
-        raise UsageError("--precision int8 and --calibrate FOLDER go together; give both or neither.")
-    if program is Program.DARKTABLE and calibrate is not None:
-        raise UsageError("Packages for darktable are in fp32; leave out --precision int8 and --calibrate.")
     settings = ModelOptions(blind=blind).settings
     if calibrate is not None:
         change = api.export_int8(
@@ -135,3 +134,19 @@ def export(
         written = {target: worst}
     for path, worst in written.items():
         err.print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, differs from torch by {worst:.1e} at most")
+
+
+def _check_combination(
+    program: Program | None, precision: Precision, calibrate: Path | None, noise_input: bool
+) -> None:
+    """Raise `UsageError` for flags that do not go together, before the model is loaded."""
+    if program is Program.UPSCAYL:
+        raise UsageError(_NO_UPSCAYL)
+    if program is not None and noise_input:
+        raise UsageError(f"--noise-input adds an input that {program} has no value for; leave out one of the two.")
+    if precision not in (Precision.FP32, Precision.INT8):
+        raise UsageError(f"An export is in fp32 or int8, got --precision {precision}.")
+    if (precision is Precision.INT8) != (calibrate is not None):
+        raise UsageError("--precision int8 and --calibrate FOLDER go together; give both or neither.")
+    if program is Program.DARKTABLE and calibrate is not None:
+        raise UsageError("Packages for darktable are in fp32; leave out --precision int8 and --calibrate.")
