@@ -82,7 +82,7 @@ class _Nodes:
         self._graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
-    def _add(self, kind: str, inputs: list[str], output: str, **attributes: float) -> None:
+    def _add(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> None:
         from onnx import helper
 
         self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))

@@ -116,8 +116,8 @@ def shipped_graphs(weights: Path, task: str) -> tuple[Path | None, Path | None]:
     found = next((info for info in shipped() if info.path == weights), None)
     if found is None:
         return None, None
-    graph, int8 = (graphs.get(task) for graphs in (found.graphs, found.int8))
-    return graph and weights.with_name(graph), int8 and weights.with_name(int8)
+    graph, int8 = (weights.with_name(graphs[task]) if task in graphs else None for graphs in (found.graphs, found.int8))
+    return graph, int8
 
 
 def sha256(path: Path) -> str:

@@ -24,8 +24,13 @@ if TYPE_CHECKING:
 ENLARGING = "Enlarging"
 """A panel of `nsp sr --help`."""
 
-SrMode = StrEnum("SrMode", {task.name: task.value for task in Task if task is not Task.DENOISE})
-"""The tasks that enlarge."""
+
+class SrMode(StrEnum):
+    """Choices of `--mode`: the tasks that enlarge."""
+
+    DIRECT = Task.DIRECT
+    SHUFFLE = Task.SHUFFLE
+    SHUFFLE_DENOISE = Task.SHUFFLE_DENOISE
 
 
 InPlace = Annotated[
@@ -43,8 +48,8 @@ Scale = Annotated[
         help="Enlarge both sides N times; the model must have this scale (those that ship: 2).",
     ),
 ]
-Mode = Annotated[  # pyright would have SrMode spelled out, a second time
-    SrMode | None,  # pyright: ignore[reportInvalidTypeForm]
+Mode = Annotated[
+    SrMode | None,
     option(
         "--mode",
         panel=ENLARGING,
