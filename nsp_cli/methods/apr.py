@@ -8,6 +8,8 @@ Loss
     |f₅(h₁(y)) − h₂(y)| + λ·|f₅(h₁(y)) − h₂(y) − (h₁(f̂₅(y)) − h₂(f̂₅(y)))|, means; f₅ has a blind spot of 9×9, wider
     than the noise's correlation. The second term subtracts from the first one how far h₁ and h₂ differ in the photo
     itself. f̂ is f without gradient, as in the paper (the program that its authors released lets the gradient through).
+    AT-BSN alone (CVPR 2024, eq. 6) has no pairs: |f₅(y) − y|, the mean, with the photo as input and as target
+    (`neighbours=false`). Its blind spot alone keeps the noise of a pixel from the network.
 Test time
     One pass over the whole photo with a smaller blind spot, chosen at run time: 3×3 (k = 2) by default.
     Reflection by 16 pixels extends the photo on all four sides first (`margin`), as in the released programs. It shows
@@ -38,6 +40,9 @@ WIDEST = 5
 MARGIN = 16
 """Pixels that reflection adds on all four sides at test time, as released; in every preset."""
 
+_PAPER: Mapping[str, Any] = {**APR_RD, "network": "atbsn", "steps": 400_000, "patch": 256}
+"""What APR and AT-BSN as released have in common."""
+
 
 @dataclass(frozen=True)
 class APR(SelfSupervised):
@@ -48,6 +53,7 @@ class APR(SelfSupervised):
     train_shift : k in training
     test_shift : k at test time, 0 to `WIDEST`: the blind spot has (2k − 1)×(2k − 1) pixels; 0 is without one
     balance : λ, the weight of the loss's second term
+    neighbours : whether input and target are made of random neighbours (APR); False takes the photo for both, as AT-BSN
     margin : pixels by which reflection extends the photo on all four sides at test time; 16 as released and in the
         presets, 0 in files without this setting
     """
@@ -68,19 +74,18 @@ class APR(SelfSupervised):
         ),
         "paper": Preset(
             "APR as published: AT-BSN of 1.27 M parameters, 400,000 steps, k = 1 at test time; for a GPU",
-            {
-                **APR_RD,
-                "method_args": {"test_shift": 1, "margin": MARGIN},
-                "network": "atbsn",
-                "steps": 400_000,
-                "patch": 256,
-            },
+            {**_PAPER, "method_args": {"test_shift": 1, "margin": MARGIN}},
+        ),
+        "paper-atbsn": Preset(
+            "AT-BSN as released, without APR's neighbours: 400,000 steps, k = 2 at test time; for a GPU",
+            {**_PAPER, "method_args": {"neighbours": False, "margin": MARGIN}},
         ),
     }
 
     train_shift: Annotated[int, Between(1, 16)] = 5
     test_shift: Annotated[int, Between(0, WIDEST)] = 2
     balance: Weight = 4.0
+    neighbours: bool = True
     margin: Border = 0
 
     smallest_patch = 32
@@ -101,6 +106,8 @@ class APR(SelfSupervised):
     def loss(self, network: nn.Module, batch: Tensor, generator: Generator) -> Tensor:
         """Compute the loss of a batch of noisy crops, (B, C, P, P) in [0, 1]."""
         noisy = cut_to_multiple(batch, as_network(network).size_multiple)
+        if not self.neighbours:
+            return (network(noisy.contiguous(memory_format=torch.channels_last)) - noisy).abs().mean()
         first, second = choose_neighbours(noisy, generator)
         target = replaced(noisy, second)
         error = network(replaced(noisy, first).contiguous(memory_format=torch.channels_last)) - target

@@ -29,6 +29,7 @@ CASES = [
 
 TRIALS = {
     "apr": Trial("apr", "atbsn", {"width": 6, "levels": 1}, {"train_shift": 3}, steps=40, lr=2e-2),
+    "at-bsn": Trial("apr", "atbsn", {"width": 6, "levels": 1}, {"train_shift": 3, "neighbours": False}, 40, 2e-2),
 }
 
 H, W = 12, 9
@@ -108,6 +109,12 @@ def test_the_loss_is_the_paper_s(balance: float) -> None:
     gradient = (error.sign() * first / 3).mean() + balance * ((error - moved).sign() * first / 3).mean()
     assert network.weight.grad is not None
     torch.testing.assert_close(network.weight.grad, gradient)
+
+
+def test_without_neighbours_the_photo_is_input_and_target() -> None:
+    photo, network = torch.rand(2, 3, H, W), Third()
+    loss = APR(neighbours=False, balance=9.0).loss(network, photo, Generator())
+    torch.testing.assert_close(loss.detach(), (photo / 3 - photo).abs().mean())
 
 
 def test_the_blind_spot_of_test_time_is_chosen_at_test_time() -> None:

@@ -195,11 +195,12 @@ def test_the_paper_s_preset_is_the_paper_s_recipe() -> None:
     ("method", "preset", "network", "size", "patch", "steps", "method_args"),
     [
         ("apr", "paper", "atbsn", 1_268_547, 256, 400_000, {"test_shift": 1, "margin": 16}),
+        ("apr", "paper-atbsn", "atbsn", 1_268_547, 256, 400_000, {"neighbours": False, "margin": 16}),
         ("rd", "paper", "unet", 1_003_011, 128, 200_000, {}),
         ("rd", "paper-tmbsn", "unet", 1_021_107, 128, 200_000, {}),
     ],
 )
-def test_the_presets_of_apr_rd_are_the_paper_s_recipes(
+def test_the_presets_of_apr_rd_and_at_bsn_are_the_released_recipes(
     method: str, preset: str, network: str, size: int, patch: int, steps: int, method_args: dict[str, int]
 ) -> None:
     paper = PRESETS[method][preset]
