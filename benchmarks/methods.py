@@ -1,15 +1,15 @@
-"""Every method, trained from nothing for the same time, on noise whose answer is known and on real noise.
+"""Every system of the papers, trained from nothing for the same time, on noise whose answer is known and on real noise.
 
-    python benchmarks/methods.py OUT --minutes 10 [--photos PHOTOS] [--only METHOD …] [--arenas NOISE …]
+    python benchmarks/methods.py OUT --minutes 10 [--photos PHOTOS] [--only SYSTEM …] [--arenas NOISE …]
         [--into benchmarks/README.md]
 
-Each method learns three times, with its `photographer` preset and one seed: on photos with white noise, on photos with
-noise that is correlated like a camera's, and (with --photos) on the real ones of PHOTOS/train. It is measured on other
-photos with the same noise, and on the pairs of PHOTOS/pairs. Without --photos synthetic scenes are used, and real noise
-is left out. A method that needs clean photos gets those that the noisy ones were made of (PHOTOS/clean for real noise);
-one that needs teachers gets a method of the table that was trained here just before, and its outputs for all photos,
-before its own time begins. With --clock cpu the minutes and seconds are those of the process, for one thread on a
-machine that has other work.
+A system is a method with its `photographer` preset, or one with another network or loss (`SYSTEMS`). Each learns three
+times, with one seed: on photos with white noise, on photos with noise that is correlated like a camera's, and (with
+--photos) on the real ones of PHOTOS/train. It is measured on other photos with the same noise, and on the pairs of
+PHOTOS/pairs. Without --photos synthetic scenes are used, and real noise is left out. A method that needs clean photos
+gets those that the noisy ones were made of (PHOTOS/clean for real noise); one that needs teachers gets a method of the
+table that was trained here just before, and its outputs for all photos, before its own time begins. With --clock cpu
+the minutes and seconds are those of the process, for one thread on a machine that has other work.
 
 The first row is the noisy photo, the last one a network that was trained on the clean photos: figures outside these two
 are errors.
@@ -49,6 +49,18 @@ from nsp_cli.training import PHOTOGRAPHER, Job, TrainConfig, find_preset, has_ru
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 BOUND = "supervised"
+_SMALL_TBSN = {"dim": 16, "blocks": (1, 1, 2), "refinement": 1}
+
+SYSTEMS: dict[str, tuple[str, Mapping[str, Any]]] = {
+    **{name: (name, {}) for name in METHODS},
+    "rd-1.02M": ("rd", {"network_args": {"intro": False, "skips": "features"}}),
+    "at-bsn": ("apr", {"method_args": {"neighbours": False}}),
+    "nsp-tbsn": ("nsp", {"network": "tbsn", "network_args": _SMALL_TBSN}),
+    "tbsn": ("apbsn", {"network": "tbsn", "network_args": {**_SMALL_TBSN, "tail": "plain"}}),
+    "amsnet-unet": ("amsnet", {"network": "n2nunet", "network_args": {"width": 40}}),
+}
+"""The rows of the table: a method, and what differs from its `photographer` preset. Settings of the method are added to
+the preset's; those of a network replace them."""
 _STEPS_A_PHOTO = 8
 """Enough for the trainer to have taken a crop of every photo."""
 
@@ -88,9 +100,12 @@ class Supervised(SelfSupervised):
 
 
 def settings_of(name: str, arena: Arena, minutes: float, seed: int) -> TrainConfig:
-    """A method's preset with the time and the seed of all; the bound has that of a method with clean photos."""
+    """A system's settings with the time and the seed of all; the bound has those of a method with clean photos."""
     if name != BOUND:
-        return replace(find_preset(name, PHOTOGRAPHER).with_budget(None, minutes), seed=seed, save_every=100)
+        method, changes = SYSTEMS[name]
+        preset = find_preset(method, PHOTOGRAPHER).with_budget(None, minutes)
+        changes = {**changes, "method_args": {**preset.method_args, **changes.get("method_args", {})}}
+        return replace(preset, **changes, seed=seed, save_every=100)
     model = next(name for name in METHODS if name != BOUND and build_method(name, {}).needs_clean_photos)
     like = settings_of(model, arena, minutes, seed)
     network = {**like.network_args, "noise_level": False}
@@ -98,7 +113,7 @@ def settings_of(name: str, arena: Arena, minutes: float, seed: int) -> TrainConf
 
 
 def teacher_of(name: str, done: Sequence[str]) -> str:
-    """Return the last finished method that needs no teacher, those with several variants first."""
+    """Return the last finished system that needs no teacher, those with several variants first."""
     able = [other for other in done if not (_method(other).needs_clean_photos or _wants_teachers(_method(other)))]
     if not able:
         raise SystemExit(f"{name} learns from another method; name one more with --only.")
@@ -106,7 +121,8 @@ def teacher_of(name: str, done: Sequence[str]) -> str:
 
 
 def _method(name: str) -> Method:
-    return build_method(name, find_preset(name, PHOTOGRAPHER).method_args)
+    method = SYSTEMS[name][0]
+    return build_method(method, find_preset(method, PHOTOGRAPHER).method_args)
 
 
 def _wants_teachers(method: Method) -> bool:
@@ -206,7 +222,7 @@ def main() -> None:
     flags.add_argument("out", type=Path, metavar="OUT", help="folder for photos, weights and results")
     flags.add_argument("--minutes", type=float, required=True, help="of training, for each method and each noise")
     flags.add_argument("--photos", type=Path, help="a folder with clean/, train/ and pairs/ (synthetic scenes)")
-    flags.add_argument("--only", nargs="+", choices=list(METHODS), help="methods (all)")
+    flags.add_argument("--only", nargs="+", choices=list(SYSTEMS), help="systems (all)")
     flags.add_argument("--arenas", nargs="+", choices=[*NOISES, "real"], help="kinds of noise (all)")
     flags.add_argument("--seed", type=int, default=0)
     flags.add_argument("--clock", choices=list(CLOCKS), default="wall", help="of minutes and seconds (wall)")
@@ -214,7 +230,7 @@ def main() -> None:
     args = flags.parse_args()
     use_threads(args.threads)
     os.environ["NSP_HOME"] = str(args.out / "home")  # the outputs of teachers are cached there
-    chosen = [name for name in METHODS if args.only is None or name in args.only]
+    chosen = [name for name in SYSTEMS if args.only is None or name in args.only]
     METHODS[BOUND] = Supervised
     remember(args)
     asked = args.arenas or [*NOISES, "real"]
