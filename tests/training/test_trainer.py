@@ -172,7 +172,7 @@ def test_the_step_schedule_drops_by_ten() -> None:
 
 def test_the_papers_presets_train_on_all_photos_in_float32() -> None:
     papers = [preset for presets in PRESETS.values() for name, preset in presets.items() if "paper" in name]
-    assert len(papers) == 10
+    assert len(papers) == 11
     assert all((paper.precision, paper.validation_every) == ("fp32", 0) for paper in papers)
 
 
