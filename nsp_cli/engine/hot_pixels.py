@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsp_cli.image.frame import Frame, Pixels, peak
+from nsp_cli.noise.quantiles import quantile
 
 _FACTOR = 2.0  # times the range of the 8 neighbours, and of most pixels' neighbours, that a hot pixel exceeds theirs by
 _EVERY = 8  # rows and columns of the pixels whose neighbours' range is typical of the photo
@@ -37,7 +38,7 @@ def without_hot_pixels(frame: Frame) -> Frame:
     rows, columns, channels = np.concatenate(found).T
     around = np.stack([frame.pixels[rows + y - 1, columns + x - 1, channels] for y, x in _SHIFTS])
     pixels = frame.pixels.copy()
-    pixels[rows, columns, channels] = _median(around)
+    pixels[rows, columns, channels] = quantile(around, 0.5)
     return replace(frame, pixels=pixels)
 
 
@@ -45,14 +46,7 @@ def _typical_range(pixels: Pixels) -> float:
     """Return the median range of the 8 neighbours of a pixel: that of noise, or of texture."""
     height, width = pixels.shape[:2]
     around = [pixels[y : height - 2 + y : _EVERY, x : width - 2 + x : _EVERY].astype(np.float32) for y, x in _SHIFTS]
-    return float(_median((np.max(around, axis=0) - np.min(around, axis=0)).ravel()))
-
-
-def _median(values: NDArray[np.generic]) -> NDArray[np.float64]:
-    """Return the median along the first axis, as `np.median` does, but without loading `numpy.ma`."""
-    count = len(values)
-    middle = np.partition(values, ((count - 1) // 2, count // 2), axis=0)
-    return (middle[(count - 1) // 2].astype(np.float64) + middle[count // 2]) / 2
+    return float(quantile((np.max(around, axis=0) - np.min(around, axis=0)).ravel(), 0.5))
 
 
 def _hot(pixels: Pixels, top: int, typical: float) -> NDArray[np.intp]:

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from nsp_cli.image.frame import Pixels, peak
 from nsp_cli.image.luma import luma
 from nsp_cli.noise.correlation import autocovariance
+from nsp_cli.noise.quantiles import quantile
 
 Blocks = NDArray[np.float32]
 Convert = Callable[[Blocks], Blocks]
@@ -135,7 +136,7 @@ def _sample(pixels: Pixels, block: int, most: int, to_srgb: Convert | None) -> B
     np.clip(values, 0, 255, out=values)
     # Black and white cut noise off. Where hardly any cell is free of them, the least clipped ones must do.
     clipped = ((values < 0.5) | (values > 254.5)).any(3).mean((1, 2))
-    allowed = max(0.02, _quantile(clipped, 0.1))
+    allowed = max(0.02, float(quantile(clipped, 0.1)))
     return values[clipped <= allowed]
 
 
@@ -178,7 +179,7 @@ def _measure(
             for judges, measured in (((0, 3), (1, 2)), ((1, 2), (0, 3)))
         ]
         found = [variance[flat][:, measured].mean(1) for flat, measured in chosen]
-        levels.append(_quantile(np.concatenate(found), 0.5))
+        levels.append(float(quantile(np.concatenate(found), 0.5)))
         sizes.append(len(group))
         # By the square of its precision, so that what texture is left in one group does not drown the others.
         weight = len(group) / max(levels[-1], 1e-6) ** 2
@@ -186,11 +187,6 @@ def _measure(
             covariance += weight * autocovariance(rest[:, flat][:, :, measured], range(side // 2 + 1))
     limited = np.minimum(levels, _TEXTURED * min(levels))
     return float(np.sqrt(np.average(limited, weights=sizes))), correlation_length(covariance)
-
-
-def _quantile(values: Blocks, fraction: float) -> float:
-    """Return a quantile of (N,) values as `np.quantile` does, without loading numpy.ma: a twentieth of a start."""
-    return float(np.interp(fraction * (len(values) - 1), np.arange(len(values)), np.sort(values)))
 
 
 def _without_plane(blocks: Blocks) -> Blocks:
