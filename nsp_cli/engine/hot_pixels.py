@@ -28,11 +28,11 @@ def without_hot_pixels(frame: Frame) -> Frame:
     JPEGs whose chroma is subsampled cannot have such pixels. The frame itself is returned where nothing is found,
     without a copy. Those of RAW files are removed before demosaicing, see `image.codecs.raw_mosaic`.
     """
-    subsampled = frame.jpeg_subsampling not in (None, "4:4:4")
-    if frame.pixels.shape[2] != 3 or min(frame.size) < 3 or subsampled:
+    height, width, count = frame.pixels.shape
+    if count != 3 or min(height, width) < 3 or frame.jpeg_subsampling not in (None, "4:4:4"):
         return frame
     typical = _typical_range(frame.pixels)
-    found = [part for top in range(0, frame.size[0], _ROWS) if len(part := _hot(frame.pixels, top, typical))]
+    found = [part for top in range(0, height, _ROWS) if len(part := _hot(frame.pixels, top, typical))]
     if not found:
         return frame
     rows, columns, channels = np.concatenate(found).T

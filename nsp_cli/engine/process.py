@@ -7,7 +7,7 @@ input, its output and one tile.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
@@ -76,7 +76,6 @@ def process(
         return frame
     space, unused = colour_space(frame.metadata, channels)
     noise, doubts = (None, ()) if unchanged or not spec.noise_level else _noise_level(frame, blend, space)
-    frame = replace(frame, warnings=(*frame.warnings, *unused, *([warning] if warning else []), *doubts))
     clean = frame if unchanged else without_hot_pixels(frame)
     converter = Converter(fill_hidden(clean), spec, blend, space, noise)
     out = np.empty((height * spec.scale, width * spec.scale, channels), frame.pixels.dtype)
@@ -85,9 +84,10 @@ def process(
     else:
         whole = Region(0, 0, height, width)
         regions = whole.split(side) if tile else whole.split_evenly(side, spec.halo, spec.multiple)
-        _fill(out, backend, converter, regions, report)
+        _fill(out, backend, converter, list(regions), report)
     keep_shadows(clean, out)
-    return _with_pixels(frame, out, spec.scale)
+    warnings = (*frame.warnings, *unused, *([warning] if warning else []), *doubts)
+    return replace(_with_pixels(frame, out, spec.scale), warnings=warnings)
 
 
 def _noise_level(frame: Frame, blend: Blend, space: Space | None) -> tuple[float, tuple[str, ...]]:
@@ -123,7 +123,7 @@ def _fill(
     out: Pixels,
     backend: Backend,
     converter: Converter,
-    regions: Iterable[Region],
+    regions: Sequence[Region],
     report: Callable[[float], None],
 ) -> None:
     """Process tile by tile, with smaller tiles when the memory runs out.

@@ -7,7 +7,7 @@ from pathlib import Path
 from nsp_cli.errors import InputError
 from nsp_cli.image.codecs.raw_kinds import RawOptions
 from nsp_cli.image.colour import srgb_pixels
-from nsp_cli.image.formats import RAW, Format, sniff
+from nsp_cli.image.formats import RAW, sniff
 from nsp_cli.image.frame import Frame, Pixels
 
 
@@ -36,7 +36,11 @@ def read(source: Path | bytes, develop: RawOptions | None = None) -> Frame:
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
     try:
-        return _decode(row, data, develop)
+        if row is RAW:
+            from nsp_cli.image.codecs import raw
+
+            return raw.decode(data, develop)
+        return row.codec().decode(data)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
     except MemoryError as error:
@@ -49,14 +53,6 @@ def read(source: Path | bytes, develop: RawOptions | None = None) -> Frame:
 def read_srgb(source: Path | bytes) -> Pixels:
     """Read a photo as sRGB pixels, whatever its profile; see `read` and `colour.srgb_pixels`."""
     return srgb_pixels(read(source))
-
-
-def _decode(row: Format, data: bytes, develop: RawOptions | None) -> Frame:
-    if row is not RAW:
-        return row.codec().decode(data)
-    from nsp_cli.image.codecs import raw
-
-    return raw.decode(data, develop)
 
 
 def _load(path: Path) -> bytes:

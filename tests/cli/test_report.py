@@ -18,7 +18,8 @@ from icc_builders import gamma, grey_profile, lookup_profile, lookup_table, rgb_
 from PIL import Image, ImageCms
 
 from nsp_cli.cli.batch import session
-from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status, Tally
+from nsp_cli.cli.batch.log import Tally
+from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status
 from nsp_cli.cli.report.previews import Size, places_to_judge, take_previews
 from nsp_cli.cli.report.report import Report
 from nsp_cli.engine.blending import Blend

@@ -13,7 +13,7 @@ import typer
 
 from nsp_cli.cli.batch.in_place import refuse_other_format
 from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status
-from nsp_cli.cli.batch.photo import is_wanted, refuse_large, unique
+from nsp_cli.cli.batch.photo import is_wanted, refuse_large
 from nsp_cli.cli.batch.plan import Work
 from nsp_cli.cli.batch.profiles import Profiles
 from nsp_cli.cli.console import plain
@@ -93,7 +93,7 @@ def sentence(
         return f"None of {len(foreseen)} photos would be written{rest}."
     unknown = sum(planned.megapixels is None for planned, _ in wanted)
     rest += f", {unknown} of unknown size" if unknown else ""
-    names = unique(_model(planned.notes, recipe) for planned, _ in wanted) or (_model({}, recipe),)
+    names = dict.fromkeys(_model(planned.notes, recipe) for planned, _ in wanted) or (_model({}, recipe),)
     seconds = sum(size * seconds_per_megapixel(opened(model)) for model, size in sizes.items())
     return (
         f"{len(wanted)} of {len(foreseen)} photos would be written{rest}: {sum(sizes.values()):.2f} MP with the model"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,10 +58,6 @@ class Outcome:
     previews: Previews | None = None
     unread: str | None = None
 
-    def with_seconds(self, more: float) -> Outcome:
-        """Return the same outcome with `more` seconds added to its duration."""
-        return replace(self, seconds=self.seconds + more)
-
 
 @dataclass(frozen=True)
 class Recipe:
@@ -111,61 +107,3 @@ def unread_sentence(formats: Counter[str]) -> str:
     are, them = ("file is", "it") if count == 1 else ("files are", "them")
     install = " HEIC needs an extra: pip install 'nsp-cli[heic]'." if "HEIC" in formats else ""
     return f"{count} {are} not read: {kinds}. Export {them} as TIFF or JPEG first.{install}"
-
-
-@dataclass
-class Tally:
-    """Counts of a batch's outcomes."""
-
-    photos: int
-    written: int = 0
-    skipped: int = 0
-    failures: list[str] = field(default_factory=list)
-    megapixels: float = 0.0
-    stopped: bool = False
-    unread: Counter[str] = field(default_factory=Counter[str])
-
-    def add(self, outcome: Outcome) -> None:
-        """Count the outcome of one photo."""
-        if outcome.status is Status.FAILED and outcome.unread is not None:
-            self.unread[outcome.unread] += 1
-        elif outcome.status is Status.FAILED:
-            self.failures.append(outcome.error or "")
-        elif outcome.status is Status.SKIPPED:
-            self.skipped += 1
-        else:
-            self.written += 1
-            self.megapixels += outcome.megapixels or 0.0
-
-    @property
-    def finished(self) -> int:
-        """Number of photos that are written, skipped or failed."""
-        return self.written + self.skipped + self.failed
-
-    @property
-    def failed(self) -> int:
-        """Number of photos that failed, those in formats that are not read included."""
-        return len(self.failures) + self.unread.total()
-
-    def problems(self) -> list[str]:
-        """Return a sentence for each failure, and one for all photos in formats that are not read."""
-        return [*self.failures, unread_sentence(self.unread)] if self.unread else self.failures
-
-    def sentence(self) -> str:
-        """Format the counts, such as "2998 of 3000 photos written, 2 failed"."""
-        parts = [f"{self.written} of {self.photos} photos written"]
-        parts += [f"{self.skipped} skipped"] if self.skipped else []
-        parts += [f"{self.failed} failed"] if self.failed else []
-        parts += ["stopped before the end"] if self.stopped else []
-        return ", ".join(parts)
-
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(
-            self.photos + other.photos,
-            self.written + other.written,
-            self.skipped + other.skipped,
-            self.failures + other.failures,
-            self.megapixels + other.megapixels,
-            self.stopped or other.stopped,
-            self.unread + other.unread,
-        )

@@ -66,7 +66,7 @@ def pipe_photo(step: Callable[[Frame], Frame], options: DenoiseOptions) -> tuple
     data, warnings = encode(result, format, quality=output.quality, keep_metadata=output.keep_metadata)
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
-    return frame, unique((*result.warnings, *warnings))
+    return frame, tuple(dict.fromkeys((*result.warnings, *warnings)))
 
 
 def output_format(result: Frame) -> str:
@@ -217,8 +217,3 @@ def file_errors(path: Path) -> Generator[None]:
     except (OSError, ValueError) as error:
         found = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise OutputError(f"{path} cannot be written: {found}") from error
-
-
-def unique(sentences: Iterable[str]) -> tuple[str, ...]:
-    """Remove duplicates and keep the order."""
-    return tuple(dict.fromkeys(sentences))

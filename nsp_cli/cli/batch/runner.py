@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from nsp_cli.cli.batch.in_place import refuse_other_format
 from nsp_cli.cli.batch.options import BatchOptions
 from nsp_cli.cli.batch.outcome import Outcome, Status
-from nsp_cli.cli.batch.photo import PhotoStep, is_wanted, read_photo, refuse_large, unique, write_photo
+from nsp_cli.cli.batch.photo import PhotoStep, is_wanted, read_photo, refuse_large, write_photo
 from nsp_cli.cli.batch.plan import Work
 from nsp_cli.cli.console import Reporter, err
 from nsp_cli.cli.flag_names import with_flags
@@ -183,7 +183,8 @@ def _process(photo: _Photo, context: _Context, reporter: Reporter) -> tuple[Fram
         result = context.step(photo.frame, _of(photo, reporter, notes))
     except Exception as error:
         return None, _failed(photo.outcome, error, context)
-    return result, replace(photo.outcome, notes=notes).with_seconds(time.monotonic() - started)
+    seconds = photo.outcome.seconds + time.monotonic() - started
+    return result, replace(photo.outcome, notes=notes, seconds=seconds)
 
 
 def _of(photo: _Photo, reporter: Reporter, notes: dict[str, object]) -> Reporter:
@@ -197,15 +198,16 @@ def _write(before: Frame | None, result: Frame, outcome: Outcome, context: _Cont
     assert outcome.target is not None
     try:
         target, warnings = write_photo(result, outcome.source, outcome.target, context.options.output)
-        seconds = time.monotonic() - started
+        seconds = outcome.seconds + time.monotonic() - started
         if target is None:
             return replace(outcome, status=Status.SKIPPED)
         previews = _previews(before, result, context)
     except Exception as error:
         return _failed(outcome, error, context)
-    sentences = tuple(map(with_flags, unique((*result.warnings, *warnings))))
-    done = replace(outcome, target=target, status=Status.WRITTEN, warnings=sentences, previews=previews)
-    return done.with_seconds(seconds)
+    sentences = tuple(map(with_flags, dict.fromkeys((*result.warnings, *warnings))))
+    return replace(
+        outcome, target=target, status=Status.WRITTEN, seconds=seconds, warnings=sentences, previews=previews
+    )
 
 
 def _previews(before: Frame | None, after: Frame, context: _Context) -> Previews | None:

@@ -11,25 +11,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nsp_cli.cli.batch import estimate
+from nsp_cli.cli.batch.log import BatchLog
 from nsp_cli.cli.batch.options import BatchOptions
-from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status, Tally, as_json, describe, unread_sentence
+from nsp_cli.cli.batch.outcome import Outcome, Status, as_json, describe, unread_sentence
 from nsp_cli.cli.batch.photo import PhotoStep, pipe_photo, shortages
 from nsp_cli.cli.batch.plan import Work
 from nsp_cli.cli.batch.profiles import Profiles
 from nsp_cli.cli.batch.runner import run
-from nsp_cli.cli.console import Reporter, complain, err, plain, print_line, progress, rate, warn
+from nsp_cli.cli.console import Reporter, complain, err, print_line, progress, warn
 from nsp_cli.cli.flag_names import with_flags
-from nsp_cli.cli.interrupt import STOPPED, end_at_once, stop_on_interrupt
+from nsp_cli.cli.interrupt import end_at_once, stop_on_interrupt
 from nsp_cli.engine.backends.base import Backend
 from nsp_cli.engine.options import DenoiseOptions, IfExists, ModelOptions
-from nsp_cli.errors import NspError, OutputError, UsageError
+from nsp_cli.errors import NspError, UsageError
 from nsp_cli.system.atomic import check_place
 from nsp_cli.system.files import exists, is_folder
-from nsp_cli.system.processes import ProcessInfo, process_group
+from nsp_cli.system.processes import process_group
 
 if TYPE_CHECKING:
     from nsp_cli.cli.report.previews import Size
-    from nsp_cli.cli.report.report import Report
 
 _SILENT = Reporter(lambda _: None, lambda _: None, lambda: None)
 
@@ -121,8 +121,9 @@ def run_pipe(step: PhotoStep, options: DenoiseOptions, batch: BatchOptions) -> i
         if not batch.as_json:
             warn(sentence)
     if batch.as_json:
-        done = replace(outcome, megapixels=frame.megapixels, warnings=tuple(map(with_flags, warnings)))
-        print(as_json(done.with_seconds(time.monotonic() - started), recipe), file=sys.stderr)
+        seconds, sentences = time.monotonic() - started, tuple(map(with_flags, warnings))
+        done = replace(outcome, seconds=seconds, megapixels=frame.megapixels, warnings=sentences)
+        print(as_json(done, recipe), file=sys.stderr)
     return 0
 
 
@@ -151,102 +152,3 @@ def preview_size(batch: BatchOptions, photos: int) -> Size | None:
     from nsp_cli.cli.report.previews import Size
 
     return Size.for_photos(photos)
-
-
-class BatchLog:
-    """Prints, counts and reports the outcomes of photos; it ends with `finish`, or for `nsp watch` with `write_report`.
-
-    Attributes
-    ----------
-    tally : the counts; of all processes from `finish` on
-    report : collects the page of --report; None without it
-    json_failed : whether a line of JSON could not be printed, which makes the exit code 1
-    """
-
-    def __init__(self, recipe: Recipe, batch: BatchOptions, photos: int = 0) -> None:
-        self.tally, self.json_failed = Tally(photos), False
-        self.report: Report | None = None
-        self._started = time.monotonic()
-        self._recipe, self._batch = recipe, batch
-        if batch.report is not None:
-            from nsp_cli.cli.report.report import Report
-
-            self.report = Report(recipe)
-
-    def expect(self, photos: int) -> None:
-        """Add to the number of photos."""
-        self.tally.photos += photos
-
-    def add(self, outcome: Outcome, reporter: Reporter) -> None:
-        """Print and count the outcome of one photo, and put it on the report."""
-        self.tally.add(outcome)
-        if outcome.status is Status.WRITTEN:
-            took = f"{outcome.seconds:.1f} s, {(outcome.megapixels or 0) / max(outcome.seconds, 1e-9):.2f} MP/s"
-            reporter.line(f"{outcome.source} -> {outcome.target} ({took})")
-        for sentence in outcome.warnings:
-            reporter.line(f"warning: {outcome.source}: {sentence}")
-        if self._batch.as_json and not self.json_failed:
-            self._print(outcome)
-        if self.report is not None:
-            self.report.add(outcome)
-        failed = f", {self.tally.failed} failed" if self.tally.failed else ""
-        megapixels = self.tally.megapixels / max(self.seconds, 1e-9)
-        reporter.status(f"{megapixels:.2f} MP/s{failed}")
-        reporter.done()
-
-    @property
-    def seconds(self) -> float:
-        """Time since the start."""
-        return time.monotonic() - self._started
-
-    def stop(self, left: Sequence[Work]) -> None:
-        """Count the batch as stopped if photos are left; the cards that an earlier report has of these stay."""
-        self.tally.stopped = len(left) > 0
-        if self.report is not None:
-            self.report.skipped += [work.target for work in left]
-
-    def _print(self, outcome: Outcome) -> None:
-        """Print a line of JSON; where that fails, the photos are still worked on, and the batch fails at its end."""
-        try:
-            print_line(as_json(outcome, self._recipe))
-        except OutputError as error:
-            complain(str(error))
-            self.json_failed = True
-
-    def counts(self) -> str:
-        """Format the counts and the rate in one line."""
-        return f"{self.tally.sentence()} ({rate(self.tally.megapixels, self._started)})"
-
-    def summarise(self) -> None:
-        """Print the failures and the counts at the end."""
-        for failure in self.tally.problems():
-            complain(failure)
-        if not self._batch.quiet and (self.tally.photos > 1 or self.tally.stopped):
-            err.print(self.counts())
-            if self.tally.skipped and not self.tally.written:
-                err.print("Their results exist; --if-exists overwrite or rename processes them again.")
-
-    def finish(self, process: ProcessInfo, *, replace_any: bool) -> int:
-        """Add up the outcomes of all processes, print the summary, write the report and return the exit code."""
-        if not self.tally.stopped:  # else another process may have ended already
-            self.tally = sum(process.gather(self.tally), Tally(0))
-            if self.report is not None:
-                self.report.merge(process.gather((self.report.cards, self.report.skipped)))
-        if process.is_main_process or self.tally.stopped:
-            self.summarise()
-        if process.is_main_process:
-            page = self.write_report(replace_any=replace_any)
-            if page is not None and not self._batch.quiet:
-                err.print(f"Report: {plain(str(page))}")
-        return self.exit_code
-
-    def write_report(self, *, replace_any: bool) -> Path | None:
-        """Write the page of --report and return its path; None without one."""
-        if self.report is None or self._batch.report is None:
-            return None
-        return self.report.write(self._batch.report, self.tally, self.seconds, replace_any=replace_any)
-
-    @property
-    def exit_code(self) -> int:
-        """130 after Ctrl-C, 1 where a photo failed or a line of JSON was lost, else 0."""
-        return STOPPED if self.tally.stopped else int(self.tally.failed > 0 or self.json_failed)

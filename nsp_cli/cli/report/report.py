@@ -9,7 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status, Tally
+from nsp_cli.cli.batch.log import Tally
+from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status
 from nsp_cli.cli.console import plain
 from nsp_cli.cli.report.pages import View, card, has_title, mark, write_page
 from nsp_cli.system.files import numbered_names
