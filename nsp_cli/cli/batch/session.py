@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -130,14 +131,14 @@ def run_pipe(step: PhotoStep, options: DenoiseOptions, batch: BatchOptions) -> i
 def run_batch(works: Sequence[Work], step: PhotoStep, options: DenoiseOptions, batch: BatchOptions) -> int:
     """Process all photos, go on past bad ones, list the failures, and return the exit code."""
     with process_group() as process, stop_on_interrupt("photo", ignore_second=not process.is_alone) as stop:
+        share = process.shard(works)
         if process.is_main_process and not batch.quiet:
             _warn_of_shortages(works, options)
-        share = process.shard(works)
         size = preview_size(batch, len(works))
         log = BatchLog(describe(options), batch, len(share))
         try:
             with progress(len(share), "photos", quiet=batch.quiet) as reporter:
-                run(share, step, options, batch, reporter, stop, lambda done: log.add(done, reporter), previews=size)
+                run(share, step, options, batch, reporter, stop, partial(log.add, reporter=reporter), previews=size)
                 log.stop(share[log.tally.finished :])
         except KeyboardInterrupt:
             log.summarise()
