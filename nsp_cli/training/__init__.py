@@ -10,13 +10,14 @@ from nsp_cli.training.presets import (
     find_preset,
     needs_clean_photos,
 )
-from nsp_cli.training.state import has_run, saved_settings
+from nsp_cli.training.state import PendingAnalysis, has_run, saved_settings
 from nsp_cli.training.trainer import Job, Progress, train
 
 __all__ = [
     "PHOTOGRAPHER",
     "PRESETS",
     "Job",
+    "PendingAnalysis",
     "Progress",
     "TrainConfig",
     "adapt",

@@ -77,6 +77,7 @@ def adapt(
     NoInputError : no photo can be read; ModelError : `start` cannot be used
     """
     began = time.monotonic()
+    report(0.0)
     photos = large_enough(photos, settings.patch)
     backend = load_backend(start, device=device, precision=settings.precision)
     found = analyze_noise(photos, backend, folder, smallest=settings.patch, seed=settings.seed, report=report)

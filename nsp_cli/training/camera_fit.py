@@ -157,11 +157,12 @@ def fit_cameras(
     """
     nearest: list[_Trial] = []
     for done, draws in enumerate(_DRAWS if patches else ()):
-        report(done / len(_DRAWS))
         cameras = [_noise_maker(random_camera(rng)) for _ in range(draws)]
         if nearest:
             cameras = [_between(nearest[i % len(nearest)].cameras[0], c, rng) for i, c in enumerate(cameras)]
-        nearest += [_try(camera, patches, rng) for camera in cameras]
+        for tried, camera in enumerate(cameras):
+            report((done + tried / draws) / len(_DRAWS))
+            nearest.append(_try(camera, patches, rng))
         nearest = sorted(nearest, key=lambda trial: trial.distance)[:_KEPT]
     return [camera for trial in nearest for camera in trial.cameras]
 

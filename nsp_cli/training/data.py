@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +28,9 @@ _POOL = 16
 _REUSE = 8
 """Steps after which the oldest photo of the pool makes room for the next one."""
 
+
+_PART = 2**16
+"""Bytes at each end of a photo that identify it."""
 
 _NAMED = 5
 """Number of unusable photos that are named by a warning."""
@@ -159,6 +165,20 @@ class StepBatches(Dataset[Tensor]):
         turns = int(rng.integers(4))
         crop = np.rot90(crop, turns if self.rotate else turns // 2 * 2)
         return np.ascontiguousarray(self.make_example(crop[:, ::-1] if rng.integers(2) else crop, rng))
+
+
+def contents(photos: Sequence[Path]) -> str:
+    """Return a hash of photos by their names, sizes and first and last 64 KiB, wherever their folder is now."""
+    together = hashlib.sha256()
+    for path in photos:
+        together.update(path.name.encode("utf-8", "surrogateescape") + b"\n")
+        with suppress(OSError), path.open("rb") as file:  # one that cannot be read is passed over later
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            together.update(str(size).encode() + file.read(_PART))
+            file.seek(max(size - _PART, 0))
+            together.update(file.read(_PART))
+    return together.hexdigest()
 
 
 def large_enough(paths: Sequence[Path], patch: int) -> list[Path]:

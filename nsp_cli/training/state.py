@@ -1,22 +1,31 @@
-"""The state of a training run that can be resumed, in one safetensors file."""
+"""The state of a training run that can be resumed, in one safetensors file; before its first step, in a JSON file."""
 
 from __future__ import annotations
 
 import copy
+import json
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from nsp_cli.errors import ModelError
+from nsp_cli.errors import ModelError, OutputError
 from nsp_cli.model.checkpoint import load_tensors, save_tensors
-from nsp_cli.system.files import exists
+from nsp_cli.model.registry import sha256
+from nsp_cli.system.atomic import write_atomically
+from nsp_cli.system.files import exists, sentence
 from nsp_cli.training.config import TrainConfig
+from nsp_cli.training.data import contents
 
 _FILE = "state.safetensors"
+_ANALYSIS = "analysis.json"
+
+OTHER_PHOTOS = "The run was made with other photos, or one has changed; `resume` needs the same ones."
 
 
 def ema_of(network: nn.Module, decay: float) -> AveragedModel:
@@ -105,6 +114,7 @@ class State:
         }
         # Tensors that share memory cannot be in one safetensors file.
         save_tensors({k: v.clone() for k, v in tensors.items()}, metadata, folder / _FILE)
+        PendingAnalysis.remove(folder)
 
     def load(self, folder: Path) -> None:
         """Load a saved state of a run with the same settings. Raises `ModelError`."""
@@ -125,14 +135,70 @@ class State:
             raise ModelError(f"The run in {folder} cannot be continued: its state does not fit ({error}).") from error
 
 
+@dataclass(frozen=True)
+class PendingAnalysis:
+    """What a run needs to repeat its noise analysis, from the start of the analysis until the first state is saved.
+
+    Attributes
+    ----------
+    settings : those before the analysis
+    start : file of the weights to start from; sha256 : hash of that file
+    photos : hash of the photos, see `data.contents`
+    """
+
+    settings: TrainConfig
+    start: Path
+    sha256: str
+    photos: str
+
+    @classmethod
+    def of(cls, settings: TrainConfig, start: Path, photos: Sequence[Path]) -> PendingAnalysis:
+        """Describe the analysis that is about to begin. Raises `ModelError`."""
+        return cls(settings, start.absolute(), sha256(start), contents(photos))
+
+    def check(self, photos: Sequence[Path]) -> None:
+        """Raise `ModelError` if the photos or the weights are not those of the stopped analysis."""
+        if self.photos != contents(photos):
+            raise ModelError(OTHER_PHOTOS)
+        if self.sha256 != sha256(self.start):
+            raise ModelError(f"{self.start} has changed since the run began; `resume` needs the same weights.")
+
+    def save(self, folder: Path) -> None:
+        """Write the file into the folder of the run. Raises `OutputError`."""
+        values = {**asdict(self), "settings": self.settings.to_json(), "start": str(self.start)}
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(sentence(error)) from error
+        write_atomically(json.dumps(values).encode(), folder / _ANALYSIS, overwrite=True)
+
+    @classmethod
+    def load(cls, folder: Path) -> PendingAnalysis | None:
+        """Load the file of a run that has no state yet; None if there is none. Raises `ModelError`."""
+        if exists(folder / _FILE) or not exists(folder / _ANALYSIS):
+            return None
+        try:
+            found = json.loads((folder / _ANALYSIS).read_bytes())
+            settings, start, digest, photos = (str(found[field.name]) for field in fields(cls))
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise ModelError(f"{folder / _ANALYSIS} is not the noise analysis of a training run of nsp.") from error
+        return cls(TrainConfig.from_json(settings), Path(start), digest, photos)
+
+    @staticmethod
+    def remove(folder: Path) -> None:
+        """Remove the file."""
+        with suppress(OSError):
+            (folder / _ANALYSIS).unlink()
+
+
 def has_run(folder: Path) -> bool:
     """Return whether there is a run to resume."""
-    return exists(folder / _FILE)
+    return exists(folder / _FILE) or exists(folder / _ANALYSIS)
 
 
 def saved_settings(folder: Path) -> TrainConfig:
     """Load the settings of the run in `folder`. Raises `ModelError` if there is none."""
-    if not has_run(folder):
+    if not exists(folder / _FILE):
         raise ModelError(f"There is no run to continue in {folder}.")
     metadata = load_tensors(folder / _FILE)[1]
     if "settings" not in metadata:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import signal
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,17 +28,16 @@ from nsp_cli.system.processes import ProcessInfo
 from nsp_cli.system.version import __version__
 from nsp_cli.training.cache import OutputCache
 from nsp_cli.training.config import TrainConfig
-from nsp_cli.training.data import StepBatches, large_enough, open_alone, train_val_split
+from nsp_cli.training.data import StepBatches, contents, large_enough, open_alone, train_val_split
 from nsp_cli.training.distributed import from_main_process, training_processes, wrap
 from nsp_cli.training.optimizers import OPTIMIZERS
-from nsp_cli.training.state import State, ema_of, learning_rate
+from nsp_cli.training.state import OTHER_PHOTOS, State, ema_of, learning_rate
 from nsp_cli.training.teachers import Teacher, TeacherTargets, find_teacher, identities
 from nsp_cli.training.validation import Monitor
 
 _NO_LIMIT = 10**9  # steps of a run whose budget is in minutes
 _SEED_STRIDE = 10**9  # between the random seeds of two runs: more than a run has steps
 _LOG_EVERY = 20  # steps
-_PART = 2**16  # bytes at each end of a photo that identify it
 
 _DIVERGED = "Training diverged: the loss is no longer a number at step {step}; use a lower `lr` or `precision=fp32`."
 
@@ -153,13 +150,11 @@ class _Run:
         state = State(settings, network, ema_of(network, settings.ema), optimizer, initial=initial)
         if job.resume:
             state.load(job.folder)
-            if state.photos not in (_contents(job.photos), _named(job.photos)):
-                raise ModelError(
-                    "The run was made with other photos, or one has changed; `resume` needs the same ones."
-                )
+            if state.photos not in (contents(job.photos), _named(job.photos)):
+                raise ModelError(OTHER_PHOTOS)
             if state.teachers != teachers:
                 raise ModelError("A teacher's file has changed since the run began; `resume` needs the same one.")
-        state.photos, state.teachers = _contents(job.photos), teachers
+        state.photos, state.teachers = contents(job.photos), teachers
         return state
 
     def _teacher_targets(self) -> TeacherTargets:
@@ -271,20 +266,6 @@ def _ignore_interrupts(worker: int) -> None:  # noqa: ARG001
 
 def _helps_to_compile(device: torch.device) -> bool:
     return device.type == "cuda" and find_spec("triton") is not None
-
-
-def _contents(photos: Sequence[Path]) -> str:
-    """Return a hash of photos by their names, sizes and first and last 64 KiB, wherever their folder is now."""
-    together = hashlib.sha256()
-    for path in photos:
-        together.update(path.name.encode("utf-8", "surrogateescape") + b"\n")
-        with suppress(OSError), path.open("rb") as file:  # one that cannot be read is passed over later
-            size = file.seek(0, os.SEEK_END)
-            file.seek(0)
-            together.update(str(size).encode() + file.read(_PART))
-            file.seek(max(size - _PART, 0))
-            together.update(file.read(_PART))
-    return together.hexdigest()
 
 
 def _named(photos: Sequence[Path]) -> str:

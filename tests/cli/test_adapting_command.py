@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
@@ -82,18 +83,74 @@ def test_clean_photos_are_taken_as_they_are_when_the_method_is_named(
     assert not load_model(target)[1].method_args.get("cameras")
 
 
-def test_a_stop_during_the_analysis_names_the_way_to_go_on(
-    plain: Path, large_noisy_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def stopping_after(calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a stop be requested after a number of calls that find none."""
+    answers = chain(repeat(False, calls), repeat(True))
+
     @contextmanager
     def stopped(*_: object, **__: object) -> Iterator[Callable[[], bool]]:
-        yield lambda: True
+        yield lambda: next(answers)
 
     monkeypatch.setattr(train_command, "stop_on_interrupt", stopped)
+
+
+def test_a_run_that_is_stopped_during_the_analysis_resumes_to_the_same_weights(
+    large_noisy_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = [large_noisy_photos / "0.png", large_noisy_photos / "1.png"]
+
+    def command(name: str) -> tuple[object, ...]:
+        flags = ["--from", "fast", "--steps", 2, "--seed", 7, *FLAGS]
+        return ("train", *photos, "-o", tmp_path / name, *flags)
+
+    target, file = tmp_path / "own.safetensors", tmp_path / "own.run" / "analysis.json"
+    resume = ("train", *photos, "-o", target, "--resume", "--device", "cpu", "--quiet")
+    with monkeypatch.context() as patch:
+        stopping_after(4, patch)  # once before, once after each photo, then while cameras are fitted
+        for arguments in (command(target.name), resume):  # which is stopped at once
+            code, said = run(*arguments)
+            assert (code, target.exists(), file.exists()) == (130, False, True)
+            assert f"Stopped; continue with: nsp train {photos[0]} {photos[1]} -o {target} --resume" in said
+    assert run(*command(target.name))[0] == 2
+    assert "go on with --resume" in run(*command(target.name))[1]
+    assert run(*resume)[0] == 0
+    assert not file.exists()
+    assert run(*command("whole.safetensors"))[0] == 0
+    first, second = load_tensors(target)[0], load_tensors(tmp_path / "whole.safetensors")[0]
+    assert all(first[name].equal(second[name]) for name in first)
+    spec = load_model(target)[1]
+    assert spec.training["seed"] == 7
+    assert spec.method_args["cameras"]
+    assert run(*resume)[0] == 0  # the run has ended, and does nothing more
+
+
+def test_a_stopped_analysis_resumes_with_the_same_photos_and_weights_alone(
+    plain: Path, large_noisy_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     target = tmp_path / "own.safetensors"
-    command = ("train", large_noisy_photos, "-o", target, "--from", plain, "--steps", 1, *FLAGS)
-    code, said = run(*command)
-    assert (code, "the same command, without --resume, starts again" in said) == (130, True)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        stopping_after(0, patch)
+        assert run("train", large_noisy_photos, "-o", target, "--from", plain, "--steps", 1, *FLAGS)[0] == 130
+    resume = ("train", "-o", target, "--resume", "--device", "cpu")
+    file = tmp_path / "own.run" / "analysis.json"
+    code, said = run(*resume, large_noisy_photos / "0.png")
+    assert (code, "was made with other photos" in said, file.exists()) == (4, True, True)
+    assert run(*resume, large_noisy_photos, "--steps", 3)[0] == 2
+    target.write_bytes(b"of another run")
+    assert run(*resume, large_noisy_photos)[0] == 2
+    assert target.read_bytes() == b"of another run"
+    target.unlink()
+    plain.write_bytes(registry.resolve("fast").read_bytes())
+    code, said = run(*resume, large_noisy_photos)
+    assert (code, "needs the same weights" in said, file.exists()) == (4, True, True)
+    for damaged in (b"", b"{}", b"[]", b'{"settings": 1, "start": "", "sha256": "", "photos": ""}'):
+        file.write_bytes(damaged)
+        assert run(*resume, large_noisy_photos)[0] == 4
+
+
+def test_after_an_error_the_corrected_command_starts_again(
+    plain: Path, large_noisy_photos: Path, tmp_path: Path
+) -> None:
+    command = ("train", large_noisy_photos, "-o", tmp_path / "own.safetensors", "--from", plain, "--steps", 1, *FLAGS)
+    assert run(*command, "--device", "cuda:99")[0] == 4
     assert run(*command)[0] == 0
-    assert target.exists()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -18,13 +19,13 @@ from nsp_cli.cli.console import err, progress, warn
 from nsp_cli.cli.flag_decorator import takes
 from nsp_cli.cli.flag_names import flag_of
 from nsp_cli.cli.interrupt import STOPPED, stop_on_interrupt
-from nsp_cli.errors import NoInputError, UsageError
+from nsp_cli.errors import NoInputError, NspError, UsageError
 from nsp_cli.system.atomic import check_place
 from nsp_cli.system.files import exists, is_file, is_folder
 from nsp_cli.system.processes import process_info
 
 if TYPE_CHECKING:
-    from nsp_cli.training import Job, Progress, TrainConfig
+    from nsp_cli.training import Job, PendingAnalysis, Progress, TrainConfig
 
 
 CLEAN = "clean"
@@ -67,64 +68,107 @@ def _train(context: typer.Context, photos: list[Path], flags: TrainFlags, stop: 
         return
     folder = flags.output.with_suffix(".run")
     quiet = flags.quiet or not is_main
-    noisy = found = find_photos(photos, quiet=quiet)
+    noisy = find_photos(photos, quiet=quiet)
     pairs = find_pairs(*flags.pairs) if flags.pairs else ()
     if flags.resume:
         _refuse_settings(context)
-        settings, begin = training.saved_settings(folder), None
-        found = training.references_in(_references(folder)) or found
+        pending = training.PendingAnalysis.load(folder)
+        if pending is None:
+            settings, begin = training.saved_settings(folder), None
+            found = training.references_in(_references(folder)) or noisy
+        else:
+            pending.check(noisy)
+            settings, begin, found = pending.settings, pending.start, noisy
+            if exists(flags.output):
+                raise UsageError(f"{flags.output} exists already and is not of this run, which has no weights yet.")
     else:
         if is_main:
             _refuse_overwriting(flags.output, folder)
-        settings, begin = flags.resolve()
-        if begin is not None and flags.method is None and training.needs_clean_photos(settings):
-            settings, found = _adapted(settings, found, begin, flags, stop, quiet=quiet)
-    job = training.Job(
-        photos=found,
-        target=flags.output,
-        folder=folder,
-        start=begin,
-        pairs=pairs,
-        shown=noisy[:: settings.validation_every or 1],
-        device=flags.device,
-        resume=flags.resume,
-        stop=stop,
-    )
-    _run(settings, job, photos, quiet=quiet)
+        settings, begin, found = *flags.resolve(), noisy
+        pending = _needed_analysis(settings, begin, noisy, flags)
+    with _forgotten_after_errors(None if flags.resume else pending, folder):
+        if pending is not None:
+            settings, found = _adapted(pending, noisy, photos, flags, stop, quiet=quiet)
+        job = training.Job(
+            photos=found,
+            target=flags.output,
+            folder=folder,
+            start=begin,
+            pairs=pairs,
+            shown=noisy[:: settings.validation_every or 1],
+            device=flags.device,
+            resume=flags.resume and pending is None,
+            stop=stop,
+        )
+        _run(settings, job, photos, quiet=quiet)
+
+
+def _needed_analysis(
+    settings: TrainConfig, start: Path | None, photos: list[Path], flags: TrainFlags
+) -> PendingAnalysis | None:
+    """Return the noise analysis that goes before a run whose method, not named by the user, trains on clean photos."""
+    from nsp_cli import training
+
+    if start is None or flags.method is not None or not training.needs_clean_photos(settings):
+        return None
+    if flags.minutes is None and flags.steps is None:
+        settings = replace(settings, minutes=_MINUTES)
+    return training.PendingAnalysis.of(settings, start, photos)
+
+
+@contextmanager
+def _forgotten_after_errors(pending: PendingAnalysis | None, folder: Path) -> Generator[None]:
+    """Remove the file of a new run's analysis after an error, so that the corrected command can start again."""
+    try:
+        yield
+    except NspError:
+        if pending is not None and process_info().is_main_process:
+            pending.remove(folder)
+        raise
 
 
 def _adapted(
-    settings: TrainConfig,
+    pending: PendingAnalysis,
     photos: list[Path],
-    start: Path,
+    named: list[Path],
     flags: TrainFlags,
     stop: Callable[[], bool],
     *,
     quiet: bool,
 ) -> tuple[TrainConfig, list[Path]]:
-    """Analyze the noise of the photos, for weights whose method trains on clean photos."""
+    """Analyze the noise of the photos, which are the files and those in the folders that the user `named`."""
     from nsp_cli import training
 
-    if flags.minutes is None and flags.steps is None:
-        settings = replace(settings, minutes=_MINUTES)
-    own = _references(flags.output.with_suffix(".run"))
+    folder = flags.output.with_suffix(".run")
+    is_main = process_info().is_main_process
+    if is_main:
+        pending.save(folder)
     with progress(1, "analyzing the noise", quiet=quiet) as reporter:
 
         def report(fraction: float) -> None:
             if stop():
-                err.print("Stopped: nothing is trained yet, so the same command, without --resume, starts again.")
-                raise typer.Exit(STOPPED)
+                _exit_stopped(named, flags.output)
             reporter.within(fraction)
 
-        settings, references = training.adapt(settings, photos, start, own, device=flags.device, report=report)
+        settings, references = training.adapt(
+            pending.settings, photos, pending.start, _references(folder), device=flags.device, report=report
+        )
     if not quiet:
         err.print(f"{len(references)} of {len(photos)} photos analyzed")
-    if process_info().is_main_process and not settings.method_args["cameras"]:
+    if is_main and not settings.method_args["cameras"]:
         warn(
             "The photos' noise could not be measured: it is too faint, or the photos are below 128 pixels. "
             "Training uses random cameras."
         )
     return settings, references
+
+
+def _exit_stopped(photos: list[Path], target: Path) -> NoReturn:
+    """Print the command that continues the run, and exit."""
+    if process_info().is_main_process:
+        names = shlex.join(["nsp", "train", *map(str, photos), "-o", str(target), "--resume"])
+        err.print(f"Stopped; continue with: {names}")
+    raise typer.Exit(STOPPED)
 
 
 def _references(folder: Path) -> Path:
@@ -142,9 +186,7 @@ def _run(settings: TrainConfig, job: Job, photos: list[Path], *, quiet: bool) ->
         err.print(f"Curves: tensorboard --logdir {shlex.quote(str(job.folder))}")
     stopped = _watched(settings, job, quiet)
     if stopped:
-        names = shlex.join(["nsp", "train", *map(str, photos), "-o", str(job.target), "--resume"])
-        err.print(f"Stopped; continue with: {names}")
-        raise typer.Exit(STOPPED)
+        _exit_stopped(photos, job.target)
     if not quiet:
         err.print(f"{job.target} is written; use it with: nsp denoise -m {job.target} IN OUT")
 
