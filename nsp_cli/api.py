@@ -125,7 +125,8 @@ def denoise(
     ----------
     photo : ndarray, PIL.Image.Image, str, Path or Frame
         An array of shape (H, W, 3) or (H, W, 1) in sRGB: uint8, uint16, or float32 where black is 0 and white is 1,
-        with highlights up to 16. Or a picture of Pillow (L, LA, RGB, RGBA), the path of a photo, or a `Frame`.
+        with at most 1 % of the values above 16. Or a picture of Pillow (L, LA, RGB, RGBA), the path of a photo, or a
+        `Frame`.
     model : str or Path, optional
         A name of `nsp models`, or the path of a .safetensors or .onnx file. None is the default denoiser.
     backend : Backend, optional
@@ -135,8 +136,8 @@ def denoise(
     luma, chroma : float
         Percentages of `strength` that are applied to brightness and to colour, 0 to 100.
     noise : float, optional
-        Standard deviation of the luma noise where white is 255, 0 to 255. None measures it on the photo. Models that
-        are not noise-conditional ignore it.
+        Standard deviation of the luma noise where white is 255, 0 to 255. None measures it on the photo. It is an
+        input of noise-conditional models, such as `fast`, and is used by `strength="auto"`; else it is refused.
     tile : int
         Side of a tile in pixels. 0 chooses it by the free memory.
     report : callable
@@ -151,8 +152,8 @@ def denoise(
     Raises
     ------
     UsageError
-        An argument is out of range, the array has another shape, dtype or range, or both `model` and `backend` are
-        given.
+        An argument is out of range, the photo has another shape, dtype or range, both `model` and `backend` are given,
+        or the backend was opened for another task.
     InputError
         The path cannot be read.
     ModelError, BackendError
@@ -204,7 +205,7 @@ def super_resolve(
     Raises
     ------
     UsageError
-        `mode` does not enlarge.
+        `mode` does not enlarge, or is not the one that the backend was opened for.
     NspError
         See `denoise`.
     """
@@ -221,12 +222,24 @@ def _run(
     options: DenoiseOptions,
     report: Callable[[float], None],
 ) -> Any:
-    """Process a photo of any kind with a model or an opened backend. Raises `UsageError` where both are given."""
+    """Process a photo of any kind with a model or an opened backend.
+
+    Raises
+    ------
+    UsageError
+        Both are given, or the backend was opened for another task.
+    """
     if model is not None and backend is not None:
         raise UsageError("Give either `model` or `backend`; an opened backend has its model already.")
     frame = as_frame(photo)
-    opened = backend or load_backend(model, options.task, megapixels=frame.megapixels)
-    return to_input_kind(photo, denoise_frame(frame, opened, options, report)[0])
+    if backend is None:
+        backend = load_backend(model, options.task, megapixels=frame.megapixels)
+    if backend.spec.task != options.task:
+        raise UsageError(
+            f"The backend was opened for '{backend.spec.task}', not for '{options.task}'; open it with "
+            f"`load_backend(…, task='{options.task}')`."
+        )
+    return to_input_kind(photo, denoise_frame(frame, backend, options, report)[0])
 
 
 @checked

@@ -90,6 +90,30 @@ def test_a_model_and_a_backend_together_are_refused(model: Any, weights: Callabl
             call(PIXELS, model=weights(), backend=model)
 
 
+def test_a_backend_for_another_task_is_refused(model: Any, weights: Callable[..., Path]) -> None:
+    enlarging = nsp_cli.load_backend(weights(), "direct", device="cpu")  # type: ignore[arg-type]
+    for call, backend, task in ((nsp_cli.denoise, enlarging, "denoise"), (nsp_cli.super_resolve, model, "direct")):
+        with pytest.raises(UsageError, match=f"was opened for .*, not for '{task}'; open it with .*task='{task}'"):
+            call(PIXELS, backend=backend)
+    assert nsp_cli.super_resolve(PIXELS, backend=enlarging).shape == (80, 96, 3)
+
+
+def test_a_frame_has_the_range_of_an_array(model: Any) -> None:
+    for value in (np.nan, 255):
+        with pytest.raises(UsageError, match="A float photo has values from 0"):
+            nsp_cli.denoise(Frame(np.full((8, 8, 3), value, np.float32)), backend=model)
+
+
+def test_strength_0_returns_a_copy_and_reports_the_end(model: Any) -> None:
+    done: list[float] = []
+    for photo in (PIXELS, Frame(PIXELS)):
+        result = nsp_cli.denoise(photo, backend=model, strength=0, report=done.append)
+        pixels = result.pixels if isinstance(result, Frame) else result
+        assert (pixels == PIXELS).all()
+        assert not np.may_share_memory(pixels, PIXELS)
+    assert done == [1.0, 1.0]
+
+
 def test_modes_and_tasks_may_be_text(weights: Callable[..., Path], exported: Path, tmp_path: Path) -> None:
     large = nsp_cli.super_resolve(PIXELS, model=weights(), mode="shuffle")
     assert large.shape == (80, 96, 3)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nsp_cli.engine.blending import Blend, scale_change
 from nsp_cli.engine.tiling import Region
-from nsp_cli.errors import OutputError
+from nsp_cli.errors import InputError, OutputError
 from nsp_cli.image.colour import SRGB_LIMITS, Space
 from nsp_cli.image.frame import Frame, Pixels
 from nsp_cli.model.spec import PipelineSpec
@@ -99,6 +99,8 @@ class Converter:
         ------
         OutputError
             The output has values that are not finite.
+        InputError
+            So has the photo.
         """
         scale = self.spec.scale
         inner = (region or tile.region).inside(tile.outer).scaled(scale).slices
@@ -106,6 +108,8 @@ class Converter:
             return enlarge(tile.photo, scale)[inner].astype(np.float32, copy=False)
         result = output[0].transpose(1, 2, 0)[inner]
         if not np.isfinite(result).all():
+            if not np.isfinite(tile.photo).all():
+                raise InputError("The photo has values that are NaN or infinite; replace them, as by np.nan_to_num.")
             raise OutputError(
                 "The model's result holds values that are not finite: its weights are damaged, or its precision is too "
                 "low (try fp32)."

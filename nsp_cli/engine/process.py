@@ -68,11 +68,14 @@ def process(
         Not even the smallest tile fits into memory.
     OutputError
         The model returns values that are not finite.
+    InputError
+        The photo has values that are not finite.
     """
     spec, (height, width, channels) = backend.spec, frame.pixels.shape
     side, warning = side_of(tile, spec, backend.free_bytes())
     unchanged = blend.is_identity(channels)
     if unchanged and spec.scale == 1:
+        report(1.0)
         return frame
     space, unused = colour_space(frame.metadata, channels)
     noise, doubts = (None, ()) if unchanged or not spec.noise_level else _noise_level(frame, blend, space)

@@ -10,11 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsp_cli.errors import InputError, UsageError
-from nsp_cli.image.frame import Frame, Metadata, Pixels, split_channels
+from nsp_cli.image.frame import Frame, Metadata, Pixels, range_fault, split_channels
 from nsp_cli.image.reading import read
-
-BRIGHTEST = 16.0
-"""Largest value of a float array, where 1 is white: four stops above it. Values of 0 to 255 are a mistake."""
 
 _MODES = ("L", "LA", "RGB", "RGBA")
 """Modes of Pillow's pictures that are what they look like, without a palette or another colour model."""
@@ -26,9 +23,9 @@ def as_frame(photo: object) -> Frame:
     Parameters
     ----------
     photo
-        A `Frame`; a path; an (H, W, 3) or (H, W, 1) array of uint8, uint16, or float32 with values from 0 (black) to
-        1 (white) and finite up to `BRIGHTEST`, all in sRGB; or a picture of Pillow in one of the modes L, LA, RGB and
-        RGBA, in the colours of its profile.
+        A `Frame`; a path; an (H, W, 3) or (H, W, 1) array of uint8, uint16, or float32 with finite values from 0
+        (black) to 1 (white) and at most 1 % of them above 16, all in sRGB; or a picture of Pillow in one of the modes
+        L, LA, RGB and RGBA, in the colours of its profile.
 
     Raises
     ------
@@ -38,6 +35,7 @@ def as_frame(photo: object) -> Frame:
         The path cannot be read.
     """
     if isinstance(photo, Frame):
+        _check_range(photo.pixels)
         return photo
     if isinstance(photo, str | Path):
         if "\0" in str(photo):
@@ -51,9 +49,14 @@ def as_frame(photo: object) -> Frame:
 
 
 def to_input_kind(photo: object, frame: Frame) -> Any:
-    """Return a result in the form of the photo that it was made of; for a path that is a `Frame`."""
+    """Return a result in the form of the photo that it was made of; for a path that is a `Frame`.
+
+    An array or a `Frame` has pixels of its own, also where the result is the photo.
+    """
     if isinstance(photo, np.ndarray):
-        return frame.pixels
+        return frame.pixels.copy() if np.may_share_memory(frame.pixels, photo) else frame.pixels
+    if isinstance(photo, Frame) and np.may_share_memory(frame.pixels, photo.pixels):
+        return replace(frame, pixels=frame.pixels.copy())
     if isinstance(photo, Frame | str | Path):
         return frame
     from PIL import Image
@@ -71,18 +74,13 @@ def _from_array(array: NDArray[Any]) -> Frame:
         raise UsageError(f"A photo's array must be (H, W, 3) or (H, W, 1) and not empty, got {array.shape}{hint}.")
     if array.dtype.name not in ("uint8", "uint16", "float32"):
         raise UsageError(f"A photo's array must be uint8, uint16 or float32, got {array.dtype}; use astype.")
-    if array.dtype == np.float32:
-        _check_range(array)
+    _check_range(array)
     return Frame(np.ascontiguousarray(array))
 
 
 def _check_range(array: Pixels) -> None:
-    low, high = float(array.min()), float(array.max())  # NaN wherever there is one
-    if not (low >= -BRIGHTEST and high <= BRIGHTEST):
-        raise UsageError(
-            f"A float32 photo has values from 0 (black) to 1 (white), {BRIGHTEST:g} at most, got {low:g} to {high:g}; "
-            "divide it by the value of white."
-        )
+    if fault := range_fault(array):
+        raise UsageError(f"A float photo {fault}.")
 
 
 def _from_picture(picture: Any) -> Frame:

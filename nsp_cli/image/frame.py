@@ -10,6 +10,11 @@ from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8 | np.uint16 | np.float32]
 
+_BRIGHT = 16.0
+"""Value of a float photo, where 1 is white, four stops above it: that of lamps and the sun in HDR photos alone."""
+_MOST_BRIGHT = 0.01
+"""Largest fraction of a float photo's values beyond that. More of them are a mistake, such as values of 0 to 255."""
+
 
 @dataclass(frozen=True)
 class Metadata:
@@ -145,6 +150,26 @@ def peak(dtype: np.dtype | type) -> float:
     if dtype in (np.dtype(np.uint8), np.dtype(np.uint16)):
         return float(np.iinfo(dtype).max)
     raise ValueError(f"pixels must be uint8, uint16 or float32, got {dtype}")
+
+
+def range_fault(pixels: Pixels) -> str:
+    """Return what is wrong with the values of float pixels; empty if they are finite and hardly any is beyond 16.
+
+    It continues a message that begins with what holds them, "A float photo". Pixels of other dtypes have no fault.
+    """
+    if pixels.dtype != np.float32:
+        return ""
+    low, high = float(pixels.min()), float(pixels.max())  # NaN wherever there is one
+    if low >= -_BRIGHT and high <= _BRIGHT:
+        return ""
+    if np.isfinite([low, high]).all():
+        bright = sum(int(np.count_nonzero(np.abs(row) > _BRIGHT)) for row in pixels)  # a row needs no memory
+        if bright <= _MOST_BRIGHT * pixels.size:
+            return ""
+    return (
+        f"has values from 0 (black) to 1 (white), and at most {_MOST_BRIGHT:.0%} of them above {_BRIGHT:g}, "
+        f"got {low:g} to {high:g}; divide it by the value of white"
+    )
 
 
 def to_unit(pixels: Pixels) -> NDArray[np.float32]:

@@ -16,7 +16,7 @@ from nsp_cli.engine.blending import Blend
 from nsp_cli.engine.conversion import Converter, Tile
 from nsp_cli.engine.process import process
 from nsp_cli.engine.tiling import Region
-from nsp_cli.errors import MemoryLimitError, OutputError, UsageError
+from nsp_cli.errors import InputError, MemoryLimitError, OutputError, UsageError
 from nsp_cli.image import Frame, Metadata
 from nsp_cli.methods.nsp import NSP
 from nsp_cli.model.spec import PipelineSpec, Task
@@ -334,3 +334,12 @@ def test_an_error_of_any_tile_ends_the_work(bad: int) -> None:
     backend.function = run
     with pytest.raises(OutputError, match="not finite"):
         process(photo(64, 64), backend, tile=32)
+
+
+def test_what_is_not_finite_in_a_photo_is_not_blamed_on_the_model() -> None:
+    frame = photo(20, 30, dtype=np.float32)
+    frame.pixels[3, 4] = np.nan
+    with pytest.raises(InputError, match="The photo has values that are NaN"):
+        process(frame, Fake())
+    with pytest.raises(OutputError, match="its weights are damaged"):
+        process(photo(20, 30), Fake(lambda tile: tile * np.float32(np.nan)))

@@ -126,6 +126,17 @@ def test_floats_beyond_one_are_kept_and_nan_is_not(make_frame: FrameMaker) -> No
             read(written(array))
 
 
+def test_floats_far_beyond_white_are_refused(make_frame: FrameMaker) -> None:
+    array = make_frame("float32").pixels.copy()
+    array[:, 0] = 15.9
+    np.testing.assert_array_equal(read(written(array)).pixels, array)
+    array[0, 0] = 500  # the sun
+    np.testing.assert_array_equal(read(written(array)).pixels, array)
+    for wrong in (255 * array, -20 + array):
+        with pytest.raises(InputError, match=r"a float TIFF has values from 0 .* above 16, got .*; divide it"):
+            read(written(wrong))
+
+
 def test_premultiplied_alpha_is_turned_into_plain_alpha() -> None:
     array = np.array([[[100, 50, 25, 128], [9, 8, 7, 255], [0, 0, 0, 0]]], np.uint8)
     found = read(written(array, extrasamples=["assocalpha"]))

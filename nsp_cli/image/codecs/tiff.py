@@ -14,7 +14,7 @@ from nsp_cli.image.codecs.raw_kinds import is_reduced
 from nsp_cli.image.codecs.tiff_segments import DEFLATE, FLOAT_PREDICTOR, LZW, decode_page
 from nsp_cli.image.codecs.tiff_writer import encode
 from nsp_cli.image.formats import check_size
-from nsp_cli.image.frame import Frame, Metadata, Pixels, from_unit, peak, split_channels, to_unit
+from nsp_cli.image.frame import Frame, Metadata, Pixels, from_unit, peak, range_fault, split_channels, to_unit
 from nsp_cli.image.metadata.exif import ICC_TAG, IPTC_TAG, PHOTOSHOP_TAG, XMP_TAG, exif_dpi, exif_from_tiff
 from nsp_cli.image.metadata.ifd import Directory, Tree
 from nsp_cli.image.metadata.photoshop import iptc_blocks, left_behind, resources
@@ -114,7 +114,7 @@ def _check_page(page: TiffPage, size: int) -> None:
 
 
 def _pixels(page: TiffPage, data: bytes) -> Pixels:
-    """Return pixels (H, W, C) as stored, in native byte order. Raises InputError for NaN and infinity."""
+    """Return pixels (H, W, C) as stored, in native byte order. Raises InputError for floats that are no photo's."""
     by_hand = page.compression == LZW or page.predictor == FLOAT_PREDICTOR
     array = decode_page(page, data) if by_hand else page.asarray(squeeze=False, buffersize=_READ_AHEAD)
     planes, _, height, width, samples = array.shape
@@ -122,6 +122,8 @@ def _pixels(page: TiffPage, data: bytes) -> Pixels:
     array = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
     if array.dtype == np.float32 and not all(np.isfinite(row).all() for row in array):  # a row needs no memory
         raise InputError("the float TIFF has values that are NaN or infinite")
+    if fault := range_fault(array):
+        raise InputError(f"a float TIFF {fault}")
     return array
 
 
