@@ -22,7 +22,7 @@ import torch
 from timing import interleave, parser, print_table
 
 from nsp_cli.api import load_backend
-from nsp_cli.cli.batch.options import BatchOptions
+from nsp_cli.cli.batch.batch_options import BatchOptions
 from nsp_cli.cli.batch.plan import plan
 from nsp_cli.cli.batch.runner import run
 from nsp_cli.cli.console import Reporter

@@ -21,7 +21,7 @@ from nsp_cli.engine.backends.base import Backend
 from nsp_cli.engine.backends.device import Precision, choose_device
 from nsp_cli.engine.backends.onnx_backend import OnnxBackend
 from nsp_cli.engine.backends.torch_backend import TorchBackend
-from nsp_cli.engine.exporting import TOLERANCE
+from nsp_cli.engine.export.onnx_file import TOLERANCE
 from nsp_cli.engine.process import process
 from nsp_cli.image import Frame
 from nsp_cli.methods import build_method

@@ -26,7 +26,7 @@ from nsp_cli.image import from_unit, is_photo, read, to_unit
 from nsp_cli.image.luma import luma
 from nsp_cli.noise.correlation import noise_correlation
 from nsp_cli.noise.estimate import CORRELATION_LEVEL, NoiseEstimate, correlation_length, estimate
-from nsp_cli.ops.noise_level import measured
+from nsp_cli.ops.noise_level import estimate_noise_level
 from nsp_cli.simulation.camera import Camera, simulate, white_noise
 
 Picture = NDArray[np.float32]
@@ -76,7 +76,7 @@ def row(name: str, pairs: Iterable[Iterable[Picture]]) -> list[str]:
         started = time.process_time()
         found.append(estimate(pixels))
         seconds += time.process_time() - started
-        coarse.append(255 * float(measured(torch.from_numpy(to_unit(pixels)).permute(2, 0, 1)[None])))
+        coarse.append(255 * float(estimate_noise_level(torch.from_numpy(to_unit(pixels)).permute(2, 0, 1)[None])))
     cells = [name]
     for kind in ("luma", "chroma"):
         a, b = (np.array([getattr(e, kind) for e in some]) for some in (true, found))

@@ -8,7 +8,7 @@ from svg import BLUE, ORANGE, PALE, SET, arrow, document, frame, grid, words
 from torch import Generator
 
 from nsp_cli.methods.apr import choose_neighbours
-from nsp_cli.methods.rd import recharged
+from nsp_cli.methods.rd import recharge
 from nsp_cli.ops.cells import shuffle
 from nsp_cli.ops.masks import draw_patterns
 from nsp_cli.ops.refine import PASSES, REPLACE_FRACTION
@@ -102,11 +102,11 @@ def apr() -> str:
 
 
 def rd() -> str:
-    """The sets of recharged distillation: `methods.rd.recharged`, with numbered targets."""
+    """The sets of recharged distillation: `methods.rd.recharge`, with numbered targets."""
     side, count, cell = 12, 6, 16
     noisy = torch.full((1, 3, side, side), -1.0)
     targets = torch.arange(count, dtype=torch.float32).view(1, count, 1, 1, 1).expand(1, count, 3, side, side)
-    out = recharged(noisy, targets, Generator().manual_seed(1))[0, :, 0]
+    out = recharge(noisy, targets, Generator().manual_seed(1))[0, :, 0]
     parts: list[str] = []
     for k in range(count):
         x, y = 20 + 215 * (k % 3), 34 + 225 * (k // 3)

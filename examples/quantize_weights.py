@@ -25,9 +25,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nsp_cli.engine.backends.device import Precision, autocast, choose_precision
-from nsp_cli.engine.exporting import export_int8
+from nsp_cli.engine.export.int8 import calibrating, quantize
+from nsp_cli.engine.export.onnx_file import export_int8
 from nsp_cli.engine.loading import method_of
-from nsp_cli.engine.quantizing import calibrating, quantize
 from nsp_cli.image import is_photo
 from nsp_cli.methods.simulated import Simulated
 from nsp_cli.model import registry

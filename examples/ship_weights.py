@@ -25,7 +25,7 @@ from pathlib import Path
 
 import torch
 
-from nsp_cli.engine.exporting import export
+from nsp_cli.engine.export.onnx_file import export
 from nsp_cli.engine.loading import build_pipeline
 from nsp_cli.model.checkpoint import load_model, save_model
 from nsp_cli.model.registry import sha256

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
 from nsp_cli.engine.backends.device import Precision, autocast, choose_precision
-from nsp_cli.engine.quantizing import calibrating, quantize
+from nsp_cli.engine.export.int8 import calibrating, quantize
 from nsp_cli.methods.nsp import CANONICAL, NSP
 from nsp_cli.methods.rd import RD
 from nsp_cli.methods.simulated import Simulated

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nsp_cli.engine.auto_strength import resolve_blend
 from nsp_cli.engine.backends.base import Backend
 from nsp_cli.engine.blending import Blend
-from nsp_cli.engine.exports import export, export_darktable, export_int8
+from nsp_cli.engine.export.api import export, export_darktable, export_int8
 from nsp_cli.engine.loading import load_backend, open_backend
 from nsp_cli.engine.options import BlendOptions, DenoiseOptions, Strength
 from nsp_cli.engine.process import process

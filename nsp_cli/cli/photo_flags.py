@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nsp_cli.cli import common_flags
-from nsp_cli.cli.batch.options import BatchOptions
+from nsp_cli.cli.batch.batch_options import BatchOptions
 from nsp_cli.engine.options import DenoiseOptions, IfExists, ModelOptions, OutputOptions
 from nsp_cli.image import RawOptions
 from nsp_cli.model.spec import Precision, Task

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 from types import MappingProxyType
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from nsp_cli.engine.backends.base import Backend
 from nsp_cli.engine.backends.machine import Machine, has_bf16
 from nsp_cli.engine.options import DenoiseOptions
+from nsp_cli.engine.runtimes import Request, Runtime, choose_runtime
 from nsp_cli.errors import BackendError, ModelError, UsageError
 from nsp_cli.model import registry
 from nsp_cli.model.renamed import METHOD_SETTINGS, with_new_names
@@ -26,12 +27,6 @@ if TYPE_CHECKING:
     from nsp_cli.model.spec import ModelSpec
 
 NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
-
-_OPENVINO_FROM_MP = 0.5
-"""Megapixels for which OpenVINO takes as long as onnxruntime, its start included."""
-
-_TORCH_FROM_MP = 4.0
-"""Megapixels for which torch in bfloat16 takes as long as onnxruntime in float32, its start included."""
 
 _RUNS = {
     "torch": "a .safetensors file",
@@ -146,28 +141,6 @@ def _own_device(device: str, model: str | None) -> str:
     return f"cuda:{process.local_rank % devices}" if devices else device
 
 
-@dataclass(frozen=True)
-class Request:
-    """The device, precision, runtime ("auto" or a name) and megapixels that `load_backend` was called with."""
-
-    device: str
-    precision: str
-    backend: str
-    megapixels: float
-
-    def runs_on_cpu(self, machine: Machine) -> bool:
-        """Return whether the network runs on the processor."""
-        return self.device == "cpu" or (self.device == "auto" and not machine.gpu)
-
-
-@dataclass(frozen=True)
-class Runtime:
-    """A runtime, "torch", "onnx" or "openvino", and the precision that it computes in, which may be "auto"."""
-
-    runtime: str
-    precision: str
-
-
 def _shipped_graph(weights: Path, task: Task, request: Request) -> tuple[Path, Runtime] | None:
     """Choose a graph that ships with a file of weights, and its runtime; None to run the file itself."""
     graph, int8 = registry.shipped_graphs(weights, task)
@@ -177,37 +150,6 @@ def _shipped_graph(weights: Path, task: Task, request: Request) -> tuple[Path, R
     if chosen is None:
         return None
     return (int8 if chosen.precision == Precision.INT8 else graph) or weights, chosen
-
-
-def choose_runtime(request: Request, machine: Machine, *, graph: bool, int8: bool) -> Runtime | None:
-    """Choose how to run a model that ships with graphs; None for torch, with the weights.
-
-    On a CPU onnxruntime is the first to start, in float32, and OpenVINO the fastest from `_OPENVINO_FROM_MP` megapixels
-    on: in int8, which takes half the time of float32 with VNNI, with AVX2 alone three fifths, and four fifths of the
-    time of bfloat16 where the rest of the graph is in that; else in bfloat16 where the processor multiplies it.
-    onnxruntime gains nothing by int8. Without OpenVINO, torch in bfloat16 is faster than onnxruntime, and makes up for
-    its start from `_TORCH_FROM_MP` megapixels on (`benchmarks/README.md`).
-
-    Parameters
-    ----------
-    graph, int8 : whether the model ships with a graph in floating point, and with one in int8
-    """
-    openvino = request.backend == "openvino" or (request.backend == "auto" and machine.openvino)
-    large = request.megapixels >= _OPENVINO_FROM_MP
-    gains = openvino and large and machine.fast_int8
-    wants_int8 = request.precision == "int8" or (request.precision == "auto" and gains)
-    if int8 and wants_int8 and request.runs_on_cpu(machine) and request.backend != "torch":
-        return Runtime("openvino" if openvino else "onnx", Precision.INT8)
-    if not graph or request.precision == "int8" or request.backend == "torch":
-        return None
-    if request.backend != "auto":
-        return Runtime(request.backend, request.precision)
-    if request.precision == "fp16" or not request.runs_on_cpu(machine):
-        return None
-    worth_it = large if openvino else request.megapixels >= _TORCH_FROM_MP
-    if request.precision == "bf16" or (request.precision == "auto" and machine.bf16 and worth_it):
-        return Runtime("openvino", request.precision) if openvino and machine.bf16 else None
-    return Runtime("openvino" if openvino and large else "onnx", request.precision)
 
 
 def _open_graph(path: Path, task: Task, device: str, chosen: Runtime) -> Backend:

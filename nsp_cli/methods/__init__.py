@@ -12,7 +12,7 @@ from nsp_cli.methods.apbsn import APBSN
 from nsp_cli.methods.apr import APR
 from nsp_cli.methods.base import Method, Pipeline
 from nsp_cli.methods.nsp import NSP, STRATEGIES
-from nsp_cli.methods.presets import PHOTOGRAPHER, Preset
+from nsp_cli.methods.preset_settings import PHOTOGRAPHER, Preset
 from nsp_cli.methods.rd import RD
 from nsp_cli.methods.sdap import SDAP
 from nsp_cli.methods.simulated import Simulated

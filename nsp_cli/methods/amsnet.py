@@ -26,7 +26,7 @@ from torch import Generator, Tensor, nn
 
 from nsp_cli.methods.base import Inputs, Passes, SelfSupervised, Stride, Weight, check_settings
 from nsp_cli.methods.pd_pipeline import PDPipeline, draw_subs, same_size
-from nsp_cli.methods.presets import PHOTOGRAPHER, PUBLISHED, Preset
+from nsp_cli.methods.preset_settings import PHOTOGRAPHER, PUBLISHED, Preset
 from nsp_cli.model.spec import Task
 from nsp_cli.ops.masks import PERIOD, draw_patterns, repeat_pattern
 from nsp_cli.ops.padding import pad_to_multiple

@@ -28,7 +28,7 @@ from torch import Generator, Tensor, nn
 from nsp_cli.errors import UsageError
 from nsp_cli.methods.base import Border, Inputs, Passes, SelfSupervised, Stride, check_settings
 from nsp_cli.methods.pd_pipeline import Layout, PDPipeline, draw_subs, run_on_subs, same_size
-from nsp_cli.methods.presets import PHOTOGRAPHER, PUBLISHED, Preset
+from nsp_cli.methods.preset_settings import PHOTOGRAPHER, PUBLISHED, Preset
 from nsp_cli.model.spec import Task
 from nsp_cli.ops.padding import cut_to_multiple
 from nsp_cli.ops.pd import pd_split

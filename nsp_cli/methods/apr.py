@@ -28,7 +28,7 @@ from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import ModelError
 from nsp_cli.methods.base import Border, PlainPipeline, SelfSupervised, Weight, check_settings
-from nsp_cli.methods.presets import APR_RD, PHOTOGRAPHER, Preset
+from nsp_cli.methods.preset_settings import APR_RD, PHOTOGRAPHER, Preset
 from nsp_cli.model.spec import Task
 from nsp_cli.networks import as_network
 from nsp_cli.ops.padding import cut_to_multiple
@@ -109,11 +109,11 @@ class APR(SelfSupervised):
         if not self.neighbours:
             return (network(noisy.contiguous(memory_format=torch.channels_last)) - noisy).abs().mean()
         first, second = choose_neighbours(noisy, generator)
-        target = replaced(noisy, second)
-        error = network(replaced(noisy, first).contiguous(memory_format=torch.channels_last)) - target
+        target = gather_neighbours(noisy, second)
+        error = network(gather_neighbours(noisy, first).contiguous(memory_format=torch.channels_last)) - target
         with torch.no_grad():
             clean = network(noisy.contiguous(memory_format=torch.channels_last))
-            moved = replaced(clean, first) - replaced(clean, second)
+            moved = gather_neighbours(clean, first) - gather_neighbours(clean, second)
         return error.abs().mean() + self.balance * (error - moved).abs().mean()
 
     def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> PlainPipeline:
@@ -161,6 +161,6 @@ def choose_neighbours(photos: Tensor, generator: Generator) -> tuple[Tensor, Ten
     return flat(first), flat(second)
 
 
-def replaced(photos: Tensor, indices: Tensor) -> Tensor:
+def gather_neighbours(photos: Tensor, indices: Tensor) -> Tensor:
     """Replace every pixel of photos (B, C, H, W) by the one at its index (B, H·W), in all channels alike."""
     return photos.flatten(2).gather(2, indices.unsqueeze(1).expand(-1, photos.shape[1], -1)).view(photos.shape)

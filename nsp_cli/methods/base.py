@@ -14,7 +14,7 @@ from nsp_cli.errors import ModelError, UsageError
 from nsp_cli.model.registry import shipped
 from nsp_cli.model.spec import MIN_NETWORK_SIDE, PipelineSpec, Task
 from nsp_cli.networks import as_network, grid_of, is_noise_conditional, tile_of
-from nsp_cli.ops.noise_level import append_noise_level, measured
+from nsp_cli.ops.noise_level import append_noise_level, estimate_noise_level
 from nsp_cli.ops.orientations import FLIPS_FIRST, orient, to_upright
 from nsp_cli.ops.padding import pad_to_multiple, reflect_sides
 from nsp_cli.system.arguments import ArgumentError, Between, check_fields
@@ -172,7 +172,7 @@ class PlainPipeline(nn.Module):
         """Denoise or enlarge photos (N, planes, H, W) in [0, 1]."""
         h, w = photo.shape[-2:]
         if self.spec.noise_level and photo.shape[1] == self.spec.channels:
-            photo = append_noise_level(photo, measured(photo))
+            photo = append_noise_level(photo, estimate_noise_level(photo))
         out = self.on_padded(pad_to_multiple(reflect_sides(photo, self.margin), self.padding, MIN_NETWORK_SIDE))
         border = self.spec.scale * self.margin
         return out[..., border:, border:][..., : self.spec.scale * h, : self.spec.scale * w]

@@ -23,7 +23,7 @@ from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import ModelError, UsageError
 from nsp_cli.methods.base import Inputs, SelfSupervised, Stride, check_settings
-from nsp_cli.methods.presets import NSP_SCHEDULE, PHOTOGRAPHER, Preset
+from nsp_cli.methods.preset_settings import NSP_SCHEDULE, PHOTOGRAPHER, Preset
 from nsp_cli.model.spec import MIN_NETWORK_SIDE, PipelineSpec, Task
 from nsp_cli.networks import Network, as_network, grid_of, tile_of
 from nsp_cli.networks.layers import Scale

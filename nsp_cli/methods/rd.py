@@ -22,7 +22,7 @@ from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import UsageError
 from nsp_cli.methods.base import PlainPipeline, SelfSupervised
-from nsp_cli.methods.presets import APR_RD, PHOTOGRAPHER, Preset
+from nsp_cli.methods.preset_settings import APR_RD, PHOTOGRAPHER, Preset
 from nsp_cli.model.spec import Task
 from nsp_cli.networks import as_network
 from nsp_cli.ops.padding import cut_to_multiple
@@ -77,7 +77,7 @@ class RD(SelfSupervised):
         planes = batch.unflatten(1, (-1, 3))  # (B, 1 + K, 3, P, P)
         noisy, targets = planes[:, 0], planes[:, 1:]
         if self.recharge:
-            targets = recharged(noisy, targets, generator)
+            targets = recharge(noisy, targets, generator)
         student = network(noisy.contiguous(memory_format=torch.channels_last))
         return (student.unsqueeze(1) - targets).abs().mean((0, 2, 3, 4)).sum()
 
@@ -86,7 +86,7 @@ class RD(SelfSupervised):
         return PlainPipeline(network, task, channels)
 
 
-def recharged(noisy: Tensor, targets: Tensor, generator: Generator) -> Tensor:
+def recharge(noisy: Tensor, targets: Tensor, generator: Generator) -> Tensor:
     """Put each pixel of (B, C, H, W) into one of the (B, K, C, H, W) targets, each target getting equally many.
 
     Equally many up to one, where K does not divide H·W. Raises `UsageError` for K below 2.

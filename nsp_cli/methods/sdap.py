@@ -22,7 +22,7 @@ from torch import Generator, Tensor, nn
 
 from nsp_cli.methods.base import Inputs, SelfSupervised, Stride, check_settings
 from nsp_cli.methods.pd_pipeline import PDPipeline, same_size
-from nsp_cli.methods.presets import NSP_SCHEDULE, PHOTOGRAPHER, Preset
+from nsp_cli.methods.preset_settings import NSP_SCHEDULE, PHOTOGRAPHER, Preset
 from nsp_cli.model.spec import Task
 from nsp_cli.ops.cells import gather_cells, shuffle
 from nsp_cli.ops.padding import cut_to_multiple

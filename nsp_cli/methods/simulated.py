@@ -41,7 +41,7 @@ from torch import Generator, Tensor, nn
 from nsp_cli.errors import UsageError
 from nsp_cli.image.luma import luma as luma_of
 from nsp_cli.methods.base import ONE_VARIANT, Crop, Fraction, PlainPipeline, SelfEnsemble, check_settings
-from nsp_cli.methods.presets import PHOTOGRAPHER, Preset
+from nsp_cli.methods.preset_settings import PHOTOGRAPHER, Preset
 from nsp_cli.model.spec import Task
 from nsp_cli.networks import as_network, is_noise_conditional
 from nsp_cli.networks.layers import Scale

@@ -1,7 +1,7 @@
 """Published PyTorch checkpoints as models of this package.
 
-A checkpoint is recognised by the shapes of its tensors (`model.layouts`); of their names only that of a mask, which is
-dropped, is used.
+A checkpoint is recognised by the shapes of its tensors (`model.published_layouts`). Of their names only that of a mask
+is used, which is dropped.
 
 A file is loaded without running code from it (`torch.load(weights_only=True)`), and never allocates more than it holds.
 """
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from nsp_cli.errors import ModelError, UsageError
-from nsp_cli.model.layouts import KNOWN, Layout, find_layouts, fold_value_range
+from nsp_cli.model.published_layouts import KNOWN, Layout, find_layouts, fold_value_range
 from nsp_cli.model.spec import ModelSpec
 from nsp_cli.networks import build_network
 
@@ -101,7 +101,7 @@ def read_checkpoint(
     """
     if value_range is not None and not value_range > 0:
         raise UsageError(f"value_range must be above 0, got {value_range}.")
-    layout, weights = _recognise(_tensors(_load(source), source), method, source)
+    layout, weights = _recognize(_tensors(_load(source), source), method, source)
     network = build_network(layout.network, layout.network_args)
     weights = {name: weight.float() for name, weight in weights.items()}
     fold_value_range(weights, layout.network, layout.value_range if value_range is None else value_range)
@@ -178,7 +178,7 @@ def _networks(tensors: Mapping[str, Tensor]) -> Iterator[list[list[Tensor]]]:
         yield list(networks.values())
 
 
-def _recognise(tensors: Mapping[str, Tensor], method: str | None, source: Path) -> tuple[Layout, dict[str, Tensor]]:
+def _recognize(tensors: Mapping[str, Tensor], method: str | None, source: Path) -> tuple[Layout, dict[str, Tensor]]:
     found = ([fit for network in networks for fit in find_layouts(network)] for networks in _networks(tensors))
     fitting = next(filter(None, found), [])
     if not fitting:

@@ -24,8 +24,8 @@ class ModelInfo:
     """One line of `nsp models`; the fields are those of `weights/manifest.json`.
 
     `default_for` names the tasks (`spec.Task`) that these weights do where the user names none. `graphs` are the files
-    of ONNX graphs, by task, which refer to the tensors in the weights' file, see `engine.exporting.export`; `int8` are
-    those of graphs in int8, which hold weights of their own.
+    of ONNX graphs, by task, which refer to the tensors in the weights' file, see `engine.export.onnx_file.export`;
+    `int8` are those of graphs in int8, which hold weights of their own.
     """
 
     name: str

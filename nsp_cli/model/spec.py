@@ -121,7 +121,7 @@ class PipelineSpec(_Record):
     tile : side of a tile where the result depends on all of it, as with attention over the whole picture: every photo
         is cut into the same tiles whatever the memory, and they are faded into each other; 0 where any tile will do
     side_multiple : both sides of the input of a graph that is the network alone are multiples of this
-    int8 : whether it is a graph in int8, see `engine.qdq`
+    int8 : whether it is a graph in int8, see `engine.export.qdq`
     """
 
     task: str

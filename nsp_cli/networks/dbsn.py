@@ -114,7 +114,7 @@ class DBSN(nn.Module):
             fine = max(width // 2, 1)
             self.tail = nn.Sequential(*mixers((2 * width, width, fine, fine), activation))
         self.last = nn.Conv2d(fine, channels, 1)
-        _initialise(self)
+        _initialize(self)
         if residual:
             nn.init.zeros_(self.last.weight)
 
@@ -129,7 +129,7 @@ class DBSN(nn.Module):
             return out + F.interpolate(blind_average(x.float()), scale_factor=self.scale) if self.residual else out
 
 
-def _initialise(network: nn.Module) -> None:
+def _initialize(network: nn.Module) -> None:
     """Initialise all weights by He's rule, and residual modules as the identity.
 
     PyTorch's own start shrinks the signal by a factor in each of some twenty layers without normalisation: the

@@ -37,7 +37,7 @@ def append_noise_level(photos: Tensor, level: Tensor) -> Tensor:
     return torch.cat([photos, plane], 1)
 
 
-def measured(photos: Tensor) -> Tensor:
+def estimate_noise_level(photos: Tensor) -> Tensor:
     """Estimate the standard deviation of the luma noise of each photo of a batch.
 
     Parameters

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nsp_cli.cli.batch.options import BatchOptions
+from nsp_cli.cli.batch.batch_options import BatchOptions
 from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status, as_json
 from nsp_cli.cli.batch.plan import Work, plan
 from nsp_cli.cli.batch.runner import run
@@ -34,7 +34,7 @@ import sys, time
 from pathlib import Path
 from nsp_cli.cli.batch import session
 from nsp_cli.cli.batch.plan import plan
-from nsp_cli.cli.batch.options import BatchOptions
+from nsp_cli.cli.batch.batch_options import BatchOptions
 from nsp_cli.engine.options import DenoiseOptions, IfExists, OutputOptions
 
 def change(frame, reporter):

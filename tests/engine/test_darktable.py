@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from nsp_cli import api
-from nsp_cli.engine import darktable, exporting
+from nsp_cli.engine.export import darktable, onnx_file
 from nsp_cli.engine.loading import build_pipeline
 from nsp_cli.errors import ModelError, TargetExistsError, UsageError
 from nsp_cli.model.registry import ModelInfo
@@ -72,7 +72,7 @@ def test_darktable_gets_packages_of_noise_levels_that_its_own_sdk_accepts(
 def test_a_model_that_enlarges_is_another_task(
     weights: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(darktable, "traced", lambda *_: onnx.ModelProto())
+    monkeypatch.setattr(darktable, "trace", lambda *_: onnx.ModelProto())
     monkeypatch.setattr(darktable, "_disagreement", lambda *_: 0.0)
     code, said = run("export", tmp_path / "two.dtmodel", "-m", weights(), "--task", "direct", "--for", "darktable")
     assert code == 0, said
@@ -82,7 +82,7 @@ def test_a_model_that_enlarges_is_another_task(
 
 
 def test_packages_that_differ_from_torch_are_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(darktable, "traced", lambda *_: onnx.ModelProto())
+    monkeypatch.setattr(darktable, "trace", lambda *_: onnx.ModelProto())
     monkeypatch.setattr(darktable, "_disagreement", lambda *_: float("nan"))
     with pytest.raises(ModelError, match="is not written"):
         next(darktable.export(_Stub(), ModelInfo("x", tmp_path), tmp_path / "a.dtmodel"))
@@ -125,8 +125,8 @@ def test_the_noise_level_is_an_input_only_where_it_is_wanted(
         asked.update(inputs=list(inputs), noise_level=described.noise_level, planes=described.planes)
         return onnx.ModelProto()
 
-    monkeypatch.setattr(exporting, "_traced", fake)
-    exporting._graph(_Stub(), ModelSpec("x", {}, "x", {}), noise_input=noise_input)
+    monkeypatch.setattr(onnx_file, "_trace_with_specs", fake)
+    onnx_file._graph(_Stub(), ModelSpec("x", {}, "x", {}), noise_input=noise_input)
     names = ["photo", "noise_level"] if noise_input else ["photo"]
     assert asked == {"inputs": names, "noise_level": noise_input, "planes": 3 + noise_input}
 

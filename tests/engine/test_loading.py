@@ -1,4 +1,4 @@
-"""Loading: which runtime, graph and precision a model is opened with."""
+"""Loading: the backend, graph and precision that a model is opened with."""
 
 import sys
 from dataclasses import replace
@@ -10,7 +10,6 @@ import torch
 from nsp_cli.engine import loading
 from nsp_cli.engine.backends import machine, openvino_backend
 from nsp_cli.engine.backends.machine import Machine
-from nsp_cli.engine.loading import Request, choose_runtime
 from nsp_cli.model.spec import PipelineSpec, Task
 
 SPEC = PipelineSpec(Task.DENOISE, scale=1, multiple=8, halo=80, working_bytes=576)
@@ -60,30 +59,6 @@ def test_the_runtime_of_a_shipped_model_is_the_fastest(
     )
     opened = type(loading.load_backend(**asked)).__name__
     assert (f"OpenVinoBackend {made[0]}" if made else opened) == kind
-
-
-@pytest.mark.parametrize(
-    ("asked", "has", "int8", "chosen"),
-    [
-        ({}, {}, True, "openvino auto"),
-        ({}, {"fast_int8": True}, True, "openvino int8"),
-        ({}, {"fast_int8": True}, False, "openvino auto"),
-        ({"megapixels": 0.1}, {"fast_int8": True}, True, "onnx auto"),
-        ({"precision": "int8"}, {"openvino": False}, True, "onnx int8"),
-        ({"precision": "int8"}, {}, False, None),
-        ({"precision": "bf16"}, {}, False, None),
-        ({"precision": "fp16"}, {}, False, None),
-        ({"megapixels": 3.9}, {"bf16": True, "openvino": False}, True, "onnx auto"),
-        ({"megapixels": 4.0}, {"bf16": True, "openvino": False}, True, None),
-        ({"device": "cuda"}, {"gpu": True, "fast_int8": True}, True, None),
-        ({"device": "cpu"}, {"gpu": True, "fast_int8": True}, True, "openvino int8"),
-        ({"backend": "onnx", "device": "cuda"}, {"gpu": True}, True, "onnx auto"),
-    ],
-)
-def test_the_choice_of_a_runtime_is_a_table(asked: dict, has: dict, int8: bool, chosen: str | None) -> None:
-    request = Request(**{"device": "auto", "precision": "auto", "backend": "auto", "megapixels": 24.0, **asked})
-    found = choose_runtime(request, replace(MACHINE, **has), graph=True, int8=int8)
-    assert (None if found is None else f"{found.runtime} {found.precision}") == chosen
 
 
 def test_what_the_machine_can_do_is_found_without_torch() -> None:

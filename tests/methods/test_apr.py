@@ -9,7 +9,7 @@ from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import ModelError, UsageError
 from nsp_cli.methods import build_method
-from nsp_cli.methods.apr import APR, choose_neighbours, replaced
+from nsp_cli.methods.apr import APR, choose_neighbours, gather_neighbours
 from nsp_cli.model.spec import Task
 from nsp_cli.networks import build_network
 from nsp_cli.networks.atbsn import ATBSN
@@ -76,7 +76,7 @@ def test_every_ordered_pair_of_a_window_is_as_likely_as_any_other() -> None:
 def test_all_channels_of_a_pixel_are_replaced_together() -> None:
     photo = torch.arange(float(H * W)).view(1, 1, H, W) + torch.tensor([0.0, 1000.0, 2000.0]).view(1, 3, 1, 1)
     first, _ = choose_neighbours(photo, Generator().manual_seed(0))
-    result = replaced(photo, first)
+    result = gather_neighbours(photo, first)
     assert torch.equal(result[:, 0].flatten(1), first.float())
     assert torch.equal(result[:, 1] - result[:, 0], torch.full((1, H, W), 1000.0))
     assert torch.equal(result[:, 2] - result[:, 1], torch.full((1, H, W), 1000.0))
@@ -99,7 +99,7 @@ class Third(nn.Module):
 def test_the_loss_is_the_paper_s(balance: float) -> None:
     photo, network = torch.rand(2, 3, H, W), Third()
     loss = APR(balance=balance).loss(network, photo, Generator().manual_seed(3))
-    first, second = (replaced(photo, i) for i in choose_neighbours(photo, Generator().manual_seed(3)))
+    first, second = (gather_neighbours(photo, i) for i in choose_neighbours(photo, Generator().manual_seed(3)))
     error = first / 3 - second
     expected = error.abs().mean() + balance * (error - (first / 3 - second / 3)).abs().mean()
     torch.testing.assert_close(loss.detach(), expected)

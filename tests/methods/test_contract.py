@@ -14,7 +14,7 @@ from torch import Generator, Tensor, nn
 
 from nsp_cli.engine.backends.device import Precision
 from nsp_cli.engine.backends.torch_backend import TorchBackend
-from nsp_cli.engine.exporting import TOLERANCE, export
+from nsp_cli.engine.export.onnx_file import TOLERANCE, export
 from nsp_cli.engine.process import process
 from nsp_cli.image import Frame
 from nsp_cli.methods import METHODS, REGISTERED, Method, Pipeline, build_method

@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import UsageError
-from nsp_cli.methods.rd import RD, recharged
+from nsp_cli.methods.rd import RD, recharge
 from tests.methods.cases import TINY_UNET, Case, Trial
 
 CASES = [
@@ -35,7 +35,7 @@ class Same(nn.Module):
 @pytest.mark.parametrize("count", [2, 6])
 def test_each_pixel_is_recharged_in_one_target_and_each_target_in_as_many(count: int) -> None:
     noisy = torch.ones(3, 3, 12, 10)
-    result = recharged(noisy, torch.zeros(3, count, 3, 12, 10), Generator().manual_seed(0))
+    result = recharge(noisy, torch.zeros(3, count, 3, 12, 10), Generator().manual_seed(0))
     assert (result.sum(1) == 1).all()  # disjoint, and together the whole photo
     assert (result.sum((3, 4)) == 120 // count).all()
     assert torch.equal(result[:, :, 0], result[:, :, 2])
@@ -43,13 +43,13 @@ def test_each_pixel_is_recharged_in_one_target_and_each_target_in_as_many(count:
 
 
 def test_sets_differ_by_one_pixel_at_most_where_they_cannot_be_equal() -> None:
-    result = recharged(torch.ones(1, 1, 5, 5), torch.zeros(1, 6, 1, 5, 5), Generator())
+    result = recharge(torch.ones(1, 1, 5, 5), torch.zeros(1, 6, 1, 5, 5), Generator())
     assert sorted(result.sum((2, 3, 4)).flatten().tolist()) == [4, 4, 4, 4, 4, 5]
 
 
 def test_recharged_pixels_are_the_noisy_photo_s_and_the_others_the_teacher_s() -> None:
     noisy, targets = torch.rand(2, 3, 8, 8), torch.rand(2, 4, 3, 8, 8) + 1
-    result = recharged(noisy, targets, Generator())
+    result = recharge(noisy, targets, Generator())
     own = result < 1
     assert torch.equal(result[own], noisy.unsqueeze(1).expand_as(result)[own])
     assert torch.equal(result[~own], targets[~own])

@@ -14,7 +14,7 @@ from nsp_cli.methods import simulated
 from nsp_cli.methods.simulated import Simulated
 from nsp_cli.model.spec import Task
 from nsp_cli.networks import build_network
-from nsp_cli.ops.noise_level import append_noise_level, measured
+from nsp_cli.ops.noise_level import append_noise_level, estimate_noise_level
 from nsp_cli.simulation.camera import Camera
 from nsp_cli.simulation.scene import sample_picture
 from tests.methods.cases import TINY_UNET, Case, Trial
@@ -199,9 +199,9 @@ def test_a_pipeline_that_nobody_tells_measures() -> None:
         assert pipeline.spec.noise_level
         assert (pipeline.spec.channels, pipeline.spec.planes) == (3, 4)
         with torch.no_grad():
-            alone, hears = pipeline(photo), pipeline(append_noise_level(photo, measured(photo)))
+            alone, hears = pipeline(photo), pipeline(append_noise_level(photo, estimate_noise_level(photo)))
             assert torch.equal(alone, hears)
-            assert not torch.allclose(alone, pipeline(append_noise_level(photo, 2 * measured(photo))))
+            assert not torch.allclose(alone, pipeline(append_noise_level(photo, 2 * estimate_noise_level(photo))))
 
 
 def test_a_perfect_network_has_no_loss() -> None:

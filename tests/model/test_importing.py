@@ -16,7 +16,7 @@ from nsp_cli.errors import ModelError, UsageError
 from nsp_cli.methods import METHODS, build_method
 from nsp_cli.model.checkpoint import load_model
 from nsp_cli.model.importing import read_checkpoint
-from nsp_cli.model.layouts import find_layouts
+from nsp_cli.model.published_layouts import find_layouts
 from nsp_cli.networks import build_network
 from nsp_cli.training import PRESETS
 from tests.cli.test_commands import run

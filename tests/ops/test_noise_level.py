@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from nsp_cli.noise.estimate import luma_level
-from nsp_cli.ops.noise_level import append_noise_level, measured
+from nsp_cli.ops.noise_level import append_noise_level, estimate_noise_level
 from nsp_cli.simulation.camera import Camera, simulate, white_noise
 from nsp_cli.simulation.scene import sample_picture
 
@@ -23,29 +23,29 @@ def test_white_noise_is_measured(sigma: float) -> None:
     rng = np.random.default_rng(0)
     colour = white_noise(CLEAN, sigma / 255, rng)
     grey = np.clip(CLEAN[..., :1] + sigma / 255 * rng.standard_normal((256, 320, 1)), 0, 1)
-    assert 255 * float(measured(batch(grey))) == pytest.approx(sigma, rel=0.15)
+    assert 255 * float(estimate_noise_level(batch(grey))) == pytest.approx(sigma, rel=0.15)
     in_luma = sigma * np.sqrt(0.299**2 + 0.587**2 + 0.114**2)
-    assert 255 * float(measured(batch(colour))) == pytest.approx(in_luma, rel=0.2)
+    assert 255 * float(estimate_noise_level(batch(colour))) == pytest.approx(in_luma, rel=0.2)
 
 
 @pytest.mark.parametrize("gain", [1e-3, 1.6e-2])
 def test_it_agrees_with_the_measure_of_the_whole_photo(gain: float) -> None:
     noisy, _ = simulate(CLEAN.astype(np.float32), Camera(shot_gain=gain, read_noise=gain), np.random.default_rng(0))
-    assert float(measured(batch(noisy))) == pytest.approx(luma_level(noisy) / 255, rel=0.25)
+    assert float(estimate_noise_level(batch(noisy))) == pytest.approx(luma_level(noisy) / 255, rel=0.25)
 
 
 def test_each_photo_of_a_batch_has_its_own() -> None:
     rng = np.random.default_rng(0)
     noisy = [white_noise(CLEAN, sigma / 255, rng) for sigma in (3, 20)]
-    both = measured(batch(*noisy))
+    both = estimate_noise_level(batch(*noisy))
     for one, picture in zip(both, noisy, strict=True):
-        assert torch.allclose(one, measured(batch(picture))[0], rtol=1e-4)
+        assert torch.allclose(one, estimate_noise_level(batch(picture))[0], rtol=1e-4)
     assert both[1] > 4 * both[0]
 
 
 @pytest.mark.parametrize("picture", [torch.zeros(1, 3, 40, 40), torch.ones(1, 1, 1, 5), torch.rand(1, 3, 3, 70)])
 def test_every_photo_has_a_finite_one(picture: torch.Tensor) -> None:
-    level = measured(picture)
+    level = estimate_noise_level(picture)
     assert level.shape == (1,)
     assert torch.isfinite(level).all()
     assert (level >= 0).all()
@@ -56,21 +56,23 @@ def test_black_white_and_filled_areas_say_nothing(filled: float) -> None:
     """Half of the photo looks as flat as can be, and says nothing of the other half."""
     noisy = white_noise(CLEAN, 12 / 255, np.random.default_rng(0))
     noisy[:, :160] = filled
-    assert float(measured(batch(noisy))) == pytest.approx(float(measured(batch(noisy[:, 160:]))), rel=0.05)
+    assert float(estimate_noise_level(batch(noisy))) == pytest.approx(
+        float(estimate_noise_level(batch(noisy[:, 160:]))), rel=0.05
+    )
 
 
 def test_noise_in_the_dark_is_seen() -> None:
     """Where nearly every block has black pixels, those few without must not speak for all."""
     rng = np.random.default_rng(0)
     dark = np.clip(0.06 + 0.03 * rng.standard_normal((128, 128, 1)), 0, 1)
-    assert float(measured(batch(dark))) == pytest.approx(float(np.std(dark)), rel=0.2)
+    assert float(estimate_noise_level(batch(dark))) == pytest.approx(float(np.std(dark)), rel=0.2)
 
 
 def test_a_pixel_that_is_no_number_changes_little() -> None:
     noisy = batch(white_noise(CLEAN, 12 / 255, np.random.default_rng(0)))
     odd = noisy.clone()
     odd[:, :, 5, 6], odd[:, 0, 50, 60] = torch.nan, torch.inf
-    assert torch.allclose(measured(odd), measured(noisy), rtol=0.05)
+    assert torch.allclose(estimate_noise_level(odd), estimate_noise_level(noisy), rtol=0.05)
 
 
 def test_the_plane_is_the_level_everywhere() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nsp_cli.cli.batch.options import BatchOptions
+from nsp_cli.cli.batch.batch_options import BatchOptions
 from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status, as_json, unread_sentence
 from nsp_cli.cli.batch.plan import Work
 from nsp_cli.cli.console import Reporter, complain, err, plain, print_line, rate
@@ -143,7 +143,7 @@ class BatchLog:
         """Format the counts and the rate in one line."""
         return f"{self.tally.sentence()} ({rate(self.tally.megapixels, self._started)})"
 
-    def summarise(self) -> None:
+    def summarize(self) -> None:
         """Print the failures and the counts at the end."""
         for failure in self.tally.problems():
             complain(failure)
@@ -159,7 +159,7 @@ class BatchLog:
             if self.report is not None:
                 self.report.merge(process.gather((self.report.cards, self.report.skipped)))
         if process.is_main_process or self.tally.stopped:
-            self.summarise()
+            self.summarize()
         if process.is_main_process:
             page = self.write_report(replace_any=replace_any)
             if page is not None and not self._batch.quiet:

@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from nsp_cli.cli.batch.batch_options import BatchOptions
 from nsp_cli.cli.batch.destination import Destination
-from nsp_cli.cli.batch.options import BatchOptions
 from nsp_cli.cli.batch.outcome import unread_sentence
 from nsp_cli.cli.console import warn
 from nsp_cli.errors import NoInputError, UsageError

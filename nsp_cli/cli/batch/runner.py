@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from nsp_cli.cli.batch.batch_options import BatchOptions
 from nsp_cli.cli.batch.in_place import refuse_other_format
-from nsp_cli.cli.batch.options import BatchOptions
 from nsp_cli.cli.batch.outcome import Outcome, Status
 from nsp_cli.cli.batch.photo import PhotoStep, is_wanted, read_photo, refuse_large, write_photo
 from nsp_cli.cli.batch.plan import Work

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nsp_cli.cli.batch import estimate
+from nsp_cli.cli.batch.batch_options import BatchOptions
 from nsp_cli.cli.batch.log import BatchLog
-from nsp_cli.cli.batch.options import BatchOptions
 from nsp_cli.cli.batch.outcome import Outcome, Status, as_json, describe, unread_sentence
 from nsp_cli.cli.batch.photo import PhotoStep, pipe_photo, shortages
 from nsp_cli.cli.batch.plan import Work
@@ -141,7 +141,7 @@ def run_batch(works: Sequence[Work], step: PhotoStep, options: DenoiseOptions, b
                 run(share, step, options, batch, reporter, stop, partial(log.add, reporter=reporter), previews=size)
                 log.stop(share[log.tally.finished :])
         except KeyboardInterrupt:
-            log.summarise()
+            log.summarize()
             end_at_once()
         return log.finish(process, replace_any=options.output.if_exists is IfExists.OVERWRITE)
 

@@ -12,8 +12,8 @@ from threading import Event
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
+from nsp_cli.cli.batch.batch_options import BatchOptions
 from nsp_cli.cli.batch.log import BatchLog
-from nsp_cli.cli.batch.options import BatchOptions
 from nsp_cli.cli.batch.outcome import Outcome, Status, describe
 from nsp_cli.cli.batch.photo import PhotoStep
 from nsp_cli.cli.batch.plan import Work

@@ -16,7 +16,7 @@ from nsp_cli.system.memory import available_bytes, return_large_blocks
 
 PIPELINE_KEY = "nsp.pipeline"
 NOISE_LEVEL = "noise_level"
-"""Name of the optional second input of noise-conditional models, see `exporting.export`."""
+"""Name of the optional second input of noise-conditional models, see `onnx_file.export`."""
 
 _PROVIDERS = {"cuda": "CUDAExecutionProvider", "mps": "CoreMLExecutionProvider", "cpu": "CPUExecutionProvider"}
 
@@ -27,7 +27,7 @@ class OnnxBackend:
     Parameters
     ----------
     path : Path
-        An .onnx file that `exporting.export` wrote.
+        An .onnx file that `onnx_file.export` wrote.
     device : str
         "auto", "cuda", "cuda:1", "mps" or "cpu".
     threads : int

@@ -25,7 +25,7 @@ class OpenVinoBackend:
 
     Parameters
     ----------
-    path : a graph that takes all planes of a tile, see `exporting.export`
+    path : a graph that takes all planes of a tile, see `onnx_file.export`
     precision : fp32, or bf16, in which sums and what the network adds to the photo stay float32; int8 for such graphs,
         in which what is not int8 is bf16 where the processor multiplies it (float32 if the graph enlarges: the photo's
         own enlargement would be rounded)

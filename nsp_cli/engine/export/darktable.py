@@ -19,7 +19,7 @@ import onnxruntime as ort
 import torch
 from torch import Tensor, nn
 
-from nsp_cli.engine.exporting import TOLERANCE, traced
+from nsp_cli.engine.export.onnx_file import TOLERANCE, trace
 from nsp_cli.errors import ModelError, TargetExistsError
 from nsp_cli.methods import Pipeline
 from nsp_cli.model.registry import ModelInfo
@@ -75,7 +75,7 @@ def export(
         module = pipeline if level is None else FixedLevel(pipeline, level)
         assert isinstance(module, nn.Module)
         example = torch.from_numpy(np.random.default_rng(0).random((1, pipeline.spec.channels, SIDE, SIDE), np.float32))
-        graph: bytes = traced(module, {"photo": example}).SerializeToString()
+        graph: bytes = trace(module, {"photo": example}).SerializeToString()
         worst = _disagreement(module, graph, example)
         if not worst <= TOLERANCE:
             raise ModelError(

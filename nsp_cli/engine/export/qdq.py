@@ -45,15 +45,15 @@ class _Nodes:
 
     def __init__(self, graph: Any) -> None:
         self._graph = graph
-        self._dequantised = set[str]()
+        self._dequantized = set[str]()
         self.nodes: list[Any] = []
         self.rounded: dict[str, str] = {}
 
-    def dequantise(self, name: str, levels: NDArray[Any], scales: NDArray[np.float32]) -> str:
+    def dequantize(self, name: str, levels: NDArray[Any], scales: NDArray[np.float32]) -> str:
         """Add the levels (O, …) of a weight or bias with the scale of each output channel; return the tensor's name."""
-        if (result := f"{name}/rounded") in self._dequantised:  # a network that runs several times has weights once
+        if (result := f"{name}/rounded") in self._dequantized:  # a network that runs several times has weights once
             return result
-        self._dequantised.add(result)
+        self._dequantized.add(result)
         parts = (("levels", levels), ("scales", scales), ("zeros", np.zeros(len(scales), levels.dtype)))
         self._add(
             "DequantizeLinear", [self._constant(f"{name}/{part}", value) for part, value in parts], result, axis=0
@@ -127,8 +127,8 @@ def to_qdq(model: bytes, convolutions: Mapping[str, tuple[Levels, Levels | None]
             scales = weight_scales(weight)
             levels = np.rint(weight / scales[:, None, None, None]).astype(np.int8)
             sums = scales * np.float32(source.scale)
-            node.input[1] = new.dequantise(f"{name}.weight", levels, scales)
-            node.input[2] = new.dequantise(f"{name}.bias", np.rint(bias / sums).astype(np.int32), sums)
+            node.input[1] = new.dequantize(f"{name}.weight", levels, scales)
+            node.input[2] = new.dequantize(f"{name}.bias", np.rint(bias / sums).astype(np.int32), sums)
             output = node.output[0]
             if target is not None:
                 after[relus[output].output[0] if output in relus else output] = target

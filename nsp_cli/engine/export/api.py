@@ -35,13 +35,13 @@ def export(
     ----------
     model, task, settings : see `load_backend`
     target : the file to write
-    noise_input, overwrite : see `exporting.export`, which also names what is raised
+    noise_input, overwrite : see `onnx_file.export`, which also names what is raised
 
     Returns
     -------
     The largest absolute difference from torch, white = 1.
     """
-    from nsp_cli.engine.exporting import export as write_onnx
+    from nsp_cli.engine.export.onnx_file import export as write_onnx
 
     opened = _open(model, task, settings)
     return write_onnx(opened.pipeline, opened.spec, target, noise_input=noise_input, overwrite=overwrite)
@@ -63,18 +63,18 @@ def export_int8(
     Parameters
     ----------
     model, task, settings, target, noise_input, overwrite : see `export`
-    photos : the folder of the photos, see `calibrating.quantize_by_photos`, which also names what is raised
+    photos : the folder of the photos, see `calibration.quantize_by_photos`, which also names what is raised
 
     Returns
     -------
     The root mean square of what int8 changes in the results of these photos, white = 1.
     """
-    from nsp_cli.engine import exporting
-    from nsp_cli.engine.calibrating import quantize_by_photos
+    from nsp_cli.engine.export import onnx_file
+    from nsp_cli.engine.export.calibration import quantize_by_photos
 
     opened = _open(model, task, settings)
     rounded, change = quantize_by_photos(opened.network, photos)
-    exporting.export_int8(rounded, opened.spec, opened.task, target, noise_input=noise_input, overwrite=overwrite)
+    onnx_file.export_int8(rounded, opened.spec, opened.task, target, noise_input=noise_input, overwrite=overwrite)
     return change
 
 
@@ -88,7 +88,7 @@ def export_darktable(
     overwrite: bool = False,
 ) -> dict[Path, float]:
     """Write packages for darktable, see `darktable.export`; return the largest difference of each file from torch."""
-    from nsp_cli.engine import darktable
+    from nsp_cli.engine.export import darktable
 
     opened = _open(model, task, settings)
     path = opened.path

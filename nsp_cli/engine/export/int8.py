@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nsp_cli.engine.qdq import PAIR_LEVELS, SMALLEST_SCALE, WEIGHT_LEVELS, Levels
+from nsp_cli.engine.export.qdq import PAIR_LEVELS, SMALLEST_SCALE, WEIGHT_LEVELS, Levels
 from nsp_cli.errors import ModelError
 from nsp_cli.networks.unet import ResUNet
 
@@ -149,10 +149,10 @@ def quantize(network: nn.Module) -> dict[str, QuantizedConv]:
             elif type(layer) is nn.Conv2d and id(layer) not in kept:
                 shared = before.target if before is not None else None
                 before = QuantizedConv.of(layer, shared or FakeQuantizer(), None)
-    return quantized(network)
+    return quantized_convolutions(network)
 
 
-def quantized(network: nn.Module) -> dict[str, QuantizedConv]:
+def quantized_convolutions(network: nn.Module) -> dict[str, QuantizedConv]:
     """Return the quantised convolutions of a network by their names."""
     return {name: module for name, module in network.named_modules() if isinstance(module, QuantizedConv)}
 

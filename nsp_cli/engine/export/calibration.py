@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nsp_cli.engine.quantizing import calibrating, quantize
+from nsp_cli.engine.export.int8 import calibrating, quantize
 from nsp_cli.errors import NoInputError
 from nsp_cli.image import is_photo, read_srgb, to_unit
 from nsp_cli.networks import as_network, is_noise_conditional

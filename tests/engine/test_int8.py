@@ -11,10 +11,10 @@ from torch import nn
 
 from nsp_cli import api
 from nsp_cli.engine.backends import openvino_backend
-from nsp_cli.engine.calibrating import quantize_by_photos
+from nsp_cli.engine.export.calibration import quantize_by_photos
+from nsp_cli.engine.export.int8 import FakeQuantizer, calibrating, quantize, weight_scale
+from nsp_cli.engine.export.qdq import PAIR_LEVELS, weight_scales
 from nsp_cli.engine.process import process
-from nsp_cli.engine.qdq import PAIR_LEVELS, weight_scales
-from nsp_cli.engine.quantizing import FakeQuantizer, calibrating, quantize, weight_scale
 from nsp_cli.errors import BackendError, ModelError, NoInputError
 from nsp_cli.image import Frame, from_unit, write
 from nsp_cli.model import registry

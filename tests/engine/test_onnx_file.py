@@ -17,11 +17,11 @@ import torch
 from torch import nn
 
 from nsp_cli import api
-from nsp_cli.engine import exporting
 from nsp_cli.engine.backends import machine
 from nsp_cli.engine.backends.onnx_backend import OnnxBackend
 from nsp_cli.engine.backends.openvino_backend import OpenVinoBackend
 from nsp_cli.engine.blending import Blend
+from nsp_cli.engine.export import onnx_file
 from nsp_cli.engine.loading import build_pipeline
 from nsp_cli.engine.process import process
 from nsp_cli.errors import BackendError, ModelError, OutputError, UsageError
@@ -30,7 +30,7 @@ from nsp_cli.model import registry
 from nsp_cli.model.checkpoint import load_model, save_model
 from nsp_cli.model.spec import ModelSpec, PipelineSpec, Task
 from nsp_cli.networks import build_network
-from nsp_cli.ops.noise_level import measured
+from nsp_cli.ops.noise_level import estimate_noise_level
 from nsp_cli.simulation.camera import Camera, simulate
 from nsp_cli.simulation.scene import sample_picture
 
@@ -69,7 +69,7 @@ def test_the_file_stands_alone_and_says_what_it_is(exported: Path) -> None:
     assert sorted(p.name for p in exported.parent.iterdir()) == ["model.onnx", "tiny.safetensors"]
     metadata = {p.key: p.value for p in model.metadata_props}
     assert ModelSpec.from_json(metadata["nsp.model"]).network == "dbsn"
-    assert str(Path(exporting.__file__).parent).encode() not in exported.read_bytes()
+    assert str(Path(onnx_file.__file__).parent).encode() not in exported.read_bytes()
     height, width = (model.graph.input[0].type.tensor_type.shape.dim[i].dim_param for i in (2, 3))
     assert height
     assert width
@@ -90,7 +90,7 @@ def test_other_programs_need_not_know_the_noise_level(tmp_path: Path) -> None:
         told = {name: np.full(1, value, np.float32) for name, value in given.items()}
         return session.run(None, {"photo": noisy, **told})[0]
 
-    level = float(measured(torch.from_numpy(noisy)))
+    level = float(estimate_noise_level(torch.from_numpy(noisy)))
     np.testing.assert_allclose(run(), run(noise_level=level), atol=1e-5)
     np.testing.assert_allclose(run(), run(noise_level=-1), atol=0)
     assert np.abs(run() - run(noise_level=level / 2)).max() > 1e-4
@@ -133,8 +133,8 @@ def test_denoising_with_onnx_imports_no_torch(exported: Path, noisy_photos: Path
 def test_a_graph_that_disagrees_is_not_kept(
     weights: Weights, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exporting, "_graph", lambda *_, **__: exported.read_bytes())
-    monkeypatch.setattr(exporting, "TOLERANCE", 1e-12)
+    monkeypatch.setattr(onnx_file, "_graph", lambda *_, **__: exported.read_bytes())
+    monkeypatch.setattr(onnx_file, "TOLERANCE", 1e-12)
     with pytest.raises(ModelError, match="nothing was written"):
         api.export(weights(), tmp_path / "model.onnx")
     assert not list(tmp_path.glob("*.onnx*"))
@@ -144,7 +144,7 @@ def test_a_graph_that_disagrees_is_not_kept(
 def test_a_graph_whose_result_is_not_finite_is_not_kept(
     weights: Weights, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exporting, "_graph", lambda *_, **__: exported.read_bytes())
+    monkeypatch.setattr(onnx_file, "_graph", lambda *_, **__: exported.read_bytes())
     monkeypatch.setattr(OnnxBackend, "run", lambda _, tile: np.full_like(tile, np.nan))
     with pytest.raises(ModelError, match="nothing was written"):
         api.export(weights(), tmp_path / "model.onnx")
@@ -220,7 +220,7 @@ def test_a_graph_can_refer_to_the_tensors_of_another_file(weights: Weights, tmp_
         nn.init.normal_(parameter, std=0.1)
     save_model(network, ModelSpec("resunet", arguments, "simulated", {}), model, torch.float16)
     network, spec = load_model(model)
-    assert exporting.export(build_pipeline(network, spec, Task.DENOISE, {}, ""), spec, graph, weights=model) <= 1e-4
+    assert onnx_file.export(build_pipeline(network, spec, Task.DENOISE, {}, ""), spec, graph, weights=model) <= 1e-4
     stored = onnx.load(graph, load_external_data=False).graph.initializer
     assert sum(bool(tensor.external_data) for tensor in stored) == len(network.state_dict())
     # What the graph computes with is what the other file holds.
@@ -232,7 +232,7 @@ def test_a_graph_can_refer_to_the_tensors_of_another_file(weights: Weights, tmp_
     assert np.abs(OnnxBackend(graph, "cpu").run(tile) - before).max() > 1e-3
     network, spec = load_model(weights())
     with pytest.raises(ModelError, match="no graph of its network alone"):
-        exporting.export(
+        onnx_file.export(
             build_pipeline(network, spec, Task.DENOISE, {}, ""), spec, tmp_path / "b.onnx", weights=weights()
         )
 

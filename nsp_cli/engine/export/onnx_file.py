@@ -15,16 +15,16 @@ import torch
 from torch import Tensor, nn
 
 from nsp_cli.engine.backends.onnx_backend import NOISE_LEVEL, PIPELINE_KEY, OnnxBackend
+from nsp_cli.engine.export.int8 import quantized_convolutions
+from nsp_cli.engine.export.qdq import to_qdq
 from nsp_cli.engine.loading import build_pipeline
-from nsp_cli.engine.qdq import to_qdq
-from nsp_cli.engine.quantizing import quantized
 from nsp_cli.errors import ModelError, OutputError, TargetExistsError, UnavailableError
 from nsp_cli.methods import Pipeline
 from nsp_cli.methods.base import PlainPipeline
 from nsp_cli.model.checkpoint import SPEC_KEY, load_tensors
 from nsp_cli.model.spec import ModelSpec, PipelineSpec, Task
 from nsp_cli.networks import build_network
-from nsp_cli.ops.noise_level import append_noise_level, measured
+from nsp_cli.ops.noise_level import append_noise_level, estimate_noise_level
 from nsp_cli.system.atomic import check_place, hidden_path, write_atomically
 from nsp_cli.system.files import exists, is_folder
 
@@ -70,7 +70,7 @@ def export(
         model = _graph(pipeline, spec, noise_input)
     else:
         model = _with_weights_of(weights, _network_graph(pipeline, spec))
-    worst = _checked(model, pipeline, target)
+    worst = _difference_from_torch(model, pipeline, target)
     if not worst <= TOLERANCE:
         raise ModelError(
             f"onnxruntime and torch differ by {worst:.1e}, more than {TOLERANCE:.0e}; nothing was written."
@@ -89,7 +89,7 @@ def export_int8(
     noise_input: bool = False,
     overwrite: bool = False,
 ) -> float:
-    """Write a network that `quantizing.quantize` changed as an ONNX file in QDQ form, as `export` does.
+    """Write a network that `int8.quantize` changed as an ONNX file in QDQ form, as `export` does.
 
     Parameters
     ----------
@@ -129,9 +129,12 @@ def export_int8(
     rounded, exact = (build_pipeline(one.eval(), spec, task, {}, target.name) for one in (network, plain))
     exact.spec = replace(exact.spec, int8=True)
     graph = _graph(exact, spec, noise_input) if whole else _network_graph(exact, spec)
-    levels = {name: (conv.source.grid, conv.target and conv.target.grid) for name, conv in quantized(network).items()}
+    levels = {
+        name: (conv.source.grid, conv.target and conv.target.grid)
+        for name, conv in quantized_convolutions(network).items()
+    }
     model = to_qdq(graph, levels)
-    error = _checked(model, rounded, target, largest=False)
+    error = _difference_from_torch(model, rounded, target, largest=False)
     if not error <= INT8_TOLERANCE:
         raise ModelError(f"onnxruntime and torch differ by {error:.1e} (RMS) in int8; nothing was written.")
     write_atomically(model, target, overwrite=overwrite)
@@ -147,7 +150,7 @@ def _check_target(target: Path, overwrite: bool) -> None:
     check_place(target)
 
 
-def _checked(model: bytes, pipeline: Pipeline, target: Path, *, largest: bool = True) -> float:
+def _difference_from_torch(model: bytes, pipeline: Pipeline, target: Path, *, largest: bool = True) -> float:
     """Return the difference of a graph in onnxruntime from a pipeline in torch: the largest one, or its RMS."""
     temporary = hidden_path(target.parent)
     try:
@@ -165,7 +168,7 @@ def _graph(pipeline: Pipeline, spec: ModelSpec, noise_input: bool) -> bytes:
         {NOISE_LEVEL: torch.full((1,), 0.1)} if has_input else {}
     )
     described = replace(pipeline.spec, noise_level=has_input)
-    proto = _traced(_WithNoiseLevel(pipeline) if has_input else pipeline, inputs, described, spec)
+    proto = _trace_with_specs(_WithNoiseLevel(pipeline) if has_input else pipeline, inputs, described, spec)
     if has_input:  # a default value makes an input optional
         import onnx
 
@@ -179,10 +182,12 @@ def _network_graph(pipeline: Pipeline, spec: ModelSpec) -> bytes:
         raise ModelError(f"The method '{spec.method}' has no graph of its network alone.")
     described = replace(pipeline.spec, side_multiple=pipeline.padding)
     tile = torch.rand(1, described.planes, 8 * pipeline.padding, 12 * pipeline.padding)
-    return _traced(_OnPadded(pipeline), {"photo": tile}, described, spec, pipeline.padding).SerializeToString()
+    return _trace_with_specs(
+        _OnPadded(pipeline), {"photo": tile}, described, spec, pipeline.padding
+    ).SerializeToString()
 
 
-def _traced(
+def _trace_with_specs(
     module: nn.Module, inputs: dict[str, Tensor], pipeline: PipelineSpec, spec: ModelSpec, multiple: int = 1
 ) -> Any:
     """Export a module to ONNX with both specs in its metadata.
@@ -191,14 +196,14 @@ def _traced(
     """
     height, width = (torch.export.Dim(name) for name in ("height", "width"))
     sizes = {2: multiple * height, 3: multiple * width} if multiple > 1 else {2: height, 3: width}
-    proto = traced(module, inputs, (sizes, None)[: len(inputs)])
+    proto = trace(module, inputs, (sizes, None)[: len(inputs)])
     import onnx
 
     onnx.helper.set_model_props(proto, {PIPELINE_KEY: pipeline.to_json(), SPEC_KEY: spec.to_json()})
     return proto
 
 
-def traced(module: nn.Module, inputs: dict[str, Tensor], dynamic: tuple[Any, ...] | None = None) -> Any:
+def trace(module: nn.Module, inputs: dict[str, Tensor], dynamic: tuple[Any, ...] | None = None) -> Any:
     """Return a module as an `onnx.ModelProto`.
 
     Parameters
@@ -281,7 +286,9 @@ class _WithNoiseLevel(nn.Module):
         self.pipeline = pipeline
 
     def forward(self, photo: Tensor, noise_level: Tensor) -> Tensor:
-        return self.pipeline(append_noise_level(photo, torch.where(noise_level >= 0, noise_level, measured(photo))))
+        return self.pipeline(
+            append_noise_level(photo, torch.where(noise_level >= 0, noise_level, estimate_noise_level(photo)))
+        )
 
 
 class _OnPadded(nn.Module):

@@ -1,0 +1,67 @@
+"""Choose the runtime and the precision of a model that ships with graphs: onnxruntime, OpenVINO or torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nsp_cli.engine.backends.machine import Machine
+from nsp_cli.model.spec import Precision
+
+_OPENVINO_FROM_MP = 0.5
+"""Megapixels for which OpenVINO takes as long as onnxruntime, its start included."""
+
+_TORCH_FROM_MP = 4.0
+"""Megapixels for which torch in bfloat16 takes as long as onnxruntime in float32, its start included."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """The device, precision, runtime ("auto" or a name) and megapixels that `load_backend` was called with."""
+
+    device: str
+    precision: str
+    backend: str
+    megapixels: float
+
+    def runs_on_cpu(self, machine: Machine) -> bool:
+        """Return whether the network runs on the processor."""
+        return self.device == "cpu" or (self.device == "auto" and not machine.gpu)
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A runtime, "torch", "onnx" or "openvino", and the precision that it computes in, which may be "auto"."""
+
+    runtime: str
+    precision: str
+
+
+def choose_runtime(request: Request, machine: Machine, *, graph: bool, int8: bool) -> Runtime | None:
+    """Choose how to run a model that ships with graphs; None for torch, with the weights.
+
+    On a CPU onnxruntime is the first to start, in float32, and OpenVINO the fastest from `_OPENVINO_FROM_MP` megapixels
+    on: in int8, which takes half the time of float32 with VNNI, with AVX2 alone three fifths, and four fifths of the
+    time of bfloat16 where the rest of the graph is in that; else in bfloat16 where the processor multiplies it.
+    onnxruntime gains nothing by int8. Without OpenVINO, torch in bfloat16 is faster than onnxruntime, and makes up for
+    its start from `_TORCH_FROM_MP` megapixels on (`benchmarks/README.md`).
+
+    Parameters
+    ----------
+    graph, int8 : whether the model ships with a graph in floating point, and with one in int8
+    """
+    openvino = request.backend == "openvino" or (request.backend == "auto" and machine.openvino)
+    large = request.megapixels >= _OPENVINO_FROM_MP
+    gains = openvino and large and machine.fast_int8
+    wants_int8 = request.precision == "int8" or (request.precision == "auto" and gains)
+    if int8 and wants_int8 and request.runs_on_cpu(machine) and request.backend != "torch":
+        return Runtime("openvino" if openvino else "onnx", Precision.INT8)
+    if not graph or request.precision == "int8" or request.backend == "torch":
+        return None
+    if request.backend != "auto":
+        return Runtime(request.backend, request.precision)
+    if request.precision == "fp16" or not request.runs_on_cpu(machine):
+        return None
+    worth_it = large if openvino else request.megapixels >= _TORCH_FROM_MP
+    if request.precision == "bf16" or (request.precision == "auto" and machine.bf16 and worth_it):
+        return Runtime("openvino", request.precision) if openvino and machine.bf16 else None
+    return Runtime("openvino" if openvino and large else "onnx", request.precision)
