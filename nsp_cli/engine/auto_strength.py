@@ -25,7 +25,7 @@ from nsp_cli.image.frame import Frame, to_unit
 from nsp_cli.image.luma import luma
 from nsp_cli.noise.estimate import NoiseEstimate, estimate
 
-_PATCHES = 3  # along each side of the photo
+_PATCHES = 3  # along each side of the photo, at most
 _PATCH = 192  # pixels; all patches together are a third of a megapixel
 
 
@@ -44,8 +44,6 @@ def resolve_blend(options: BlendOptions, frame: Frame, backend: Backend) -> Blen
             raise UsageError("This model has no noise level as input; leave out `noise`.")
         return Blend(options.strength, options.luma, options.chroma, options.noise)
     measured = estimate(frame.pixels, conversion(frame))
-    if options.noise is not None:
-        measured = replace(measured, luma=options.noise)
     # A level that is given is not doubted.
     trusted = measured if options.noise is None else NoiseEstimate(options.noise)
     strength = auto_strength(trusted, mean_square_change(frame, backend, trusted.trusted_luma))
@@ -58,14 +56,12 @@ def auto_strength(noise: NoiseEstimate, change: float) -> float:
 
 
 def mean_square_change(frame: Frame, backend: Backend, noise: float | None = None) -> float:
-    """Measure what the backend changes in luma, in 8-bit units squared, on 3×3 patches spread over the photo.
+    """Measure what the backend changes in luma, in 8-bit units squared, on up to 3×3 patches spread over the photo.
 
     `noise` is the whole photo's, see `Blend.noise`; without it each patch is measured. Against the bicubic
     enlargement where the backend enlarges; the mix that is best there is not measured yet.
     """
-    tops, lefts = (
-        sorted({round(start) for start in np.linspace(0, max(side - _PATCH, 0), _PATCHES)}) for side in frame.size
-    )
+    tops, lefts = map(_starts, frame.size)
     to_srgb = conversion(frame) or (lambda values: values)
     squares: list[float] = []
     for top in tops:
@@ -77,3 +73,10 @@ def mean_square_change(frame: Frame, backend: Backend, noise: float | None = Non
             change = to_srgb(after) - to_srgb(before)
             squares.append(float(np.mean((change if change.shape[2] == 1 else luma(change)) ** 2)))
     return 255**2 * float(np.mean(squares))
+
+
+def _starts(side: int) -> list[int]:
+    """Return where patches begin along a side of the photo in pixels: no two share more than half of their pixels."""
+    count = min(_PATCHES, max(1, round(side / _PATCH)))
+    room = max(side - _PATCH, 0)
+    return [room // 2] if count == 1 else [round(start) for start in np.linspace(0, room, count)]

@@ -65,7 +65,9 @@ class Blend:
         if self.measured is None:
             return ""
         levels = f"{self.measured.luma:.1f} (luma) and {self.measured.chroma:.1f} (chroma) of 255"
-        if self.noise is not None and self.noise < self.measured.luma:
+        if self.noise is not None and self.noise != self.measured.trusted_luma:
+            levels += f", luma is given as {self.noise:.1f}"
+        elif self.measured.may_be_texture:
             levels += f", luma may be texture and is taken for {self.noise:.1f}"
         return f"noise {levels}, strength {self.strength:.0f}"
 

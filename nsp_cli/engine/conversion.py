@@ -28,17 +28,19 @@ class Tile:
     Attributes
     ----------
     region, outer : what the result is used for, and that with its halo
-    photo : (h, w, C) in the photo's own colours
-    working : (h, w, C) in sRGB encoding, not clipped
-    clipped : (h, w, C), what the network gets of `working`
+    clean : (h, w, C), the photo that the network gets, in the photo's own colours
+    clipped : (h, w, C), `clean` in sRGB encoding, clipped
+    photo : (h, w, C), what the change is added to, in the photo's own colours
+    working : (h, w, C), `photo` in sRGB encoding, not clipped
     planes : (1, planes, h, w), the network's input; None where the blend changes nothing
     """
 
     region: Region
     outer: Region
+    clean: _Values
+    clipped: _Values
     photo: _Values
     working: _Values
-    clipped: _Values
     planes: _Values | None
 
 
@@ -53,6 +55,7 @@ class Converter:
     blend : how much of the change is used
     space : the photo's colours; None for sRGB
     noise : the noise level that is an input of the network, of 255; None for a network without that input
+    base : the photo that the change is added to, where it is another one than `frame`
     """
 
     frame: Frame
@@ -60,6 +63,7 @@ class Converter:
     blend: Blend
     space: Space | None
     noise: float | None
+    base: Frame | None = None
 
     @cached_property
     def _limits(self) -> tuple[float, float]:
@@ -69,19 +73,22 @@ class Converter:
 
     def prepare(self, region: Region, outer: Region) -> Tile:
         """Convert the photo within `outer`, whose result is used for `region`."""
-        photo = self.frame.unit_values(*outer.slices)
-        if self.blend.is_identity(photo.shape[2]):
-            return Tile(region, outer, photo, photo, photo, None)
-        working = photo if self.space is None else self.space.to_srgb(photo)
+        clean = self.frame.unit_values(*outer.slices)
+        if self.blend.is_identity(clean.shape[2]):
+            return Tile(region, outer, clean, clean, clean, clean, None)
+        working = clean if self.space is None else self.space.to_srgb(clean)
         is_integer = self.frame.pixels.dtype.kind == "u"
         # Values of an integer photo in sRGB are within the limits.
         is_within = is_integer and self.space is None and self.frame.below_black is None
         clipped = working if is_within else np.clip(working, *self._limits)
-        planes = np.empty((1, self.spec.planes, *photo.shape[:2]), np.float32)
+        planes = np.empty((1, self.spec.planes, *clean.shape[:2]), np.float32)
         planes[0, : self.spec.channels] = clipped.transpose(2, 0, 1)  # of a grey photo the same in each channel
         if self.noise is not None:
             planes[0, self.spec.channels :] = self.noise / 255
-        return Tile(region, outer, photo, working, clipped, planes)
+        photo = clean if self.base is None else self.base.unit_values(*outer.slices)
+        if photo is not clean and not np.array_equal(photo, clean):
+            working = photo if self.space is None else self.space.to_srgb(photo)
+        return Tile(region, outer, clean, clipped, photo, working, planes)
 
     def finish(self, tile: Tile, output: _Values | None, region: Region | None = None) -> _Values:
         """Return the result for `region`, (h·scale, w·scale, C).
@@ -108,7 +115,7 @@ class Converter:
             return enlarge(tile.photo, scale)[inner].astype(np.float32, copy=False)
         result = output[0].transpose(1, 2, 0)[inner]
         if not np.isfinite(result).all():
-            if not np.isfinite(tile.photo).all():
+            if not np.isfinite(tile.clean).all():
                 raise InputError("The photo has values that are NaN or infinite; replace them, as by np.nan_to_num.")
             raise OutputError(
                 "The model's result holds values that are not finite: its weights are damaged, or its precision is too "
@@ -122,7 +129,7 @@ class Converter:
         if change.shape[2] > tile.photo.shape[2]:
             change = change.mean(2, keepdims=True)
         if scale > 1:  # an even area stays even: networks that enlarge draw a faint grid in it
-            change[_is_even(tile.photo).repeat(scale, 0).repeat(scale, 1)[inner]] = 0
+            change[_is_even(tile.clean).repeat(scale, 0).repeat(scale, 1)[inner]] = 0
         changed = base + scale_change(change, self.blend)
         if self.space is None:
             return changed

@@ -8,7 +8,8 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from nsp_cli.image.frame import Frame, Pixels, peak
+from nsp_cli.engine.blending import Blend, scale_change
+from nsp_cli.image.frame import Frame, Pixels, from_unit, peak, to_unit
 from nsp_cli.noise.quantiles import quantile
 
 _FACTOR = 2.0  # times the range of the 8 neighbours, and of most pixels' neighbours, that a hot pixel exceeds theirs by
@@ -40,6 +41,20 @@ def without_hot_pixels(frame: Frame) -> Frame:
     pixels = frame.pixels.copy()
     pixels[rows, columns, channels] = quantile(around, 0.5)
     return replace(frame, pixels=pixels)
+
+
+def fade_hot_pixels(frame: Frame, clean: Frame, blend: Blend) -> Frame:
+    """Remove the hot pixels of a photo as much as the blend has of any change.
+
+    `clean` is what `without_hot_pixels` makes of the photo; it is returned for a blend with all of the change.
+    """
+    if clean is frame or min(blend.strength, blend.luma, blend.chroma) == 100:
+        return clean
+    rows, columns = np.nonzero((frame.pixels != clean.pixels).any(2))
+    before, after = (to_unit(part.pixels[rows, columns])[:, None] for part in (frame, clean))  # (N, 1, 3)
+    pixels = clean.pixels.copy()
+    pixels[rows, columns] = from_unit(before + scale_change(after - before, blend), pixels.dtype)[:, 0]
+    return replace(clean, pixels=pixels)
 
 
 def _typical_range(pixels: Pixels) -> float:

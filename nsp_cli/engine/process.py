@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from nsp_cli.engine.backends.base import Backend
 from nsp_cli.engine.blending import Blend
 from nsp_cli.engine.conversion import Converter, Tile, enlarge
-from nsp_cli.engine.hot_pixels import without_hot_pixels
+from nsp_cli.engine.hot_pixels import fade_hot_pixels, without_hot_pixels
 from nsp_cli.engine.shadows import keep_shadows
 from nsp_cli.engine.tiling import Region, fade, min_side_in_low_memory, round_tile, side_of
 from nsp_cli.errors import MemoryLimitError
@@ -40,7 +40,8 @@ def process(
 
     The input of the network is sRGB. A photo in other colours is converted by its profile, and the change is converted
     back. Values beyond [0, 1], of wider gamuts, are not clipped: their noise would stay. Colours under an alpha of 0 do
-    not influence visible ones, and stay unless the pipeline enlarges. Hot pixels are removed, see `hot_pixels`.
+    not influence visible ones, and stay unless the pipeline enlarges. Hot pixels are removed, see `hot_pixels`, as much
+    as the blend has of any change.
 
     Parameters
     ----------
@@ -80,7 +81,9 @@ def process(
     space, unused = colour_space(frame.metadata, channels)
     noise, doubts = (None, ()) if unchanged or not spec.noise_level else _noise_level(frame, blend, space)
     clean = frame if unchanged else without_hot_pixels(frame)
-    converter = Converter(fill_hidden(clean), spec, blend, space, noise)
+    faded = fade_hot_pixels(frame, clean, blend)
+    base = None if faded is clean else fill_hidden(faded)
+    converter = Converter(fill_hidden(clean), spec, blend, space, noise, base)
     out = np.empty((height * spec.scale, width * spec.scale, channels), frame.pixels.dtype)
     if spec.tile:
         _fill_faded(out, backend, converter, side, report)

@@ -83,6 +83,13 @@ def test_the_change_is_measured_on_patches_of_any_photo(size: tuple[int, int], c
     assert sum(h * w for h, w in backend.sizes) < 5e5
 
 
+@pytest.mark.parametrize(("side", "count"), [(100, 1), (200, 1), (384, 2), (500, 3), (1000, 3)])
+def test_patches_of_small_photos_are_distinct(side: int, count: int) -> None:
+    backend = Fake()
+    mean_square_change(Frame(np.full((200, side, 3), 100, np.uint8)), backend)
+    assert len(backend.sizes) == count
+
+
 def test_patches_and_photo_are_told_the_same_noise() -> None:
     """Half of the photo has none: patches would find other noise than the whole photo."""
     heard: set[float] = set()
@@ -124,6 +131,8 @@ def test_what_the_user_knows_of_the_noise_counts() -> None:
     chosen = resolve_blend(BlendOptions("auto", noise=8.0), photo, asks)
     assert chosen.noise == 8
     assert chosen.strength == pytest.approx(64, rel=1e-3)  # noise of 8, and a change of 10
+    assert chosen.measured == estimate(photo.pixels)
+    assert "noise 0.0 (luma) and 0.0 (chroma) of 255, luma is given as 8.0" in chosen.sentence()
     with pytest.raises(UsageError, match="no noise level as input"):
         resolve_blend(BlendOptions(noise=8.0), photo, deaf)
     for wrong in (-1, 300, float("nan")):
