@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nsp_cli.methods import Method, build_method
 from nsp_cli.networks import build_network
@@ -75,9 +75,17 @@ class Case:
         return TrainConfig(**{**small, **own, **changes})
 
 
+def numbered(b: int, h: int, w: int) -> Tensor:
+    """Photos (b, 1, h, w) whose every pixel has its own value."""
+    return torch.arange(b * h * w, dtype=torch.float32).reshape(b, 1, h, w)
+
+
 @dataclass(frozen=True)
 class Trial:
-    """A method, a tiny network for it, and how long it learns: `steps` of Adam at `lr`, cosine to zero."""
+    """A method, a tiny network for it, and how long it learns: `steps` of Adam at `lr`, cosine to zero.
+
+    `variant` is a word for a second trial of the same method.
+    """
 
     method: str
     network: str
@@ -85,6 +93,11 @@ class Trial:
     method_args: Mapping[str, Any] = field(default_factory=dict)
     steps: int = 60
     lr: float = 1e-2
+    variant: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.variant}".strip()
 
     def build(self) -> tuple[Method, nn.Module]:
         torch.manual_seed(0)

@@ -27,9 +27,9 @@ CASES = [
     ),
 ]
 
-TRIALS = {
-    "amsnet": Trial("amsnet", "unet", TINY_UNET, {"inputs": 8}, steps=100),
-}
+TRIALS = [
+    Trial("amsnet", "unet", TINY_UNET, {"inputs": 8}, steps=100),
+]
 
 
 class Spy(nn.Module):

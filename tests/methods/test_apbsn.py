@@ -36,9 +36,9 @@ CASES = [
     ),
 ]
 
-TRIALS = {
-    "apbsn": Trial("apbsn", "dbsn", TINY_BLIND, {"inputs": 8, "refine": 0}, steps=100),
-}
+TRIALS = [
+    Trial("apbsn", "dbsn", TINY_BLIND, {"inputs": 8, "refine": 0}, steps=100),
+]
 
 
 class Darker(nn.Module):

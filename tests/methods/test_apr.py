@@ -27,10 +27,10 @@ CASES = [
     ),
 ]
 
-TRIALS = {
-    "apr": Trial("apr", "atbsn", {"width": 6, "levels": 1}, {"train_shift": 3}, steps=40, lr=2e-2),
-    "at-bsn": Trial("apr", "atbsn", {"width": 6, "levels": 1}, {"train_shift": 3, "neighbours": False}, 40, 2e-2),
-}
+TRIALS = [
+    Trial("apr", "atbsn", {"width": 6, "levels": 1}, {"train_shift": 3}, steps=40, lr=2e-2),
+    Trial("apr", "atbsn", {"width": 6, "levels": 1}, {"train_shift": 3, "neighbours": False}, 40, 2e-2, "at-bsn"),
+]
 
 H, W = 12, 9
 

@@ -10,7 +10,7 @@ from nsp_cli.methods.nsp import NSP
 from nsp_cli.model.spec import Task
 from nsp_cli.ops.pd import pd_merge, pd_split
 from tests.conftest import tiny_network
-from tests.methods.cases import TINY_BLIND, TINY_TBSN, Case, Trial
+from tests.methods.cases import TINY_BLIND, TINY_TBSN, Case, Trial, numbered
 
 CASES = [
     Case(
@@ -45,21 +45,16 @@ CASES = [
     ),
 ]
 
-TRIALS = {
-    "nsp": Trial("nsp", "dbsn", TINY_BLIND, {"inputs": 2}, steps=100),
-    "nsp canonical": Trial("nsp", "dbsn", TINY_BLIND, {"strategy": "canonical", "inputs": 2}, steps=100),
-}
-
-
-def numbered(b: int, side: int) -> Tensor:
-    """Photos whose every pixel has its own value."""
-    return torch.arange(b * side * side, dtype=torch.float32).reshape(b, 1, side, side)
+TRIALS = [
+    Trial("nsp", "dbsn", TINY_BLIND, {"inputs": 2}, steps=100),
+    Trial("nsp", "dbsn", TINY_BLIND, {"strategy": "canonical", "inputs": 2}, steps=100, variant="canonical"),
+]
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES[:-1])
 @pytest.mark.parametrize(("s", "t", "n"), [(5, 2, 1), (5, 2, 4), (4, 2, 2), (5, 4, 1), (3, 1, 3)])
 def test_pairs_use_every_pixel_once(strategy: str, s: int, t: int, n: int) -> None:
-    photos = numbered(2, 6 * s)
+    photos = numbered(2, 6 * s, 6 * s)
     inputs, targets = NSP(scale=t, stride=s, targets=n, strategy=strategy).pairs(photos, Generator())
     assert inputs.shape == (2, s * s - n * t * t, 1, 6, 6)
     assert targets.shape == (2, n, 1, 6 * t, 6 * t)
@@ -69,7 +64,7 @@ def test_pairs_use_every_pixel_once(strategy: str, s: int, t: int, n: int) -> No
 
 
 def test_a_target_patch_comes_from_the_cell_of_its_input() -> None:
-    photos = numbered(1, 30)
+    photos = numbered(1, 30, 30)
     inputs, targets = NSP(targets=2).pairs(photos, Generator())
     rows, columns = (targets // 30 // 5).long(), (targets % 30 // 5).long()
     assert torch.equal(rows[0, 0, 0, ::2, 0], torch.arange(6))
@@ -78,14 +73,14 @@ def test_a_target_patch_comes_from_the_cell_of_its_input() -> None:
 
 
 def test_a_subset_of_inputs_is_a_subset() -> None:
-    inputs, targets = NSP(inputs=3).pairs(numbered(2, 40), Generator())
+    inputs, targets = NSP(inputs=3).pairs(numbered(2, 40, 40), Generator())
     assert inputs.shape[:2] == (2, 3)
     assert targets.shape == (2, 1, 1, 16, 16)
 
 
 @pytest.mark.parametrize("h", [1, 2, 3])
 def test_the_canonical_input_is_the_corner_of_its_target(h: int) -> None:
-    photos = numbered(2, 50)
+    photos = numbered(2, 50, 50)
     for seed in range(10):
         method = NSP(strategy="canonical", canonical_strides=(h,), inputs=2)
         inputs, targets = method.pairs(photos, Generator().manual_seed(seed))
@@ -98,7 +93,7 @@ def test_the_canonical_input_is_the_corner_of_its_target(h: int) -> None:
 def test_every_phase_of_the_canonical_grid_is_drawn() -> None:
     method = NSP(strategy="canonical", canonical_strides=(2,), inputs=1)
     generator = Generator().manual_seed(0)
-    first = {float(method.pairs(numbered(1, 50), generator)[0].min()) for _ in range(300)}
+    first = {float(method.pairs(numbered(1, 50, 50), generator)[0].min()) for _ in range(300)}
     assert first == {50.0 * p + q for p in range(4) for q in range(4)}
 
 

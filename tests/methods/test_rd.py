@@ -20,9 +20,9 @@ CASES = [
     ),
 ]
 
-TRIALS = {
-    "rd": Trial("rd", "unet", TINY_UNET, steps=120),
-}
+TRIALS = [
+    Trial("rd", "unet", TINY_UNET, steps=120),
+]
 
 
 class Same(nn.Module):

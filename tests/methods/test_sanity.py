@@ -30,9 +30,7 @@ MARGIN = 2.0
 _PAINTED, _SIDE, _PHOTOS = 320, 64, 6
 
 
-TRIALS: dict[str, Trial] = {
-    name: trial for method in REGISTERED for name, trial in tables_of(method.name).TRIALS.items()
-}
+TRIALS: dict[str, Trial] = {trial.name: trial for method in REGISTERED for trial in tables_of(method.name).TRIALS}
 """By name. The teacher of those that learn from one is "nsp canonical"."""
 
 here = pytest.mark.parametrize("name", TRIALS)

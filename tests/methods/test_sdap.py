@@ -8,7 +8,7 @@ from nsp_cli.errors import UsageError
 from nsp_cli.methods.sdap import SDAP
 from nsp_cli.model.spec import Task
 from tests.conftest import tiny_network
-from tests.methods.cases import TINY_BLIND, Case, Trial
+from tests.methods.cases import TINY_BLIND, Case, Trial, numbered
 
 CASES = [
     Case(
@@ -23,13 +23,9 @@ CASES = [
     ),
 ]
 
-TRIALS = {
-    "sdap": Trial("sdap", "dbsn", TINY_BLIND, {"inputs": 8}, steps=100),
-}
-
-
-def numbered(b: int, h: int, w: int) -> Tensor:
-    return torch.arange(b * h * w, dtype=torch.float32).reshape(b, 1, h, w)
+TRIALS = [
+    Trial("sdap", "dbsn", TINY_BLIND, {"inputs": 8}, steps=100),
+]
 
 
 def test_each_sub_image_predicts_the_next_and_the_last_the_first() -> None:

@@ -45,9 +45,9 @@ CASES = [
     ),
 ]
 
-TRIALS = {
-    "simulated": Trial("simulated", "unet", TINY_UNET, steps=120),
-}
+TRIALS = [
+    Trial("simulated", "unet", TINY_UNET, steps=120),
+]
 
 CROP = sample_picture(128, 128, np.random.default_rng(0))
 LOUD = Camera(shot_gain=2e-2, read_noise=2e-2)

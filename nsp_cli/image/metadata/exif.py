@@ -23,6 +23,8 @@ _OWN_FIELDS = {
 PHOTOSHOP_TAG, _PHOTOSHOP_LAYERS, _SUB_IFDS = 34377, 37724, 330
 _COLOUR_SPACE, _MODEL, _ISO = 0xA001, 0x0110, 0x8827
 _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 513, 514
+_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
+_RATIONAL = 5  # type of a field: two 32-bit integers
 
 # Fields of a TIFF's first directory that describe how its pixels are stored, or that `Metadata` carries by itself.
 STORAGE_TAGS = frozenset(
@@ -48,7 +50,7 @@ def parse_exif(exif: bytes) -> tuple[Tree, Directory]:
 
 
 def _parsed(exif: bytes | None) -> tuple[Tree, Directory] | None:
-    """Parse EXIF; None where there is none, or it is damaged."""
+    """Parse EXIF as `parse_exif` does; None where there is none, or it is damaged."""
     try:
         return None if exif is None else parse_exif(exif)
     except ValueError:
@@ -87,6 +89,7 @@ def upright_exif(exif: bytes | None) -> bytes | None:
 
 
 def _set_integer(out: bytearray, tree: Tree, field: Field, value: int) -> None:
+    """Write a single number over a field, as a LONG where it has more than 16 bits; fields of other types stay."""
     if field.kind not in (3, LONG) or field.count != 1:
         return
     kind = LONG if value > 0xFFFF else field.kind
@@ -95,6 +98,7 @@ def _set_integer(out: bytearray, tree: Tree, field: Field, value: int) -> None:
 
 
 def _cut_thumbnail(out: bytearray, tree: Tree, offset: int, kept: list[Directory]) -> None:
+    """Cut the thumbnail off that the directory at `offset` points to, if nothing of the `kept` ones lies behind it."""
     try:
         fields = tree.directory(offset).fields
     except ValueError:
@@ -109,12 +113,10 @@ def _cut_thumbnail(out: bytearray, tree: Tree, offset: int, kept: list[Directory
 
 def orientation_only(exif: bytes | None) -> bytes | None:
     """Build the smallest EXIF block with the same orientation; None for an upright picture."""
-    if exif is None:
+    parsed = _parsed(exif)
+    if parsed is None:
         return None
-    try:
-        tree, first = parse_exif(exif)
-    except ValueError:
-        return None
+    tree, first = parsed
     value = tree.number(first.fields.get(ORIENTATION))
     if value is None or not 2 <= value <= 8:
         return None
@@ -125,14 +127,12 @@ def orientation_only(exif: bytes | None) -> bytes | None:
 
 def exif_dpi(exif: bytes | None) -> tuple[float, float] | None:
     """Return (x, y) dots per inch of EXIF; None where it has none, or no unit."""
-    if exif is None:
+    parsed = _parsed(exif)
+    if parsed is None:
         return None
-    try:
-        tree, first = parse_exif(exif)
-    except ValueError:
-        return None
-    scale = {2: 1.0, 3: 2.54}.get(tree.number(first.fields.get(296)) or 2, 0.0)
-    x, y = (_rational(tree, first.fields.get(tag)) for tag in (282, 283))
+    tree, first = parsed
+    scale = {2: 1.0, 3: 2.54}.get(tree.number(first.fields.get(_RESOLUTION_UNIT)) or 2, 0.0)  # inches, centimetres
+    x, y = (_rational(tree, first.fields.get(tag)) for tag in (_X_RESOLUTION, _Y_RESOLUTION))
     return plausible_dpi(x * scale, y * scale)
 
 
@@ -142,7 +142,8 @@ def plausible_dpi(x: float, y: float) -> tuple[float, float] | None:
 
 
 def _rational(tree: Tree, field: Field | None) -> float:
-    if field is None or field.kind != 5 or field.count < 1:
+    """Return the value of a rational field; 0 where there is none."""
+    if field is None or field.kind != _RATIONAL or field.count < 1:
         return 0.0
     top, bottom = struct.unpack(tree.order + "II", tree.raw(field)[:8])
     return top / bottom if bottom else 0.0
@@ -209,7 +210,7 @@ def _pointer(out: bytearray, tree: Tree, tag: int, entries: list[Entry]) -> Entr
 
 
 def _place_maker_note(out: bytearray, tree: Tree, sub: Directory) -> tuple[list[Entry], bool]:
-    """Put the maker note at its offset in `out`; returns the EXIF directory's entries, and whether it moved."""
+    """Put the maker note at its offset in `out`; return the EXIF directory's entries, and whether the note moved."""
     entries = copied_entries(tree, sub)
     note = sub.fields.get(MAKER_NOTE)
     if note is None or note.length <= 4:
@@ -232,6 +233,7 @@ def _damaged(first: Directory, children: dict[int, Directory | None]) -> list[st
 
 
 def _left_behind(first: Directory, directories: list[Directory]) -> list[str]:
+    """Return sentences on the contents of a TIFF that its EXIF block does not hold."""
     warnings: list[str] = []
     if _SUB_IFDS in first.fields:
         warnings.append("The smaller pictures inside the TIFF (SubIFDs) are not carried over.")
@@ -247,10 +249,10 @@ def _left_behind(first: Directory, directories: list[Directory]) -> list[str]:
 
 def camera_and_iso(exif: bytes | None) -> tuple[str, int | None]:
     """Return the camera's model, empty if it is unknown, and the ISO of a photo."""
-    try:
-        tree, first = parse_exif(exif or b"")
-    except ValueError:
+    parsed = _parsed(exif)
+    if parsed is None:
         return "", None
+    tree, first = parsed
     model, sub = first.fields.get(_MODEL), tree.child(first, EXIF_POINTER)
     name = tree.raw(model).split(b"\0")[0].decode("utf-8", "replace").strip() if model is not None else ""
     return name, tree.number(sub.fields.get(_ISO)) if sub is not None else None
