@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
 
-_RUNS = {
+_FILES_OF_RUNTIMES = {
     "torch": "a .safetensors file",
     "onnx": "an .onnx file that `nsp export` writes",
     "openvino": "models that ship with a graph for it, such as fast",
 }
 """Models that each runtime opens, for messages."""
 
-_MEANINGS = {"test_shift": "blind spot to choose"}
+_SETTING_NAMES = {"test_shift": "blind spot to choose"}
 """Names of settings for messages."""
 
 
@@ -94,7 +94,7 @@ def load_backend(
     if not settings and not exact_halo:
         path, chosen = _shipped_graph(path, task, Request(device, precision, backend, megapixels)) or (path, chosen)
     if backend not in ("auto", chosen.runtime):
-        raise UsageError(f"`backend={backend}` runs {_RUNS[backend]}, got {path.name}.")
+        raise UsageError(f"`backend={backend}` runs {_FILES_OF_RUNTIMES[backend]}, got {path.name}.")
     if chosen.runtime == "torch":
         return _open_torch(path, task, device, precision, settings, exact_halo)
     if chosen.runtime == "onnx" and settings:
@@ -114,7 +114,7 @@ def open_backend(options: DenoiseOptions, megapixels: float = inf) -> Backend:
     backend = load_backend(
         model.name,
         options.task,
-        device=_own_device(model.device, model.name),
+        device=_device_of_process(model.device, model.name),
         precision=model.precision,
         backend=model.backend,
         settings=model.settings,
@@ -125,7 +125,7 @@ def open_backend(options: DenoiseOptions, megapixels: float = inf) -> Backend:
     return backend
 
 
-def _own_device(device: str, model: str | None) -> str:
+def _device_of_process(device: str, model: str | None) -> str:
     """Return this process's GPU where torchrun started several processes and the user named none."""
     process = process_info()
     if process.is_alone or device not in ("auto", "cuda"):
@@ -222,7 +222,7 @@ def method_of(spec: ModelSpec, settings: Mapping[str, Any], name: str) -> Method
     settings = with_new_names(settings, METHOD_SETTINGS.get(spec.method, {}))
     for setting, value in settings.items():
         if setting not in settings_of(spec.method):
-            raise UsageError(f"The model {name} has no {_MEANINGS.get(setting, f'setting {setting!r}')}.")
+            raise UsageError(f"The model {name} has no {_SETTING_NAMES.get(setting, f'setting {setting!r}')}.")
         try:
             check_value(setting, value, hint_of(METHODS[spec.method], setting))
         except ArgumentError as error:

@@ -52,8 +52,8 @@ def choose_runtime(request: Request, machine: Machine, *, graph: bool, int8: boo
     openvino = request.backend == "openvino" or (request.backend == "auto" and machine.openvino)
     large = request.megapixels >= _OPENVINO_FROM_MP
     gains = openvino and large and machine.fast_int8
-    wants_int8 = request.precision == "int8" or (request.precision == "auto" and gains)
-    if int8 and wants_int8 and request.runs_on_cpu(machine) and request.backend != "torch":
+    use_int8 = request.precision == "int8" or (request.precision == "auto" and gains)
+    if int8 and use_int8 and request.runs_on_cpu(machine) and request.backend != "torch":
         return Runtime("openvino" if openvino else "onnx", Precision.INT8)
     if not graph or request.precision == "int8" or request.backend == "torch":
         return None

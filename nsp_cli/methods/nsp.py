@@ -145,6 +145,8 @@ class NSP(SelfSupervised):
         return gather_cells(photos, s, inputs), pd_merge(patches, t).unflatten(0, (b, self.targets))
 
     def _canonical_pairs(self, photos: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Make canonical pairs, see `pairs`: each grid has a stride h and an origin below 2·h drawn at random."""
+
         def draw(below: int) -> int:
             return int(torch.randint(below, (), generator=generator, device=generator.device))
 
@@ -200,10 +202,10 @@ class NSPPipeline(nn.Module):
         t = self.scale
         split = 1 if self.task is Task.DIRECT else t
         multiple = t * grid_of(network)
-        reach = network.receptive_field_radius * split
-        if self.task is Task.SHUFFLE_DENOISE:  # the second pass reaches as far, in pixels of half the size
-            reach += network.receptive_field_radius
-        halo = max(reach + t, self.min_side)
+        radius = network.receptive_field_radius * split
+        if self.task is Task.SHUFFLE_DENOISE:  # a second pass with the same radius, in pixels of half the size
+            radius += network.receptive_field_radius
+        halo = max(radius + t, self.min_side)
         passes = {Task.DIRECT: t * t, Task.SHUFFLE_DENOISE: t * t}.get(self.task, 1)
         return PipelineSpec(
             task=str(self.task),
@@ -222,6 +224,7 @@ class NSPPipeline(nn.Module):
         return cut_to_size(out, self.spec.scale * h, self.spec.scale * w)
 
     def _run(self, photo: Tensor) -> Tensor:
+        """Run the task on a padded photo."""
         if self.phase is not None:
             return self._prediction(photo, self.phase)
         if self.task is Task.DENOISE:
@@ -237,7 +240,7 @@ class NSPPipeline(nn.Module):
         if not self.canonical:
             subs = pd_split(photo, t).flatten(0, 1)
             return self.network(subs).unflatten(0, (n, t * t))
-        corners = torch.cat([turned[..., ::t, ::t] for turned in _flips(photo)])
+        corners = torch.cat([flipped[..., ::t, ::t] for flipped in _flips(photo)])
         return torch.stack(_unflip(self.network(corners), n), 1)
 
     def _prediction(self, photo: Tensor, phase: int) -> Tensor:
@@ -248,6 +251,7 @@ class NSPPipeline(nn.Module):
         return _flip(self.network(_flip(photo, phase)[..., ::t, ::t]), phase)
 
     def _direct(self, photo: Tensor) -> Tensor:
+        """Enlarge by one pass over the whole photo, (N, C, t·H, t·W); canonical: the mean of four flipped passes."""
         if not self.canonical:
             return self.network(photo)
         # The input pixel is the corner of its output: the mean over flips puts it back in the middle.

@@ -81,9 +81,9 @@ class Example:
 
     Attributes
     ----------
-    noisy : (p, p, 3), sRGB-encoded in [0, 1], or a batch of these as a tensor (B, 3, p, p)
-    target : (t·p, t·p, 3), or (B, 3, t·p, t·p)
-    level : noise level in units of white = 1, or a plane of it (B, 1, p, p)
+    noisy : array (p, p, 3), sRGB-encoded in [0, 1], or a batch of these as a tensor (B, 3, p, p)
+    target : array (t·p, t·p, 3), or tensor (B, 3, t·p, t·p)
+    level : noise level, white = 1: a number, or a tensor (B, 1, p, p) that has it at every pixel
     """
 
     noisy: Any
@@ -167,11 +167,11 @@ class Simulated:
         return {"scale": self.scale} if self.scale > 1 else {}
 
     def make_example(self, crop: Crop, rng: np.random.Generator) -> Crop:
-        """Make a packed `Example` of a crop (P, P, 3), with p = P / 2 / t."""
+        """Make a packed `Example` of a crop (P, P, 3) in [0, 1], with p = P / 2 / t."""
         if rng.random() < _CLEAN_PROB:
             camera, noise_alone = None, False
         else:
-            camera, noise_alone = self._camera(rng)
+            camera, noise_alone = self._draw_camera(rng)
         side = crop.shape[0] // 2 // self.scale
         room = (side + _OFFSET_SIDE - 1) * self.scale
         clean = _reduce(crop, room, rng, _REDUCED_PROB if camera else _REDUCED_CLEAN_PROB)
@@ -183,21 +183,21 @@ class Simulated:
             level = float(np.exp(rng.uniform(*np.log(_TEXTURE))))
         else:
             clean = _recoloured(clean, rng) if rng.random() < _RECOLOURED_PROB else clean
-            photograph = _shot if self.scale == 1 else partial(_shot_small, scale=self.scale)
-            noisy, target, level = photograph(clean, camera, rng, noise_alone=noise_alone)
+            synthesize = _synthesize if self.scale == 1 else partial(_synthesize_reduced, scale=self.scale)
+            noisy, target, level = synthesize(clean, camera, rng, noise_alone=noise_alone)
             level *= float(np.exp(_LEVEL_LOG_STD * rng.standard_normal()))
         y, x = rng.integers(_OFFSET_SIDE, size=2)
-        noisy, target = (_part(picture, y * t, x * t, side * t) for picture, t in ((noisy, 1), (target, self.scale)))
+        noisy, target = (_square(picture, y * t, x * t, side * t) for picture, t in ((noisy, 1), (target, self.scale)))
         return Example(noisy, target, level).pack(self.scale)
 
-    def _camera(self, rng: np.random.Generator) -> tuple[Camera, bool]:
+    def _draw_camera(self, rng: np.random.Generator) -> tuple[Camera, bool]:
         """Draw a camera, and whether it is one of `cameras`, whose noise alone is added."""
         if not self.cameras or rng.random() >= self.own_prob:
             neutral = rng.random() < self.neutral_isp_prob
             return neutral_camera(rng) if neutral else random_camera(rng, self.low_light_prob), False
         chosen = self.cameras[int(rng.integers(len(self.cameras)))]
         camera = _camera_from(chosen)
-        # No two shots are alike: a little more or less noise.
+        # The noise of shots with one setting differs a little.
         gain = float(rng.uniform(0.85, 1.2))
         return replace(camera, shot_gain=camera.shot_gain * gain**2, read_noise=camera.read_noise * gain), True
 
@@ -207,8 +207,8 @@ class Simulated:
         batch = cut_to_multiple(batch, described.size_multiple)
         example = Example.unpack(batch, self.scale)
         noisy, target = example.noisy, example.target
-        seen = torch.cat([noisy, example.level], 1) if is_noise_conditional(described) else noisy
-        output = network(seen.contiguous(memory_format=torch.channels_last))
+        planes = torch.cat([noisy, example.level], 1) if is_noise_conditional(described) else noisy
+        output = network(planes.contiguous(memory_format=torch.channels_last))
         base = F.interpolate(noisy, scale_factor=self.scale) if self.scale > 1 else noisy
         noise = (base - target).abs().mean((1, 2, 3)) + _NOISE_FLOOR
         distance = _distance(output - target) + _STRUCTURE_WEIGHT * _dissimilarity(output, target)
@@ -250,15 +250,16 @@ def _reduce(crop: Crop, side: int, rng: np.random.Generator, smaller_prob: float
     least, most = (min(factor, crop.shape[0] / side) for factor in _REDUCTION)
     cut = round(side * rng.uniform(least, most)) if rng.random() < smaller_prob else side
     y, x = rng.integers(crop.shape[0] - cut + 1, size=2)
-    part = _part(crop, y, x, cut)
+    part = _square(crop, y, x, cut)
     return part if cut == side else _resize(part, side)
 
 
 def _without_grain(picture: Crop) -> Crop:
+    """Smooth differences of colour below `_GRAIN` by a bilateral filter of 7×7 pixels, 2.5 pixels its spatial sigma."""
     return cv2.bilateralFilter(np.ascontiguousarray(picture), 7, _GRAIN, 2.5).astype(np.float32)
 
 
-def _part(picture: Crop, y: int, x: int, side: int) -> Crop:
+def _square(picture: Crop, y: int, x: int, side: int) -> Crop:
     return picture[y : y + side, x : x + side]
 
 
@@ -269,24 +270,26 @@ def _recoloured(clean: Crop, rng: np.random.Generator) -> Crop:
     return np.clip(grey + (colours - grey) * np.float32(rng.uniform(*_SATURATION)), 0, 1).astype(np.float32)
 
 
-def _shot(clean: Crop, camera: Camera, rng: np.random.Generator, *, noise_alone: bool) -> tuple[Crop, Crop, float]:
-    """Photograph a clean picture: return the noisy one, its target, and the noise level (luma, white = 1)."""
+def _synthesize(
+    clean: Crop, camera: Camera, rng: np.random.Generator, *, noise_alone: bool
+) -> tuple[Crop, Crop, float]:
+    """Simulate a photo of a clean picture; return it, its target, and its noise level (luma, white = 1)."""
     noisy, target = simulate(clean, camera, rng)
     if noise_alone:
         noisy, target = np.asarray(np.clip(clean + (noisy - target), 0, 1), np.float32), clean
     return noisy, target, float(np.std(luma_of(noisy - target)))
 
 
-def _shot_small(
+def _synthesize_reduced(
     clean: Crop, camera: Camera, rng: np.random.Generator, *, noise_alone: bool, scale: int
 ) -> tuple[Crop, Crop, float]:
-    """Photograph a picture reduced by `scale`: return the small noisy one, the large target, and the noise level.
+    """Simulate a photo of a picture reduced by `scale`; return it, the target of full size, and the noise level.
 
-    What the small one's demosaicing blurs is sharp in the target.
+    The target has no blur of demosaicing.
     """
     target = encode_srgb(decode_srgb(clean) * np.float32(camera.exposure))
     small = _bicubic(target, clean.shape[0] // scale)
-    noisy, _, level = _shot(small, replace(camera, exposure=1.0, lens=0.0), rng, noise_alone=noise_alone)
+    noisy, _, level = _synthesize(small, replace(camera, exposure=1.0, lens=0.0), rng, noise_alone=noise_alone)
     return noisy, target, level
 
 

@@ -49,7 +49,7 @@ class TBSN(nn.Module):
     """Blind-spot network (N, C, h, w) → (N, C, t·h, t·w), any h and w, values around [0, 1].
 
     No output of the t×t block that an input pixel grows into depends on that pixel. Sides are extended by zeros, as the
-    convolutions do at the border: reflected pixels would be seen by their own blind spots. 12,766,148 parameters with
+    convolutions do at the border: a reflected pixel would be an input of its own output. 12,766,148 parameters with
     t = 2.
 
     Parameters
@@ -58,10 +58,10 @@ class TBSN(nn.Module):
     blocks : blocks of each level; all but the last have as many again on the way up
     refinement : blocks at full size at the end
     scale : t, the factor from input to output
-    statistics : over which pixels channel attention takes its sums: "phase", each phase by itself, or "photo", all of
-        them together as published; with "photo" an output depends a little on its own pixel
+    statistics : pixels over which channel attention sums: "phase", each phase by itself, or "photo", all of them
+        together as published; with "photo" an output depends a little on its own pixel
     tail : "nsp", four 1×1 convolutions around a pixel-shuffle, or "plain", one 1×1 convolution as in the original TBSN
-    value_range : value of white inside the network, which takes and gives photos in [0, 1]; 255 in both releases
+    value_range : value of white inside the network, whose input and output are in [0, 1]; 255 in both releases
 
     Raises
     ------
@@ -72,7 +72,7 @@ class TBSN(nn.Module):
     grid = _PHASES * 4 * _WINDOW
     """Product of phases, two levels and windows."""
     receptive_field_radius = 24
-    """Main part of the receptive field: attention extends it over hundreds of pixels, and statistics over all."""
+    """The main part: attention extends the receptive field to hundreds of pixels, its statistics to all of them."""
     tile = 192
     """Side of a tile, large enough for its statistics: the paper trains with 128 pixels (patches of 640 by PD 5)."""
 
@@ -97,10 +97,10 @@ class TBSN(nn.Module):
         self.head = CentralMaskedConv2d(channels, dim, 3, bias=False)
         joined = _PHASES**2 if statistics == "photo" else 1
         self.down = nn.ModuleList([_blocks(dim, blocks[0], 1, 2, joined), _blocks(2 * dim, blocks[1], 2, 2, joined)])
-        self.shrink = nn.ModuleList([_mix(dim, dim // 2), _mix(2 * dim, dim)])
+        self.shrink = nn.ModuleList([_conv1x1(dim, dim // 2), _conv1x1(2 * dim, dim)])
         self.bottom = _blocks(4 * dim, blocks[2], 4, 3, joined)
-        self.grow = nn.ModuleList([_mix(4 * dim, 8 * dim), _mix(2 * dim, 4 * dim)])
-        self.join = nn.ModuleList([_mix(4 * dim, 2 * dim), nn.Identity()])
+        self.grow = nn.ModuleList([_conv1x1(4 * dim, 8 * dim), _conv1x1(2 * dim, 4 * dim)])
+        self.join = nn.ModuleList([_conv1x1(4 * dim, 2 * dim), nn.Identity()])
         up = (_blocks(2 * dim, blocks[1], 2, 2, joined), _blocks(2 * dim, blocks[0] + refinement, 1, 2, joined))
         self.up = nn.ModuleList(up)
         plain = nn.Sequential(), 2 * dim
@@ -111,9 +111,9 @@ class TBSN(nn.Module):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to (N, C, H, W)."""
+        """Map (N, C, H, W) to (N, C, t·H, t·W)."""
         h, w = x.shape[-2:]
-        right, bottom = (self.grid * _cells(side, self.grid) - side for side in (w, h))
+        right, bottom = (self.grid * _squares(side, self.grid) - side for side in (w, h))
         features = self.head(F.pad(self.value_range * x, (0, right, 0, bottom)))
         phases = pd_split(features, _PHASES)
         features = pd_merge(self._body(phases.flatten(0, 1)).unflatten(0, phases.shape[:2]), _PHASES)
@@ -134,18 +134,18 @@ class TBSN(nn.Module):
         return x
 
 
-def _cells(side: int, grid: int) -> int:
+def _squares(side: int, grid: int) -> int:
     """Return the number of squares of the grid that cover a side."""
     cells: Any = (side + grid - 1) // grid
     if torch.compiler.is_exporting():
-        # A symbol of its own: all sizes that follow are products of it. Written with the photo's own size, through
-        # paddings and halvings, they keep the exporter busy for many minutes.
+        # A symbol of its own, of which all later sizes are products: as expressions in the photo's size, through
+        # paddings and halvings, they take the exporter many minutes.
         cells = torch.full((), cells).item()
         torch._check(cells > 0)  # pyright: ignore[reportPrivateUsage]
     return cells
 
 
-def _mix(inputs: int, outputs: int) -> nn.Conv2d:
+def _conv1x1(inputs: int, outputs: int) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 1, bias=False)
 
 
@@ -206,10 +206,10 @@ class ChannelAttention(nn.Module):
         super().__init__()
         self.heads, self.joined = heads, joined
         self.qkv = nn.Sequential(
-            _mix(width, 3 * width), nn.Conv2d(3 * width, 3 * width, 3, padding=1, groups=3 * width, bias=False)
+            _conv1x1(width, 3 * width), nn.Conv2d(3 * width, 3 * width, 3, padding=1, groups=3 * width, bias=False)
         )
         self.temperature = nn.Parameter(torch.ones(heads, 1, 1))
-        self.project = _mix(width, width)
+        self.project = _conv1x1(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply attention between channels to (N, C, h, w)."""
@@ -238,12 +238,12 @@ class WindowAttention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.query = _mix(width, heads * _HEAD)
-        self.key_value = _mix(width, 2 * heads * _HEAD)
-        self.project = _mix(heads * _HEAD, width)
+        self.query = _conv1x1(width, heads * _HEAD)
+        self.key_value = _conv1x1(width, 2 * heads * _HEAD)
+        self.project = _conv1x1(heads * _HEAD, width)
         self.positions = nn.Parameter(torch.randn(2, _OFFSETS, _HEAD) * _HEAD**-0.5)
-        reach = torch.arange(_WINDOW + 2 * _MARGIN) - _MARGIN
-        between = _PHASES * (reach - torch.arange(_WINDOW).unsqueeze(1))  # in pixels of the photo
+        keys = torch.arange(_WINDOW + 2 * _MARGIN) - _MARGIN
+        between = _PHASES * (keys - torch.arange(_WINDOW).unsqueeze(1))  # in pixels of the photo
         self.register_buffer("offsets", between + _OFFSETS // 2, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -257,14 +257,14 @@ class WindowAttention(nn.Module):
         near = self.positions[:, self.offsets].to(q.dtype)  # (2, 4, 6, 16)
         down = torch.einsum("...yxd,ykd->...yxk", q, near[0]).unsqueeze(-1)
         across = torch.einsum("...yxd,xkd->...yxk", q, near[1]).unsqueeze(-2)
-        close = (q.flatten(4, 5) @ k.transpose(-1, -2)).unflatten(-1, (side, side)).unflatten(4, (_WINDOW, _WINDOW))
-        weights = (close + down + across).flatten(6).flatten(4, 5).softmax(-1)
+        alike = (q.flatten(4, 5) @ k.transpose(-1, -2)).unflatten(-1, (side, side)).unflatten(4, (_WINDOW, _WINDOW))
+        weights = (alike + down + across).flatten(6).flatten(4, 5).softmax(-1)
         out = (weights.to(v.dtype) @ v).unflatten(4, (_WINDOW, _WINDOW))  # (N, Y, X, heads, 4, 4, 16)
         return self.project(out.permute(0, 3, 6, 1, 4, 2, 5).flatten(5).flatten(3, 4).flatten(1, 2))
 
 
 def _windows(x: Tensor, rows: int, columns: int) -> Tensor:
-    """Overlapping windows, (N, C, 4·rows, 4·columns) → (N, C, rows, 6, columns, 6), by gathers, for ONNX."""
+    """Cut (N, C, 4·rows, 4·columns) into overlapping windows, (N, C, rows, 6, columns, 6), by gathers, for ONNX."""
     side = _WINDOW + 2 * _MARGIN
     x = F.pad(x, (_MARGIN, _MARGIN, _MARGIN, _MARGIN))
     inside = torch.arange(side, device=x.device)

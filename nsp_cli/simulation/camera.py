@@ -6,8 +6,8 @@
                → white balance, colour matrix, sRGB, tone curve → luma and chroma smoothing of the noise
                → sharpening → enlargement → JPEG → noisy sRGB
 
-The target takes the same road without the noise and without JPEG. A sensor cuts noise off at black and at white, so
-the mean of many shots is lighter in the dark than the scene. That mean is the target: it is what the photo recorded,
+The target is processed in the same way, without noise and without JPEG. A sensor clips noise at black and at white, so
+the mean of many shots is brighter in the dark than the scene. That mean is the target: it is what the photo recorded,
 and what "clean" is where it was made of a hundred shots, as in SIDD. Noise made this way is correlated like a camera's:
 over one or two pixels in luma, over several in chroma. Pictures are (H, W, 3) float32, sRGB-encoded, in [0, 1].
 
@@ -29,7 +29,7 @@ from nsp_cli.simulation import bayer
 from nsp_cli.simulation.bayer import Picture
 from nsp_cli.system.arguments import Between, OneOf, check_fields
 
-_Part = Annotated[float, Between(0, 1)]
+_Fraction = Annotated[float, Between(0, 1)]
 _Gain = Annotated[float, Between(1, 64)]
 _Radius = Annotated[float, Between(0, 64)]
 
@@ -37,10 +37,10 @@ BILINEAR, GRADIENT, DIRECTED, IDEAL, NO_MOSAIC = "bilinear", "gradient", "direct
 DEMOSAICING = (BILINEAR, GRADIENT, DIRECTED, IDEAL, NO_MOSAIC)
 """Values of `Camera.demosaic`."""
 
-# How much a unit Gaussian's mean rises where it is cut off, by the distance of the cut from its middle.
-_MOST_ROOM = 6.0
-_ROOM = np.linspace(0, _MOST_ROOM, 601)
-_CUT_OFF = np.array([exp(-u * u / 2) / sqrt(2 * pi) - u * erfc(u / sqrt(2)) / 2 for u in _ROOM], np.float32)
+# By how much the mean of a unit Gaussian rises where it is clipped, by the distance of the limit below its mean.
+_LARGEST_DISTANCE = 6.0
+_DISTANCES = np.linspace(0, _LARGEST_DISTANCE, 601)
+_MEAN_SHIFTS = np.array([exp(-u * u / 2) / sqrt(2 * pi) - u * erfc(u / sqrt(2)) / 2 for u in _DISTANCES], np.float32)
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ class Camera:
     exposure : factor on linear light before the sensor; less than 1 gives a darker picture with relatively more noise
     lens : radius (standard deviation) in sensor pixels of the lens's blur, 0 = none. Noise stays as fine as it is
     demosaic : of a Bayer sensor by `BILINEAR`, which blurs picture and noise, by `GRADIENT`, whose noise is finer, by
-        `DIRECTED`, which looks for edges and finds some in the noise, or by `IDEAL`, that blurs noise as `BILINEAR`
-        does and the picture not at all; or `NO_MOSAIC`, three colours at every pixel. Zippers and false colours at
-        edges are left out
+        `DIRECTED`, which follows edges and takes some noise for edges, or by `IDEAL`, which blurs the noise as
+        `BILINEAR` does and the picture not at all; or `NO_MOSAIC`, three colours at every pixel. Zippers and false
+        colours at edges are not simulated
     saturation : what the colour matrix from sensor to sRGB does to R − Y, G − Y and B − Y, and to their noise; 1 = none
     contrast : of the tone curve, whose middle is 1 + contrast / 2 times as steep and whose ends are 1 − contrast times;
         above −1 and below 1, 0 = none. Noise grows and shrinks with it
@@ -73,8 +73,8 @@ class Camera:
     ValueError : a value is out of the bounds that the annotations give
     """
 
-    shot_gain: _Part = 2.5e-3
-    read_noise: _Part = 5e-3
+    shot_gain: _Fraction = 2.5e-3
+    read_noise: _Fraction = 5e-3
     red_gain: _Gain = 2.0
     blue_gain: _Gain = 1.6
     exposure: Annotated[float, Between(0, 1000, "(]")] = 1.0
@@ -142,8 +142,18 @@ def neutral_camera(rng: np.random.Generator) -> Camera:
 def simulate(clean: Picture, camera: Camera, rng: np.random.Generator) -> tuple[Picture, Picture]:
     """Photograph a clean picture.
 
-    Returns (noisy, target), both of the shape of `clean`. `target` is what the camera would give without noise and
-    without JPEG: its own exposure, and its own demosaicing blur. A picture must be 2x2 or larger on the sensor.
+    Parameters
+    ----------
+    clean : (H, W, 3) sRGB-encoded in [0, 1], H and W at least 2
+
+    Returns
+    -------
+    noisy, target : of the shape and range of `clean`. `target` is what the camera would give without noise and without
+        JPEG, with its own exposure and its own demosaicing blur.
+
+    Raises
+    ------
+    ValueError : the picture has another shape
     """
     height, width = clean.shape[:2]
     sensor = (max(2, round(width / camera.resize)), max(2, round(height / camera.resize)))
@@ -164,7 +174,7 @@ def simulate(clean: Picture, camera: Camera, rng: np.random.Generator) -> tuple[
 
 
 def white_noise(clean: Picture, sigma: float, rng: np.random.Generator) -> Picture:
-    """Add independent Gaussian noise of standard deviation `sigma` (in units of white = 1) and clip to [0, 1]."""
+    """Add independent Gaussian noise of standard deviation `sigma` (white = 1) to (H, W, 3), clipped to [0, 1]."""
     return np.clip(clean + sigma * rng.standard_normal(clean.shape), 0, 1).astype(np.float32)
 
 
@@ -216,10 +226,12 @@ def _without_tone(picture: Picture, contrast: float) -> Picture:
 
 
 def _gains(camera: Camera) -> Picture:
+    """Return the white-balance gains of R, G and B, (3,)."""
     return np.array([camera.red_gain, 1.0, camera.blue_gain], np.float32)
 
 
 def _saturate(linear: Picture, factor: float) -> Picture:
+    """Multiply the chroma R − Y, G − Y and B − Y of linear light by a factor."""
     if factor == 1.0:
         return linear
     luma = luma_of(linear)[..., None]
@@ -227,7 +239,7 @@ def _saturate(linear: Picture, factor: float) -> Picture:
 
 
 def _expose(raw: Picture, camera: Camera, rng: np.random.Generator) -> Picture:
-    """Add Poisson shot noise and Gaussian read noise, cut off at the sensor's black and white."""
+    """Add Poisson shot noise and Gaussian read noise, clipped at the sensor's black and white."""
     shot = rng.poisson(raw / camera.shot_gain) * camera.shot_gain if camera.shot_gain > 0 else raw
     return np.clip(shot + camera.read_noise * rng.standard_normal(raw.shape), 0, 1).astype(np.float32)
 
@@ -238,20 +250,22 @@ def _mean_shot(raw: Picture, camera: Camera) -> Picture:
     if not sigma.any():
         return raw
     sigma = np.maximum(sigma, 1e-9)
-    # What is cut off below black raises the mean, what is cut off above white lowers it.
-    raised, lowered = (_cut_off(room / sigma) for room in (raw, 1 - raw))
+    # Clipping at black raises the mean, clipping at white lowers it.
+    raised, lowered = (_mean_shift(distance / sigma) for distance in (raw, 1 - raw))
     return np.asarray(raw + sigma * (raised - lowered), np.float32)
 
 
-def _cut_off(room: NDArray[np.floating[Any]]) -> Picture:
-    """Interpolate `_CUT_OFF`, in a quarter of the time that np.interp takes for any spacing."""
-    at = np.minimum(room, np.float32(_MOST_ROOM)).astype(np.float32) * np.float32((len(_ROOM) - 1) / _MOST_ROOM)
-    below = np.minimum(at.astype(np.int32), len(_ROOM) - 2)
-    return np.asarray(_CUT_OFF[below] + (at - below) * np.diff(_CUT_OFF)[below], np.float32)
+def _mean_shift(distance: NDArray[np.floating[Any]]) -> Picture:
+    """Interpolate `_MEAN_SHIFTS`, in a quarter of the time that np.interp takes for any spacing."""
+    at = np.minimum(distance, np.float32(_LARGEST_DISTANCE)).astype(np.float32) * np.float32(
+        (len(_DISTANCES) - 1) / _LARGEST_DISTANCE
+    )
+    below = np.minimum(at.astype(np.int32), len(_DISTANCES) - 2)
+    return np.asarray(_MEAN_SHIFTS[below] + (at - below) * np.diff(_MEAN_SHIFTS)[below], np.float32)
 
 
 def _smooth_noise(noise: Picture, camera: Camera) -> Picture:
-    """Blur luma, and R − Y, G − Y and B − Y, each by a narrow and a wide Gaussian: noise that has a long tail."""
+    """Blur luma, and R − Y, G − Y and B − Y, each by `_blur`."""
     luma = luma_of(noise)[..., None]
     chroma = np.asarray(noise - luma, np.float32)
     if camera.luma_smoothing > 0:
@@ -262,11 +276,13 @@ def _smooth_noise(noise: Picture, camera: Camera) -> Picture:
 
 
 def _blur(noise: Picture, radius: float, tail: float) -> Picture:
-    narrow, wide = (cv2.GaussianBlur(noise, (0, 0), radius * reach) for reach in (1, 3))
+    """Mix two Gaussian blurs, the second with weight `tail` and three times the radius: its correlation is long."""
+    narrow, wide = (cv2.GaussianBlur(noise, (0, 0), factor * radius) for factor in (1, 3))
     return np.asarray((1 - tail) * narrow + tail * wide, np.float32)
 
 
 def _sharpen(picture: Picture, amount: float) -> Picture:
+    """Apply an unsharp mask with a radius of one pixel."""
     blurred = cv2.GaussianBlur(picture, (0, 0), 1.0)
     return np.asarray(np.clip(picture + amount * (picture - blurred), 0, 1), np.float32)
 

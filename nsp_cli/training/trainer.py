@@ -84,11 +84,23 @@ class Job:
 
 
 def train(settings: TrainConfig, job: Job) -> Path:
-    """Train, write `job.target` and return it; with `job.stop()` true the run ends early and can be resumed.
+    """Train a network and write its weights.
+
+    Parameters
+    ----------
+    settings : method, network, schedule and the other settings that the run's state keeps
+    job : photos and files; the run ends early where `job.stop()` is true, and can be resumed
+
+    Returns
+    -------
+    `job.target`, the file of the weights.
 
     Raises
     ------
-    NspError : the loss is no longer a number; UsageError, ModelError, NoInputError for wrong arguments
+    NspError : the loss is no longer a number
+    UsageError : a setting does not fit the method, or there are too few photos
+    ModelError : the initial weights or the state to resume cannot be used
+    NoInputError : no photo is as large as a crop
     """
     with training_processes(choose_device(job.device)) as (process, device):
         _Run(settings, job, process, device).loop()
@@ -150,7 +162,7 @@ class _Run:
         state = State(settings, network, ema_of(network, settings.ema), optimizer, initial=initial)
         if job.resume:
             state.load(job.folder)
-            if state.photos not in (contents(job.photos), _named(job.photos)):
+            if state.photos not in (contents(job.photos), _hash_of_names(job.photos)):
                 raise ModelError(OTHER_PHOTOS)
             if state.teachers != teachers:
                 raise ModelError("A teacher's file has changed since the run began; `resume` needs the same one.")
@@ -158,6 +170,7 @@ class _Run:
         return state
 
     def _teacher_targets(self) -> TeacherTargets:
+        """Return the function that opens a photo with the outputs of the teachers as further channels."""
         cache = OutputCache(home() / "teachers", self.settings.teacher_cache_megabytes * 10**6)
         return TeacherTargets(self.teachers, cache, read_srgb, str(self.device))
 
@@ -188,6 +201,7 @@ class _Run:
         self._save()
 
     def _step(self, batch: Tensor, progress: float) -> Tensor:
+        """Update the weights on a batch; `progress` is the used fraction of the budget. Return the loss, a scalar."""
         settings, state = self.settings, self.state
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate(settings, state.step, progress)
@@ -206,6 +220,7 @@ class _Run:
         return loss.detach()
 
     def _log(self, loss: Tensor) -> None:
+        """Write the scalars of a step and report it. Raises `NspError` where the loss is no longer a number."""
         value, state = float(loss), self.state
         if not math.isfinite(value):
             raise NspError(_DIVERGED.format(step=state.step))
@@ -215,7 +230,7 @@ class _Run:
             self.job.report(Progress(state.step, min(state.progress, 1.0), value, state.seconds))
 
     def _save(self) -> None:
-        """Write the state, the weights and a validation; the main process does."""
+        """Write the state, the weights and a validation, in the main process. Raises `NspError` where they diverged."""
         if self.monitor is None:
             return
         if not all(torch.isfinite(weight).all() for weight in self.state.network.parameters()):
@@ -250,6 +265,7 @@ class _Run:
 
 
 def _find_teachers(settings: TrainConfig, method: Method) -> list[Teacher]:
+    """Find the teachers' files. Raises `UsageError` where the method needs some and has none, or the reverse."""
     if settings.teachers and not method.needs_teachers:
         raise UsageError(f"The method '{settings.method}' trains on photos alone; leave out `teachers`.")
     if method.needs_teachers and not settings.teachers:
@@ -260,16 +276,17 @@ def _find_teachers(settings: TrainConfig, method: Method) -> list[Teacher]:
 
 
 def _ignore_interrupts(worker: int) -> None:  # noqa: ARG001
-    """Ctrl-C reaches all processes of a terminal; the one that trains decides when to end."""
+    """Ignore Ctrl-C, which reaches all processes of a terminal: the one that trains decides when to end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _helps_to_compile(device: torch.device) -> bool:
+    """Return whether `torch.compile` makes steps faster: on CUDA, with triton."""
     return device.type == "cuda" and find_spec("triton") is not None
 
 
-def _named(photos: Sequence[Path]) -> str:
-    """Return the hash of an earlier version, which does not depend on the content."""
+def _hash_of_names(photos: Sequence[Path]) -> str:
+    """Hash the names alone, as the states of earlier versions have it."""
     return hashlib.sha256("\n".join(path.name for path in photos).encode("utf-8", "surrogateescape")).hexdigest()
 
 

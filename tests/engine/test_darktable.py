@@ -126,7 +126,7 @@ def test_the_noise_level_is_an_input_only_where_it_is_wanted(
         return onnx.ModelProto()
 
     monkeypatch.setattr(onnx_file, "_trace_with_specs", fake)
-    onnx_file._graph(_Stub(), ModelSpec("x", {}, "x", {}), noise_input=noise_input)
+    onnx_file._pipeline_graph(_Stub(), ModelSpec("x", {}, "x", {}), noise_input=noise_input)
     names = ["photo", "noise_level"] if noise_input else ["photo"]
     assert asked == {"inputs": names, "noise_level": noise_input, "planes": 3 + noise_input}
 

@@ -244,6 +244,6 @@ def test_the_picture_is_painted_at_any_size(size: tuple[int, int]) -> None:
 def test_the_mean_that_a_cut_raises_is_interpolated_from_its_table() -> None:
     room = np.random.default_rng(0).uniform(0, 8, (40, 30, 3)).astype(np.float32)
     room[0, 0] = (0, 6, 1e9)
-    expected = np.interp(room, camera_module._ROOM, camera_module._CUT_OFF)
-    assert np.abs(camera_module._cut_off(room) - expected).max() < 1e-6
-    assert camera_module._cut_off(room).dtype == np.float32
+    expected = np.interp(room, camera_module._DISTANCES, camera_module._MEAN_SHIFTS)
+    assert np.abs(camera_module._mean_shift(room) - expected).max() < 1e-6
+    assert camera_module._mean_shift(room).dtype == np.float32

@@ -18,7 +18,7 @@ def test_every_photo_is_done_once(world: int) -> None:
 def test_a_process_alone_gathers_its_own_value() -> None:
     with process_group() as process:
         assert (process.is_main_process, process.gather("mine")) == (True, ["mine"])
-    assert loading._own_device("auto", None) == "auto"
+    assert loading._device_of_process("auto", None) == "auto"
 
 
 @pytest.mark.parametrize(
@@ -31,4 +31,4 @@ def test_each_process_has_a_device_of_its_own(
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("LOCAL_RANK", "1")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: devices)
-    assert loading._own_device(device, None) == chosen
+    assert loading._device_of_process(device, None) == chosen

@@ -22,6 +22,15 @@ RUN, METHOD, NETWORK, STEP, MEMORY = "Run", "Method", "Network", "Training step"
 PRESET = "the preset's"
 """The default of what presets decide."""
 
+_CONFIG_FIELDS = (
+    *("batch", "patch", "lr", "optimizer", "keep", "seed", "save_every", "compile"),
+    *("cache_megabytes", "teacher_views", "teacher_cache_megabytes"),
+)
+"""Flags that are fields of `TrainConfig`."""
+
+_ARGUMENTS = ("strategy", "stride", "targets", "inputs", "scale", "width", "depth", "residual")
+"""Flags that are settings of the method or arguments of the network."""
+
 
 @dataclass(frozen=True)
 class TrainFlags:
@@ -283,15 +292,10 @@ class TrainFlags:
 
     def resolve(self) -> tuple[TrainConfig, Path | None]:
         """Resolve to a configuration and the initial weights, see `resolve_config`."""
-        names = (
-            "batch", "patch", "lr", "optimizer", "keep", "seed", "save_every", "compile",
-            "cache_megabytes", "teacher_views", "teacher_cache_megabytes",
-        )  # fmt: skip
-        fields = {name: getattr(self, name) for name in names}
+        fields = {name: getattr(self, name) for name in _CONFIG_FIELDS}
         fields["precision"] = self.precision and str(self.precision)
-        fields["teachers"] = self.teachers and _files(self.teachers)
-        names = ("strategy", "stride", "targets", "inputs", "scale", "width", "depth", "residual")
-        arguments = _given({name: getattr(self, name) for name in names}) | parse_set(self.others or [])
+        fields["teachers"] = self.teachers and _absolute_paths(self.teachers)
+        arguments = _given({name: getattr(self, name) for name in _ARGUMENTS}) | parse_set(self.others or [])
         return resolve_config(
             self.method,
             self.preset,
@@ -305,10 +309,11 @@ class TrainFlags:
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that are not None."""
     return {key: value for key, value in values.items() if value is not None}
 
 
-def _files(names: list[str]) -> tuple[str, ...]:
+def _absolute_paths(names: list[str]) -> tuple[str, ...]:
     """Return absolute paths of models, so that a run can be resumed from another folder. Raises `ModelError`."""
     from nsp_cli.model import registry
 

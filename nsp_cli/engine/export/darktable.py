@@ -19,7 +19,8 @@ import onnxruntime as ort
 import torch
 from torch import Tensor, nn
 
-from nsp_cli.engine.export.onnx_file import TOLERANCE, trace
+from nsp_cli.engine.export.onnx_file import TOLERANCE
+from nsp_cli.engine.export.tracing import trace
 from nsp_cli.errors import ModelError, TargetExistsError
 from nsp_cli.methods import Pipeline
 from nsp_cli.model.registry import ModelInfo

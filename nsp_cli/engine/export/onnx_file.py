@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
-import warnings
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +14,9 @@ from torch import Tensor, nn
 from nsp_cli.engine.backends.onnx_backend import NOISE_LEVEL, PIPELINE_KEY, OnnxBackend
 from nsp_cli.engine.export.int8 import quantized_convolutions
 from nsp_cli.engine.export.qdq import to_qdq
+from nsp_cli.engine.export.tracing import trace
 from nsp_cli.engine.loading import build_pipeline
-from nsp_cli.errors import ModelError, OutputError, TargetExistsError, UnavailableError
+from nsp_cli.errors import ModelError, OutputError, TargetExistsError
 from nsp_cli.methods import Pipeline
 from nsp_cli.methods.base import PlainPipeline
 from nsp_cli.model.checkpoint import SPEC_KEY, load_tensors
@@ -28,15 +26,12 @@ from nsp_cli.ops.noise_level import append_noise_level, estimate_noise_level
 from nsp_cli.system.atomic import check_place, hidden_path, write_atomically
 from nsp_cli.system.files import exists, is_folder
 
-OPSET = 18
-IR_VERSION = 9
-"""The newest that onnxruntime 1.17 reads, which chaiNNer brings along."""
 TOLERANCE = 1e-4
 INT8_TOLERANCE = 0.02
-"""Root mean square of the difference on noise between black and white. Sums that differ in their last bit may be
-rounded to different levels, and each layer makes more of them."""
+"""RMS of the difference on noise between black and white. Sums that differ in their last bit may be rounded to
+different levels, and the differences grow from layer to layer."""
 
-_CHECK_SIZES = ((64, 96), (37, 53), (1, 5))
+_CHECK_SIZES = ((64, 96), (37, 53), (1, 5))  # (height, width) of the photos that the two are compared on
 
 
 def export(
@@ -48,26 +43,45 @@ def export(
     noise_input: bool = False,
     overwrite: bool = False,
 ) -> float:
-    """Write `pipeline` as ONNX and return the largest difference from torch that the check found.
+    """Write a pipeline as ONNX, if onnxruntime and torch agree on photos of several sizes.
 
     The file has an input "photo", (1, C, height, width) float32 in [0, 1], an output "result", (1, C, scale·height,
     scale·width), and the recipe in its metadata. The graph of a noise-conditional network measures the noise level on
-    its input. With `noise_input` it has a second input, "noise_level", (1,) float32, see `PipelineSpec.noise_level`,
-    that may be left out: then, and below 0, the graph measures it. The file is kept only if onnxruntime and torch agree
-    within `TOLERANCE` on photos of several sizes.
+    its input.
 
-    With `weights`, the safetensors file of the network in the same folder, the graph refers to the tensors in that file
-    and holds none of its own: the two ship together, see `registry.ModelInfo.graphs`. It is then the network alone: it
-    takes all planes of a tile (`PipelineSpec.planes`), and sides that are multiples of `PipelineSpec.side_multiple`.
+    Parameters
+    ----------
+    pipeline, spec
+        The pipeline, and the recipe of its model.
+    target
+        The file to write.
+    weights
+        The safetensors file of the network, in the same folder: the graph refers to the tensors in that file and holds
+        none of its own, see `registry.ModelInfo.graphs`. It is then the network alone, whose input has all planes of a
+        tile (`PipelineSpec.planes`), and sides that are multiples of `PipelineSpec.side_multiple`.
+    noise_input
+        Whether there is a second, optional input "noise_level", (1,) float32, see `PipelineSpec.noise_level`. Where it
+        is left out or below 0, the graph measures it.
+    overwrite
+        Whether to replace a file that exists.
+
+    Returns
+    -------
+        The largest difference from torch, white = 1.
 
     Raises
     ------
-    ModelError : the two disagree; OutputError : the file cannot be written; UnavailableError : onnx is not installed
+    ModelError
+        The two differ by more than `TOLERANCE`.
+    OutputError
+        The file cannot be written.
+    UnavailableError
+        onnx is not installed.
     """
     target = Path(target)
     _check_target(target, overwrite)
     if weights is None:
-        model = _graph(pipeline, spec, noise_input)
+        model = _pipeline_graph(pipeline, spec, noise_input)
     else:
         model = _with_weights_of(weights, _network_graph(pipeline, spec))
     worst = _difference_from_torch(model, pipeline, target)
@@ -128,7 +142,7 @@ def export_int8(
     plain.load_state_dict({name: state[name] for name in plain.state_dict()})
     rounded, exact = (build_pipeline(one.eval(), spec, task, {}, target.name) for one in (network, plain))
     exact.spec = replace(exact.spec, int8=True)
-    graph = _graph(exact, spec, noise_input) if whole else _network_graph(exact, spec)
+    graph = _pipeline_graph(exact, spec, noise_input) if whole else _network_graph(exact, spec)
     levels = {
         name: (conv.source.grid, conv.target and conv.target.grid)
         for name, conv in quantized_convolutions(network).items()
@@ -155,12 +169,12 @@ def _difference_from_torch(model: bytes, pipeline: Pipeline, target: Path, *, la
     temporary = hidden_path(target.parent)
     try:
         write_atomically(model, temporary, overwrite=True)
-        return _disagreement(pipeline, OnnxBackend(temporary, "cpu"), largest)
+        return _difference(pipeline, OnnxBackend(temporary, "cpu"), largest)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _graph(pipeline: Pipeline, spec: ModelSpec, noise_input: bool) -> bytes:
+def _pipeline_graph(pipeline: Pipeline, spec: ModelSpec, noise_input: bool) -> bytes:
     """Export the whole pipeline: photos of any size, and with `noise_input` the noise level as an optional input."""
     assert isinstance(pipeline, nn.Module)
     has_input = pipeline.spec.noise_level and noise_input
@@ -200,53 +214,6 @@ def _trace_with_specs(
     import onnx
 
     onnx.helper.set_model_props(proto, {PIPELINE_KEY: pipeline.to_json(), SPEC_KEY: spec.to_json()})
-    return proto
-
-
-def trace(module: nn.Module, inputs: dict[str, Tensor], dynamic: tuple[Any, ...] | None = None) -> Any:
-    """Return a module as an `onnx.ModelProto`.
-
-    Parameters
-    ----------
-    module
-        Takes the inputs in their order.
-    inputs
-        An example of each input by its name.
-    dynamic
-        What varies in the shape of each input, as for `torch.onnx.export`; None for fixed shapes.
-
-    Raises
-    ------
-    UnavailableError
-        onnx is not installed.
-    """
-    try:
-        for library in ("onnx", "onnxscript"):
-            import_module(library)  # torch's exporter needs it, and says so less clearly
-    except ImportError as error:
-        raise UnavailableError(
-            "Export needs onnx and onnxscript; install them with: pip install 'nsp-cli[export]'."
-        ) from error
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it names the torchvision operators that are not there
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            module.cpu().eval(),
-            tuple(inputs.values()),
-            input_names=list(inputs),
-            output_names=["result"],
-            opset_version=OPSET,
-            dynamic_shapes=dynamic,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
-    assert program is not None
-    proto = program.model_proto
-    for node in (*proto.graph.node, *(n for function in proto.functions for n in function.node)):
-        node.ClearField("metadata_props")  # stack traces, with the paths of the machine that exported
-        node.ClearField("doc_string")
-    proto.ir_version = min(proto.ir_version, IR_VERSION)
     return proto
 
 
@@ -302,7 +269,8 @@ class _OnPadded(nn.Module):
         return self.pipeline.on_padded(photo)
 
 
-def _disagreement(pipeline: Pipeline, backend: OnnxBackend, largest: bool) -> float:
+def _difference(pipeline: Pipeline, backend: OnnxBackend, largest: bool) -> float:
+    """Return the difference of a backend from a pipeline in torch, on noise: the largest one, or the largest RMS."""
     rng = np.random.default_rng(0)
     differences, channels = [0.0], pipeline.spec.channels
     photos = [rng.random((1, pipeline.spec.planes, *size), np.float32) for size in _CHECK_SIZES]
