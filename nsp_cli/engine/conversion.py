@@ -71,8 +71,18 @@ class Converter:
         signed = self.frame.below_black is not None or self.frame.linear_raw is not None
         return -highest if signed else lowest, highest
 
-    def prepare(self, region: Region, outer: Region) -> Tile:
-        """Convert the photo within `outer`, whose result is used for `region`."""
+    def prepare(self, tile: Region, region: Region | None = None) -> Tile:
+        """Convert a tile with its halo.
+
+        Parameters
+        ----------
+        tile
+            The tile without its halo.
+        region
+            What the result is used for, where that is more than the tile.
+        """
+        outer = tile.with_halo(self.spec.halo, *self.frame.size)
+        region = region or tile
         clean = self.frame.unit_values(*outer.slices)
         if self.blend.is_identity(clean.shape[2]):
             return Tile(region, outer, clean, clean, clean, clean, None)

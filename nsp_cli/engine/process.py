@@ -142,9 +142,6 @@ def _fill(
     ahead: Future[Tile] | None = None
     behind: Future[None] | None = None
 
-    def prepare(region: Region) -> Tile:
-        return converter.prepare(region, region.with_halo(spec.halo, height, width))
-
     def finish(tile: Tile, output: NDArray[np.float32] | None) -> None:
         parts = tile.region.split(_ROWS, width) if spec.scale == 1 else [tile.region]
         for part in parts:
@@ -153,8 +150,8 @@ def _fill(
     with ThreadPoolExecutor(2, "nsp-tile") as threads:
         while waiting:
             region = waiting.popleft()
-            tile = prepare(region) if ahead is None else ahead.result()
-            ahead = threads.submit(prepare, waiting[0]) if waiting else None
+            tile = converter.prepare(region) if ahead is None else ahead.result()
+            ahead = threads.submit(converter.prepare, waiting[0]) if waiting else None
             try:
                 output = _run(backend, tile)
             except MemoryLimitError:
@@ -195,7 +192,7 @@ def _fill_faded(
             wide = tile.with_halo(overlap, height, width)
             across = fade(tile.left * scale, tile.right * scale, width * scale, overlap * scale)
             weights = (down[:, None] * across)[..., None]
-            prepared = converter.prepare(wide, tile.with_halo(spec.halo, height, width))
+            prepared = converter.prepare(tile, wide)
             result = converter.finish(prepared, _run(backend, prepared))
             band[:, wide.scaled(scale).slices[1]] += weights * result
             report((tile.top * width + (tile.bottom - tile.top) * tile.right) / (height * width))

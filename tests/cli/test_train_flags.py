@@ -139,7 +139,7 @@ def test_the_weights_that_ship_are_the_start_unless_the_network_changes() -> Non
     [
         (
             call("apr", arguments={"strategy": "random"}),
-            "the method apr has train_shift, test_shift, balance, margin, and the network atbsn",
+            "the method apr has train_shift, test_shift, balance, neighbours, margin, and the network atbsn",
         ),
         (call("rd", arguments={"channels": 1}), "There is no setting 'channels'"),
         (call("apr", arguments={"train_shift": "wide"}), "'train_shift' takes a value like 5, got \"wide\""),

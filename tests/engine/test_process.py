@@ -186,9 +186,9 @@ def test_out_of_memory_no_large_tile_is_converted_again(monkeypatch: pytest.Monk
     sides: list[int] = []
     prepare = Converter.prepare
 
-    def watched(self: Converter, region: Region, outer: Region) -> Tile:
-        sides.append(max(region.bottom - region.top, region.right - region.left))
-        return prepare(self, region, outer)
+    def watched(self: Converter, tile: Region) -> Tile:
+        sides.append(tile.longest)
+        return prepare(self, tile)
 
     monkeypatch.setattr(Converter, "prepare", watched)
     frame = photo(300, 280)
@@ -309,10 +309,10 @@ def test_the_next_tile_is_converted_while_the_backend_runs(monkeypatch: pytest.M
     prepared, needed = Semaphore(0), deque([2, 1, 1, 0])  # tiles that must be converted before each of four ends
     prepare = Converter.prepare
 
-    def watched(self: Converter, region: Region, outer: Region) -> Tile:
-        tile = prepare(self, region, outer)
+    def watched(self: Converter, tile: Region) -> Tile:
+        converted = prepare(self, tile)
         prepared.release()
-        return tile
+        return converted
 
     def run(tile: Array) -> Array:
         assert all(prepared.acquire(timeout=1) for _ in range(needed.popleft()))
