@@ -164,6 +164,7 @@ def _open_graph(path: Path, task: Task, device: str, chosen: Runtime) -> Backend
 
 
 def _open_onnx(path: Path, device: str, precision: str) -> Backend:
+    """Open a graph in onnxruntime. Raises `BackendError` for a precision that is not its own."""
     from nsp_cli.engine.backends.onnx_backend import OnnxBackend
 
     opened = OnnxBackend(path, device)
@@ -174,6 +175,7 @@ def _open_onnx(path: Path, device: str, precision: str) -> Backend:
 
 
 def _open_openvino(path: Path, device: str, precision: str) -> Backend:
+    """Open a graph in OpenVINO. Raises `BackendError` for a device or a precision that it does not have here."""
     from nsp_cli.engine.backends.openvino_backend import OpenVinoBackend
 
     if device not in ("auto", "cpu"):
@@ -188,6 +190,7 @@ def _open_openvino(path: Path, device: str, precision: str) -> Backend:
 def _open_torch(
     path: Path, task: Task, device: str, precision: str, settings: Mapping[str, Any], exact_halo: bool
 ) -> Backend:
+    """Open a safetensors file in torch."""
     from nsp_cli.engine.backends.device import choose_device
     from nsp_cli.engine.backends.torch_backend import TorchBackend
     from nsp_cli.model.checkpoint import load_model

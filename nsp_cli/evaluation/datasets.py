@@ -146,6 +146,7 @@ def _sidd(title: str, noisy: NDArray[np.uint8], clean: NDArray[np.uint8] | None)
 
 
 def _dnd(path: Path) -> Dataset:
+    """Open the crops of DND that the server scores; it has no clean photos."""
     boxes = read_boxes(path / "info.mat")
 
     def each() -> Iterator[Block]:
@@ -182,6 +183,8 @@ def read_boxes(path: Path) -> list[list[tuple[int, int, int, int]]]:
 
 
 def _pairs(title: str) -> Callable[[Path], Dataset]:
+    """Return the opener of a test set that is a folder of pairs of noisy and clean photos."""
+
     def open_pairs(path: Path) -> Dataset:
         pairs = find_pairs(path, path)
 

@@ -101,6 +101,7 @@ class DndBundle:
         return self.bundled
 
     def _bundle(self) -> None:
+        """Write the crops of one photo that have been collected as one .mat file."""
         if not self._crops:
             return
         cells = np.empty(len(self._crops), object)

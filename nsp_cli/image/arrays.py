@@ -67,6 +67,7 @@ def to_input_kind(photo: object, frame: Frame) -> Any:
 
 
 def _from_array(array: NDArray[Any]) -> Frame:
+    """Return a frame of an array's pixels. Raises `UsageError` for another shape, dtype or range."""
     if array.ndim == 2:
         raise UsageError(f"A photo's array must be (H, W, 3) or (H, W, 1), got {array.shape}; give photo[..., None].")
     if array.ndim != 3 or array.shape[2] not in (1, 3) or 0 in array.shape:

@@ -147,6 +147,7 @@ def srgb_pixels(frame: Frame) -> Pixels:
 
 
 def _space(metadata: Metadata, channels: int) -> Space | None:
+    """Determine the colour space, None for sRGB. Raises ValueError for a profile that cannot be used."""
     if metadata.icc is None:
         profile = _ADOBE_RGB if channels == 3 and _marked_as_adobe(metadata.exif) else None
     else:
@@ -171,6 +172,7 @@ def _for_channels(profile: Profile, channels: int) -> Profile:
 
 
 def _marked_as_adobe(exif: bytes | None) -> bool:
+    """Return whether EXIF marks the photo as Adobe RGB (DCF 2.0)."""
     if exif is None:
         return False
     try:

@@ -199,6 +199,7 @@ class NSPPipeline(nn.Module):
         self.spec = self._describe(described, channels)
 
     def _describe(self, network: Network, channels: int) -> PipelineSpec:
+        """Return the tiling requirements of the task with a network."""
         t = self.scale
         split = 1 if self.task is Task.DIRECT else t
         multiple = t * grid_of(network)

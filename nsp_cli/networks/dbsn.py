@@ -54,6 +54,7 @@ class _Module(nn.Module):
 
 
 def _branch(width: int, depth: int, kernel_size: int, activation: Activation) -> nn.Sequential:
+    """Build a branch of DBSN: a masked convolution, then `depth` residual modules."""
     # A dilation of half the masked kernel's side plus one never lands on the centre again, so the branch stays blind.
     dilation = kernel_size // 2 + 1
     return nn.Sequential(

@@ -147,6 +147,7 @@ def _parameters(target: Callable[..., Any]) -> dict[str, tuple[Any, bool]]:
 
 
 def _fits(value: Any, hint: Any) -> bool:
+    """Return whether a value fits an annotation, bounds included."""
     kind, parts = get_origin(hint), get_args(hint)
     if kind is Annotated:
         return _fits(value, parts[0]) and all(bounds.holds(value) for bounds in _bounds(parts))
@@ -182,6 +183,7 @@ def _bounds(parts: tuple[Any, ...]) -> list[Between | OneOf]:
 
 
 def _describe(hint: Any) -> str:
+    """Describe the values that fit an annotation, as in "a whole number from 1 to 8"."""
     kind, parts = get_origin(hint), get_args(hint)
     if kind is Annotated:
         bounds = [str(part) for part in _bounds(parts)]

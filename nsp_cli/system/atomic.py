@@ -141,6 +141,7 @@ def _copy_attributes(source: Path, target: Path) -> None:
 
 
 def _copy_times(source: Path, target: Path) -> None:
+    """Copy the times of access and change, where the system lets them be set."""
     with contextlib.suppress(OSError):
         status = source.stat()
         os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
@@ -155,6 +156,7 @@ def abandon() -> None:
 
 
 def _write_through(data: bytes | memoryview, path: Path, attributes_of: Path | None) -> None:
+    """Write a new file down to the disk, with the attributes of another file if one is given."""
     with _gate:
         file = path.open("xb")
         _hidden_files.add(path)

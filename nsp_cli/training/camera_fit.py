@@ -174,6 +174,7 @@ def _noise_maker(camera: Camera) -> Camera:
 
 
 def _between(parent: Camera, other: Camera, rng: np.random.Generator) -> Camera:
+    """Mix two cameras: each parameter is that of `parent`, that of `other`, or one half-way between them."""
     chosen: dict[str, object] = {}
     for field in fields(Camera):
         mine, its, chance = getattr(parent, field.name), getattr(other, field.name), rng.random()

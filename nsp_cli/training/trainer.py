@@ -135,11 +135,18 @@ class _Run:
             open=opened,
         )
         self.batches = batches.shard(process.rank, process.world_size)
-        self.monitor = (
-            Monitor(job.folder, training, validation, job.pairs, settings, self.method, opened, job.shown)
-            if process.is_main_process
-            else None
-        )
+        self.monitor: Monitor | None = None
+        if process.is_main_process:
+            self.monitor = Monitor(
+                job.folder,
+                settings,
+                self.method,
+                training=training,
+                validation=validation,
+                pairs=job.pairs,
+                open=opened,
+                shown=job.shown,
+            )
         self.generator = Generator(device)
 
     def _build_or_resume(self) -> State:

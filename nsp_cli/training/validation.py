@@ -30,6 +30,7 @@ class Monitor:
     Parameters
     ----------
     folder : where TensorBoard scalars and `previews/` are written
+    settings, method : of the run
     training : photos that are trained on; previews show them if there are no validation photos
     validation : noisy photos that are not trained on, or none
     pairs : (noisy, clean) files, or none
@@ -40,11 +41,12 @@ class Monitor:
     def __init__(
         self,
         folder: Path,
+        settings: TrainConfig,
+        method: Method,
+        *,
         training: Sequence[Path],
         validation: Sequence[Path],
         pairs: Sequence[tuple[Path, Path]],
-        settings: TrainConfig,
-        method: Method,
         open: Open,
         shown: Sequence[Path] = (),
     ) -> None:

@@ -19,7 +19,7 @@ import pytest
 from nsp_cli.cli.batch.batch_options import BatchOptions
 from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status, as_json
 from nsp_cli.cli.batch.plan import Work, plan
-from nsp_cli.cli.batch.runner import run
+from nsp_cli.cli.batch.runner import BatchContext, run
 from nsp_cli.cli.console import Reporter, plain
 from nsp_cli.engine.options import DenoiseOptions, IfExists, OutputOptions
 from nsp_cli.errors import BackendError, NoInputError, UsageError
@@ -56,7 +56,7 @@ def go(works: list[Work], change: Callable[[Frame, Reporter], Frame] = same, **o
     outcomes: list[Outcome] = []
     if_exists = options.pop("if_exists", IfExists.SKIP)
     settings = DenoiseOptions(output=OutputOptions(if_exists=if_exists))
-    assert run(works, change, settings, BatchOptions(**options), QUIET, lambda: False, outcomes.append)
+    assert run(works, BatchContext(change, settings, BatchOptions(**options)), QUIET, lambda: False, outcomes.append)
     return outcomes
 
 
@@ -146,7 +146,7 @@ def test_an_error_of_the_device_ends_the_batch_and_keeps_what_is_done(card: Path
 
     works, _ = plan([str(card), str(tmp_path / "out")])
     with pytest.raises(BackendError):
-        run(works, change, DenoiseOptions(), BatchOptions(), QUIET, lambda: False, outcomes.append)
+        run(works, BatchContext(change, DenoiseOptions(), BatchOptions()), QUIET, lambda: False, outcomes.append)
     assert [o.status for o in outcomes] == [Status.WRITTEN] * 4
     assert len(list((tmp_path / "out").iterdir())) == 4
 
@@ -154,10 +154,8 @@ def test_an_error_of_the_device_ends_the_batch_and_keeps_what_is_done(card: Path
 def test_a_stopped_batch_goes_on_where_it_was(card: Path, tmp_path: Path) -> None:
     works, _ = plan([str(card), str(tmp_path / "out")])
     first: list[Outcome] = []
-    settings = DenoiseOptions(output=OutputOptions(if_exists=IfExists.SKIP))
-    assert not run(
-        works, same, settings, BatchOptions(), QUIET, lambda: len(list(tmp_path.glob("out/*"))) >= 3, first.append
-    )
+    context = BatchContext(same, DenoiseOptions(output=OutputOptions(if_exists=IfExists.SKIP)), BatchOptions())
+    assert not run(works, context, QUIET, lambda: len(list(tmp_path.glob("out/*"))) >= 3, first.append)
     assert all(o.status is Status.WRITTEN for o in first)
     second = go(works)
     skipped = [o for o in second if o.status is Status.SKIPPED]

@@ -39,6 +39,7 @@ def foresee(work: Work, options: DenoiseOptions, profiles: Profiles | None = Non
 
 
 def _foreseen(work: Work, options: DenoiseOptions) -> Outcome:
+    """Predict a photo's outcome from its names and header, without the settings of profiles."""
     outcome = Outcome(work.source, work.target, Status.PLANNED, unread=work.unread)
     try:
         if not is_wanted(work, options.output):

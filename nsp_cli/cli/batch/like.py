@@ -65,6 +65,7 @@ def _values(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _model(result: Path, stamp: Stamp, task: Task) -> str:
+    """Return the model of a stamp; warn if its file has changed. Raises `UsageError` where it is not found."""
     try:
         path = registry.resolve(stamp.model, task)
     except ModelError as error:

@@ -167,6 +167,7 @@ def read_profiles(given: Collection[str]) -> Profiles | None:
 
 
 def _profiles(camera: str, table: Mapping[str, Any]) -> Iterator[Profile]:
+    """Yield the profiles of one camera's table: those with a range of ISO, then the one without."""
     settings = {name: value for name, value in table.items() if name != "iso"}
     for text, more in _table(table.get("iso", {}), f"{camera}: iso").items():
         name = f"{camera}, ISO {text}"
@@ -185,6 +186,7 @@ def _table(value: Any, name: str) -> Mapping[str, Any]:
 
 
 def _range(name: str, text: str) -> tuple[float, float]:
+    """Parse a range of ISO such as "1600-3199", "3200-" or "-800". Raises `UsageError`."""
     found = re.fullmatch(r"(\d*)-(\d*)", text)
     if found is None or not (found[1] or found[2]):
         raise UsageError(f'{name} needs a range such as "1600-3199", "3200-" or "-800", got \'{text}\'')

@@ -31,19 +31,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Context:
+class BatchContext:
     """What is the same for all photos of a batch.
 
     Attributes
     ----------
-    step : processes one photo
+    step : processes one photo, in the thread that calls `run`
+    options, batch : the settings of photos, and of the batch
     previews : size of the report's pictures; None without a report
     """
 
     step: PhotoStep
     options: DenoiseOptions
     batch: BatchOptions
-    previews: Size | None
+    previews: Size | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ OnOutcome = Callable[[Outcome], None]
 class _Pipeline:
     """Read photos ahead and write results behind, in threads, while the main thread processes one photo."""
 
-    def __init__(self, works: Sequence[Work], context: _Context, on_outcome: OnOutcome) -> None:
+    def __init__(self, works: Sequence[Work], context: BatchContext, on_outcome: OnOutcome) -> None:
         self._rest: Iterator[Work] = iter(works)
         self._context, self._on_outcome = context, on_outcome
         self._readers = ThreadPoolExecutor(context.batch.jobs, "nsp-read")
@@ -107,29 +108,24 @@ class _Pipeline:
 
 def run(
     works: Sequence[Work],
-    step: PhotoStep,
-    options: DenoiseOptions,
-    batch: BatchOptions,
+    context: BatchContext,
     reporter: Reporter,
     stop: Callable[[], bool],
     on_outcome: OnOutcome,
-    *,
-    previews: Size | None = None,
 ) -> bool:
     """Process photos until the end, or until `stop` returns true; return whether the end was reached.
 
     Parameters
     ----------
-    step : what is done with each photo, in this thread
+    reporter : shows the progress within a photo, and lines about it
+    stop : called before each photo
     on_outcome : called with the outcome of every photo, in their order and in this thread
-    previews : size of the report's pictures, None for none
 
     Raises
     ------
     NspError : a wrong flag, or a device that is missing, is wrong for every photo and ends the batch
     KeyboardInterrupt : at once; writes may still be under way
     """
-    context = _Context(step, options, batch, previews)
     pipeline = _Pipeline(works, context, on_outcome)
     try:
         finished = _process_all(pipeline, context, reporter, stop)
@@ -142,7 +138,7 @@ def run(
     return finished
 
 
-def _process_all(pipeline: _Pipeline, context: _Context, reporter: Reporter, stop: Callable[[], bool]) -> bool:
+def _process_all(pipeline: _Pipeline, context: BatchContext, reporter: Reporter, stop: Callable[[], bool]) -> bool:
     """Process photo by photo; return whether the end was reached before `stop` returned true."""
     while not stop():
         photo = pipeline.next()
@@ -155,7 +151,7 @@ def _process_all(pipeline: _Pipeline, context: _Context, reporter: Reporter, sto
     return False
 
 
-def _read(work: Work, context: _Context) -> _Photo:
+def _read(work: Work, context: BatchContext) -> _Photo:
     """Read a photo, or return the outcome of one that is skipped or cannot be read."""
     started = time.monotonic()
     outcome = Outcome(work.source, work.target, Status.PLANNED, unread=work.unread)
@@ -173,7 +169,7 @@ def _read(work: Work, context: _Context) -> _Photo:
     return _Photo(work, frame, replace(outcome, seconds=seconds, megapixels=frame.megapixels))
 
 
-def _process(photo: _Photo, context: _Context, reporter: Reporter) -> tuple[Frame | None, Outcome]:
+def _process(photo: _Photo, context: BatchContext, reporter: Reporter) -> tuple[Frame | None, Outcome]:
     """Process a photo in this thread; return the result, None where it failed, and the outcome so far."""
     if photo.frame is None:
         return None, photo.outcome
@@ -192,7 +188,7 @@ def _of(photo: _Photo, reporter: Reporter, notes: dict[str, object]) -> Reporter
     return replace(reporter, line=lambda text: reporter.line(f"{photo.work.source}: {text}"), note=notes.__setitem__)
 
 
-def _write(before: Frame | None, result: Frame, outcome: Outcome, context: _Context) -> Outcome:
+def _write(before: Frame | None, result: Frame, outcome: Outcome, context: BatchContext) -> Outcome:
     """Write a result and return the photo's outcome, with previews of it and `before` for a report."""
     started = time.monotonic()
     assert outcome.target is not None
@@ -210,7 +206,7 @@ def _write(before: Frame | None, result: Frame, outcome: Outcome, context: _Cont
     )
 
 
-def _previews(before: Frame | None, after: Frame, context: _Context) -> Previews | None:
+def _previews(before: Frame | None, after: Frame, context: BatchContext) -> Previews | None:
     """Make the report's small pictures; None where that fails, since the photo itself is written."""
     if context.previews is None or before is None:
         return None
@@ -224,7 +220,7 @@ def _previews(before: Frame | None, after: Frame, context: _Context) -> Previews
         return None
 
 
-def _failed(outcome: Outcome, error: Exception, context: _Context) -> Outcome:
+def _failed(outcome: Outcome, error: Exception, context: BatchContext) -> Outcome:
     """Return the outcome of a photo that failed, or raise what is wrong for every photo."""
     if context.batch.verbose:
         err.print("".join(traceback.format_exception(error)))

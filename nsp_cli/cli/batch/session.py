@@ -18,7 +18,7 @@ from nsp_cli.cli.batch.outcome import Outcome, Status, as_json, describe, unread
 from nsp_cli.cli.batch.photo import PhotoStep, pipe_photo, shortages
 from nsp_cli.cli.batch.plan import Work
 from nsp_cli.cli.batch.profiles import Profiles
-from nsp_cli.cli.batch.runner import run
+from nsp_cli.cli.batch.runner import BatchContext, run
 from nsp_cli.cli.console import Reporter, complain, err, print_line, progress, warn
 from nsp_cli.cli.flag_names import with_flags
 from nsp_cli.cli.interrupt import end_at_once, stop_on_interrupt
@@ -134,11 +134,11 @@ def run_batch(works: Sequence[Work], step: PhotoStep, options: DenoiseOptions, b
         share = process.shard(works)
         if process.is_main_process and not batch.quiet:
             _warn_of_shortages(works, options)
-        size = preview_size(batch, len(works))
+        context = BatchContext(step, options, batch, preview_size(batch, len(works)))
         log = BatchLog(describe(options), batch, len(share))
         try:
             with progress(len(share), "photos", quiet=batch.quiet) as reporter:
-                run(share, step, options, batch, reporter, stop, partial(log.add, reporter=reporter), previews=size)
+                run(share, context, reporter, stop, partial(log.add, reporter=reporter))
                 log.stop(share[log.tally.finished :])
         except KeyboardInterrupt:
             log.summarize()

@@ -17,7 +17,7 @@ from nsp_cli.cli.batch.log import BatchLog
 from nsp_cli.cli.batch.outcome import Outcome, Status, describe
 from nsp_cli.cli.batch.photo import PhotoStep
 from nsp_cli.cli.batch.plan import Work
-from nsp_cli.cli.batch.runner import run
+from nsp_cli.cli.batch.runner import BatchContext, run
 from nsp_cli.cli.batch.session import preview_size
 from nsp_cli.cli.console import complain, err, line_reporter
 from nsp_cli.cli.interrupt import end_at_once, stop_on_interrupt
@@ -80,7 +80,7 @@ def run_watch(
     """
     arrivals = Arrivals(settle)
     log, reporter = BatchLog(describe(options), batch), line_reporter(quiet=batch.quiet)
-    size = preview_size(batch, _MANY)
+    context = BatchContext(step, options, batch, preview_size(batch, _MANY))
 
     def on_outcome(outcome: Outcome) -> None:
         log.add(outcome, reporter)
@@ -95,7 +95,7 @@ def run_watch(
                 works = arrivals.take(find_works(), time.monotonic())
                 log.expect(len(works))
                 if works:
-                    run(works, step, options, batch, reporter, stop, on_outcome, previews=size)
+                    run(works, context, reporter, stop, on_outcome)
                 _wait(changed, stop, _POLL if works or arrivals.is_waiting else _RESCAN)
         except KeyboardInterrupt:
             end_at_once()

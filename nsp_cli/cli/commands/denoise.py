@@ -19,6 +19,8 @@ from nsp_cli.errors import UsageError
 from nsp_cli.model.spec import Task
 
 if TYPE_CHECKING:
+    from nsp_cli.cli.batch.batch_options import BatchOptions
+    from nsp_cli.cli.batch.plan import Work
     from nsp_cli.engine.backends.base import Backend
 
 ENLARGING = "Enlarging"
@@ -86,12 +88,14 @@ def _run(
     in_place: bool = False,
     backup: bool = True,
 ) -> None:
+    """Process the photos of a command, or show what would be written, and exit with its code.
+
+    The model is opened before a photo is read, unless no photo is to be processed.
+    """
     from nsp_cli.api import open_backend
     from nsp_cli.cli.batch import estimate, session
-    from nsp_cli.cli.batch.in_place import plan_in_place
     from nsp_cli.cli.batch.like import flags_like
     from nsp_cli.cli.batch.photo import PIPE, can_be_written, photo_step
-    from nsp_cli.cli.batch.plan import plan
 
     batch = flags.batch()
     if flags.like is not None:
@@ -99,17 +103,7 @@ def _run(
         task, scale = values.pop("mode", task), values.pop("scale", scale)
         flags = replace(flags, **values)
     piped = photos[0] == PIPE
-    if piped and (photos[1:] not in ([], [PIPE]) or flags.output is not None):
-        raise UsageError("A pipe goes to a pipe: `nsp denoise - < in.png > out.png`.")
-    if in_place or not backup:
-        if not in_place or piped or flags.output or flags.format or flags.if_exists:
-            raise UsageError(
-                "--in-place replaces files, in their own format: use it without -, --output, --format and --if-exists"
-                " (--no-backup goes with --in-place only)."
-            )
-        works, many = plan_in_place(photos), len(photos) > 1
-    else:
-        works, many = ([], False) if piped else plan(photos, output=flags.output, format=flags.format, batch=batch)
+    works, many = _plan(photos, flags, batch, in_place=in_place, backup=backup)
     session.check_report(batch, works, piped=piped, if_exists=flags.if_exists)
     settings = flags.options(task, scale, many=many, in_place=in_place, backup=backup)
     profiles = None if task is not Task.DENOISE else flags.profiles()
@@ -119,7 +113,7 @@ def _run(
         return open_backend(replace(settings, model=model), inf if piped else estimate.megapixels(works))
 
     if piped or batch.dry_run or any(can_be_written(work, settings.output) for work in works):
-        opened(settings.model)  # what is wrong with the model is known before a photo is read
+        opened(settings.model)
     step = photo_step(opened, settings, profiles)
     if batch.dry_run:
         code = session.show_plan(works, opened, settings, batch, profiles)
@@ -129,3 +123,32 @@ def _run(
         code = session.run_batch(works, step, settings, batch)
     if code:
         raise typer.Exit(code)
+
+
+def _plan(
+    photos: list[str], flags: PhotoFlags, batch: BatchOptions, *, in_place: bool, backup: bool
+) -> tuple[list[Work], bool]:
+    """Pair the photos with their outputs, none for a pipe; also return whether there may be several photos.
+
+    Raises
+    ------
+    UsageError
+        The flags do not go together, see also `plan.plan`.
+    NoInputError
+        There is nothing to read.
+    """
+    from nsp_cli.cli.batch.in_place import plan_in_place
+    from nsp_cli.cli.batch.photo import PIPE
+    from nsp_cli.cli.batch.plan import plan
+
+    piped = photos[0] == PIPE
+    if piped and (photos[1:] not in ([], [PIPE]) or flags.output is not None):
+        raise UsageError("A pipe goes to a pipe: `nsp denoise - < in.png > out.png`.")
+    if in_place or not backup:
+        if not in_place or piped or flags.output or flags.format or flags.if_exists:
+            raise UsageError(
+                "--in-place replaces files, in their own format: use it without -, --output, --format and --if-exists"
+                " (--no-backup goes with --in-place only)."
+            )
+        return plan_in_place(photos), len(photos) > 1
+    return ([], False) if piped else plan(photos, output=flags.output, format=flags.format, batch=batch)

@@ -106,6 +106,7 @@ def _devices() -> Section:
 
 
 def _on_device(name: str) -> Section:
+    """Describe a device of torch, and run a convolution whose result is known on it."""
     import torch
 
     from nsp_cli.engine.backends.device import choose_precision
@@ -132,6 +133,7 @@ def _providers() -> Section:
 
 
 def _on_provider(name: str) -> Section:
+    """Run the default model's graph on a tile of 32×32 pixels by one provider."""
     import numpy as np
     import onnxruntime as ort
 
@@ -173,6 +175,7 @@ def _extras() -> Section:
 
 
 def _folders() -> Section:
+    """Return the folders of weights and settings, and what is found in them."""
     from nsp_cli.cli.batch.profiles import config_file
     from nsp_cli.model import registry
 

@@ -153,6 +153,7 @@ def _evaluate_pairs(
 def _measure(
     noisy: Path, clean: Path, backend: Backend, settings: DenoiseOptions, report: Callable[[float], None]
 ) -> _Figures:
+    """Measure one pair before and after denoising, in sRGB."""
     from nsp_cli.api import denoise_frame
     from nsp_cli.evaluation.metrics import score
     from nsp_cli.image import read, read_srgb, srgb_pixels

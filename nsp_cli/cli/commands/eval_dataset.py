@@ -77,6 +77,7 @@ def _open_submission(dataset: str, target: Path | None) -> Submission | None:
 
 
 def _denoise(block: Block, backend: Backend, settings: DenoiseOptions, reporter: Reporter) -> tuple[Pixels, Row]:
+    """Denoise one block; return the result and its row of figures."""
     from nsp_cli.api import denoise_frame
     from nsp_cli.evaluation.metrics import published_scores
     from nsp_cli.image import Frame

@@ -96,6 +96,7 @@ def _model(model: str | None) -> dict[str, Any]:
 
 
 def _row(path: Path, residual: Path | None, backend: Backend, tile: int) -> dict[str, Any]:
+    """Measure one photo; return its values for JSON and the table. Writes the residual picture if one is wanted."""
     from nsp_cli.cli.batch.stamp import read_stamps
     from nsp_cli.engine.auto_strength import resolve_blend
     from nsp_cli.engine.options import BlendOptions
@@ -134,6 +135,7 @@ def _write_residual(frame: Frame, target: Path, backend: Backend, tile: int) -> 
 
 
 def _print_table(rows: list[dict[str, Any]], about: dict[str, Any]) -> None:
+    """Print the measurements as a table, and explain the columns and marks."""
     from rich.table import Table
 
     from nsp_cli.cli.batch.stamp import Stamp

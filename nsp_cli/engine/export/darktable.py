@@ -110,6 +110,7 @@ def _disagreement(module: nn.Module, graph: bytes, example: Tensor) -> float:
 
 
 def _config(identity: str, info: ModelInfo, scale: int, level: float | None) -> dict[str, Any]:
+    """Return the `config.json` of a package; `level` is the noise level, None for a model without that input."""
     strength = "" if level is None else f" for luma noise around {255 * level:.0f} of 255"
     what = "Removes camera noise" if scale == 1 else f"Removes camera noise and enlarges {scale} times"
     return {

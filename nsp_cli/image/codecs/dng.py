@@ -92,6 +92,7 @@ def _append_strips(out: bytearray, pixels: Pixels, linear: LinearRaw, order: str
 
 
 def _main_fields(pixels: Pixels, linear: LinearRaw, strips: _Strips, order: str) -> list[Entry]:
+    """List the fields of the directory with the linear pixels, (H, W, C); comments name those that DNG adds to TIFF."""
     height, width, channels = pixels.shape
     across, down = width / linear.size[1], height / linear.size[0]  # not 1 where the photo was enlarged
     left, top, crop_width, crop_height = linear.crop
@@ -117,6 +118,7 @@ def _main_fields(pixels: Pixels, linear: LinearRaw, strips: _Strips, order: str)
 
 
 def _preview_fields(preview: NDArray[np.uint8], start: int, length: int, order: str) -> list[Entry]:
+    """List the fields of the directory with the JPEG preview, `length` bytes at `start`."""
     height, width, channels = preview.shape
     fields: list[tuple[int, int, Sequence[float]]] = [
         (254, LONG, (1,)),  # NewSubfileType: a smaller picture of another
@@ -143,6 +145,7 @@ def _preview_fields(preview: NDArray[np.uint8], start: int, length: int, order: 
 
 
 def _camera_fields(linear: LinearRaw, channels: int, order: str) -> list[Entry]:
+    """List the fields that describe the camera and its colours."""
     fields = [tag for tag in linear.tags if tag[0] != OPCODES_3]
     there = {tag for tag, *_ in fields}
     fields += [(DNG_VERSION, _BYTE, b"\1\4\0\0"), (DNG_VERSION + 1, _BYTE, b"\1\3\0\0")]  # version, oldest reader

@@ -120,6 +120,7 @@ def _end(data: bytes) -> int:
 
 
 def _decode_8(bare: bytes, chunks: list[Chunk]) -> Pixels:
+    """Decode up to 8 bits by Pillow to (H, W) or (H, W, 2 to 4): palettes become RGB, transparent colours alpha."""
     depth, colour = chunks[0][1][8:10]
     key = next((body for kind, body in chunks if kind == b"tRNS"), None)
     if depth < 8 and colour == _GREY and key is not None:  # Pillow compares the shade before it is scaled, or drops it
@@ -137,6 +138,7 @@ def _decode_8(bare: bytes, chunks: list[Chunk]) -> Pixels:
 
 
 def _decode_16(bare: bytes, chunks: list[Chunk]) -> Pixels:
+    """Decode 16 bits by OpenCV to (H, W) or (H, W, 2 to 4); the transparent shade of a grey picture becomes alpha."""
     import cv2
 
     with captured_stderr(_LIBPNG) as errors:

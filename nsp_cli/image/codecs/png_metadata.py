@@ -99,6 +99,7 @@ def read_metadata(
 
 
 def _left_behind(texts: dict[bytes, bytes], found: dict[bytes, bytes], bad: list[bytes]) -> list[str]:
+    """Return a sentence on each kind of metadata that is not carried over."""
     warnings: list[str] = []
     if texts:
         warnings.append(f"The PNG's text fields are not carried over: {_names(texts)}.")

@@ -59,6 +59,7 @@ def _segment_shape(page: TiffPage, index: int) -> tuple[int, int, int]:
 
 
 def _expand(compression: int, packed: bytes, length: int) -> bytes:
+    """Decompress a strip or tile to `length` bytes. Raises ValueError where it has another length."""
     if compression == LZW:
         raw = _expand_lzw(packed, length)
     elif compression in DEFLATE:

@@ -96,6 +96,7 @@ def _entry(tree: Tree, field: Field) -> bytes:
 
 
 def _write_page(writer: TiffWriter, frame: Frame) -> None:
+    """Write the pixels, with alpha, and the metadata of a frame as the file's one page."""
     metadata = frame.metadata
     extra: list[tuple[int, int, int, Any, bool]] = []
     if metadata.xmp is not None:

@@ -122,6 +122,7 @@ def _text(text: str) -> bytes:
 
 
 def _profile(tags: dict[bytes, bytes], space: bytes) -> bytes:
+    """Build an ICC profile from its tags; equal tags are stored once."""
     start, places, bodies = 132 + 12 * len(tags), dict[bytes, int](), b""
     table = struct.pack(">I", len(tags))
     for name, body in tags.items():

@@ -165,6 +165,7 @@ def _xyz(body: bytes) -> NDArray[np.float64]:
 
 
 def _curve(body: bytes) -> Curve:
+    """Parse a tone curve, `para` or `curv`. Raises ValueError if it is damaged or does not rise."""
     try:
         if body[:4] == b"para":
             (kind,) = struct.unpack_from(">H", body, 8)
