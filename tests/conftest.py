@@ -31,11 +31,15 @@ TINY = {"width": 8, "depth": 1, "residual": True, "scale": 2}
 def tiny_network(seed: int = 0, **arguments: object) -> nn.Module:
     """A small DBSN whose every weight is random, the last ones too, so that nothing is zero by accident."""
     torch.manual_seed(seed)
-    network = build_network("dbsn", {**TINY, **arguments})
+    return fill_zeros(build_network("dbsn", {**TINY, **arguments})).eval()
+
+
+def fill_zeros(network: nn.Module) -> nn.Module:
+    """Make the weights that are all zero random."""
     for parameter in network.parameters():
         if not parameter.abs().sum():
             nn.init.normal_(parameter, std=0.1)
-    return network.eval()
+    return network
 
 
 def save_tiny(target: Path, **method_args: object) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from inspect import signature
 from typing import Any
 
-from nsp_cli.errors import ModelError
+from nsp_cli.errors import ModelError, UsageError
 from nsp_cli.methods.amsnet import AMSNet
 from nsp_cli.methods.apbsn import APBSN
 from nsp_cli.methods.apr import APR
@@ -16,6 +16,7 @@ from nsp_cli.methods.preset_settings import PHOTOGRAPHER, Preset
 from nsp_cli.methods.rd import RD
 from nsp_cli.methods.sdap import SDAP
 from nsp_cli.methods.simulated import Simulated
+from nsp_cli.networks import WITH_BLIND_SPOT
 from nsp_cli.system.arguments import check_arguments
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Pipeline",
     "Preset",
     "build_method",
+    "check_network",
     "settings_of",
 ]
 
@@ -73,6 +75,18 @@ def build_method(name: str, arguments: Mapping[str, Any]) -> Method:
     except ValueError as error:
         raise ModelError(f"The method '{name}' does not take these settings: {error}.") from error
     return METHODS[name](**arguments)
+
+
+def check_network(method: str, network: str) -> None:
+    """Raise `UsageError` for a network that the method does not train, such as one without the blind spot it needs."""
+    _check(method)
+    networks = {each.name: each.networks for each in REGISTERED}[method]
+    if network not in networks:
+        kind = "with" if set(networks) <= set(WITH_BLIND_SPOT) else "without"
+        raise UsageError(
+            f"The method '{method}' trains networks {kind} a blind spot ({', '.join(networks)}), got '{network}'; use "
+            f"`network={networks[0]}`."
+        )
 
 
 def _check(name: str) -> None:

@@ -28,6 +28,7 @@ from nsp_cli.methods.base import Inputs, Passes, SelfSupervised, Stride, Weight,
 from nsp_cli.methods.pd_pipeline import PDPipeline, draw_subs, same_size
 from nsp_cli.methods.preset_settings import PHOTOGRAPHER, PUBLISHED, Preset
 from nsp_cli.model.spec import Task
+from nsp_cli.networks import PLAIN_NETWORKS, WrappedNetwork
 from nsp_cli.ops.masks import PERIOD, draw_patterns, repeat_pattern
 from nsp_cli.ops.padding import pad_to_multiple
 
@@ -45,7 +46,8 @@ class AMSNet(SelfSupervised):
     """
 
     name: ClassVar[str] = "amsnet"
-    summary: ClassVar[str] = "learn masked pixels from the others with any network (AMSNet, ECCV 2024)"
+    summary: ClassVar[str] = "learn masked pixels from the others with a plain network (AMSNet, ECCV 2024)"
+    networks = PLAIN_NETWORKS
     presets: ClassVar[Mapping[str, Preset]] = {
         PHOTOGRAPHER: Preset(
             "a fast plain network, four of 25 sub-images a step: 30 photos, no GPU, half an hour",
@@ -99,7 +101,7 @@ class AMSNet(SelfSupervised):
         return PDPipeline(FilledIn(network), self.test_stride, task, channels, passes=self.refine, period=PERIOD)
 
 
-class FilledIn(nn.Module):
+class FilledIn(WrappedNetwork):
     """Each pixel from the branch whose input lacks it: (N, C, h, w) → the same, sides multiples of `size_multiple`.
 
     Parameters
@@ -110,15 +112,8 @@ class FilledIn(nn.Module):
     pattern: Tensor
 
     def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        described = same_size(network)
-        self.network = network
-        self.scale, self.receptive_field_radius, self.size_multiple = (
-            described.scale,
-            described.receptive_field_radius,
-            described.size_multiple,
-        )
-        self.activation_floats_per_pixel = 2 * described.activation_floats_per_pixel
+        super().__init__(network)
+        self.activation_floats_per_pixel *= 2
         self.register_buffer("pattern", draw_patterns(1, 0.5), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -55,6 +55,7 @@ class APBSN(SelfSupervised):
 
     name: ClassVar[str] = "apbsn"
     summary: ClassVar[str] = "learn each sub-image from itself with a blind-spot network (AP-BSN, CVPR 2022)"
+    networks = ("dbsn", "tbsn")
     presets: ClassVar[Mapping[str, Preset]] = {
         PHOTOGRAPHER: Preset(
             "a small AP-BSN with a blind residual, two of 25 sub-images a step: 30 photos, no GPU, half an hour",

@@ -30,7 +30,7 @@ from nsp_cli.errors import ModelError
 from nsp_cli.methods.base import Border, PlainPipeline, SelfSupervised, Weight, check_settings
 from nsp_cli.methods.preset_settings import APR_RD, PHOTOGRAPHER, Preset
 from nsp_cli.model.spec import Task
-from nsp_cli.networks import as_network
+from nsp_cli.networks import WrappedNetwork, as_network
 from nsp_cli.ops.padding import cut_to_multiple
 from nsp_cli.system.arguments import Between
 
@@ -60,6 +60,7 @@ class APR(SelfSupervised):
 
     name: ClassVar[str] = "apr"
     summary: ClassVar[str] = "learn one neighbour of each pixel from another (APR on AT-BSN, CVPR 2024 and AAAI 2025)"
+    networks = ("atbsn",)
     presets: ClassVar[Mapping[str, Preset]] = {
         PHOTOGRAPHER: Preset(
             "AT-BSN at a third of its width: 30 photos, no GPU, half an hour",
@@ -123,20 +124,13 @@ class APR(SelfSupervised):
         return PlainPipeline(_WithBlindSpot(network, self), task, channels, self.margin)
 
 
-class _WithBlindSpot(nn.Module):
+class _WithBlindSpot(WrappedNetwork):
     """The network with the k of test time in place of its own: (N, C, h, w) → (N, C, h, w)."""
 
-    scale = 1
-
     def __init__(self, network: nn.Module, settings: APR) -> None:
-        super().__init__()
-        self.network, self.test_shift = network, settings.test_shift
-        described = as_network(network)
-        self.size_multiple, self.activation_floats_per_pixel = (
-            described.size_multiple,
-            described.activation_floats_per_pixel,
-        )
-        self.receptive_field_radius = described.receptive_field_radius - settings.train_shift + settings.test_shift
+        super().__init__(network)
+        self.test_shift = settings.test_shift
+        self.receptive_field_radius += settings.test_shift - settings.train_shift
 
     def forward(self, x: Tensor) -> Tensor:
         return self.network(x, blind_spot_size=self.test_shift)

@@ -13,7 +13,7 @@ from torch import Generator, Tensor, nn
 from nsp_cli.errors import ModelError, UsageError
 from nsp_cli.model.registry import shipped
 from nsp_cli.model.spec import MIN_NETWORK_SIDE, PipelineSpec, Task
-from nsp_cli.networks import as_network, grid_of, is_noise_conditional, tile_of
+from nsp_cli.networks import WrappedNetwork, as_network, grid_of, is_noise_conditional, tile_of
 from nsp_cli.ops.noise_level import append_noise_level, estimate_noise_level
 from nsp_cli.ops.orientations import FLIPS_FIRST, orient, to_upright
 from nsp_cli.ops.padding import pad_to_multiple, reflect_sides
@@ -59,6 +59,7 @@ class Method(Protocol):
 
     Attributes
     ----------
+    networks : names of the networks that the method trains, those with a blind spot or those without one
     smallest_patch : side of the smallest training patch in pixels
     network_args : the arguments that the method prescribes to its network, such as NSP's scale
     needs_clean_photos : whether it trains on clean photos, to which it adds simulated noise
@@ -68,6 +69,11 @@ class Method(Protocol):
     inference_variants : settings with which the same weights give other, equally good results, which a student can
         be trained on
     """
+
+    @property
+    def networks(self) -> Sequence[str]:
+        """Names of the networks that the method trains."""
+        ...
 
     @property
     def smallest_patch(self) -> int:
@@ -183,19 +189,12 @@ class PlainPipeline(nn.Module):
         return F.avg_pool2d(out, self.shrink) if self.shrink > 1 else out
 
 
-class SelfEnsemble(nn.Module):
+class SelfEnsemble(WrappedNetwork):
     """Average a network's results for a photo (N, C, h, w) over the first `count` orientations of `FLIPS_FIRST`."""
 
     def __init__(self, network: nn.Module, count: int) -> None:
-        super().__init__()
-        self.network, self.count = network, count
-        described = as_network(network)
-        self.scale, self.size_multiple = described.scale, described.size_multiple
-        self.receptive_field_radius, self.activation_floats_per_pixel = (
-            described.receptive_field_radius,
-            described.activation_floats_per_pixel,
-        )
-        self.noise_level = is_noise_conditional(described)
+        super().__init__(network)
+        self.count = count
 
     def forward(self, x: Tensor) -> Tensor:
         """Average the outputs over the orientations, (N, C, H, W)."""

@@ -25,7 +25,7 @@ from nsp_cli.errors import ModelError, UsageError
 from nsp_cli.methods.base import Inputs, SelfSupervised, Stride, check_settings
 from nsp_cli.methods.preset_settings import NSP_SCHEDULE, PHOTOGRAPHER, Preset
 from nsp_cli.model.spec import MIN_NETWORK_SIDE, PipelineSpec, Task
-from nsp_cli.networks import Network, as_network, grid_of, tile_of
+from nsp_cli.networks import WITH_BLIND_SPOT, Network, as_network, grid_of, tile_of
 from nsp_cli.networks.layers import Scale
 from nsp_cli.ops.cells import Strategy, gather_cells, partition
 from nsp_cli.ops.padding import cut_to_multiple, cut_to_size, pad_to_multiple
@@ -54,6 +54,7 @@ class NSP(SelfSupervised):
 
     name: ClassVar[str] = "nsp"
     summary: ClassVar[str] = "learn the next finer scale from random pixels of 5x5 cells (NSP, CVPR 2026)"
+    networks = WITH_BLIND_SPOT
     presets: ClassVar[Mapping[str, Preset]] = {
         PHOTOGRAPHER: Preset(
             "a small network with a blind residual on canonical pairs: 30 photos, no GPU, half an hour",

@@ -24,7 +24,7 @@ from nsp_cli.errors import UsageError
 from nsp_cli.methods.base import PlainPipeline, SelfSupervised
 from nsp_cli.methods.preset_settings import APR_RD, PHOTOGRAPHER, Preset
 from nsp_cli.model.spec import Task
-from nsp_cli.networks import as_network
+from nsp_cli.networks import PLAIN_NETWORKS, as_network
 from nsp_cli.ops.padding import cut_to_multiple
 
 _PAPER: Mapping[str, Any] = {**APR_RD, "network": "unet", "steps": 200_000, "patch": 128}
@@ -42,6 +42,7 @@ class RD(SelfSupervised):
 
     name: ClassVar[str] = "rd"
     summary: ClassVar[str] = "learn from what --teacher models make of the photos (RD, AAAI 2025)"
+    networks = PLAIN_NETWORKS
     presets: ClassVar[Mapping[str, Preset]] = {
         PHOTOGRAPHER: Preset(
             "the published student of 1.0 M parameters: 30 photos, no GPU, half an hour",

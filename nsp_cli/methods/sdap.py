@@ -52,6 +52,7 @@ class SDAP(SelfSupervised):
 
     name: ClassVar[str] = "sdap"
     summary: ClassVar[str] = "learn each random sub-image from another (SDAP, ICCV 2023)"
+    networks = ("dbsn",)
     presets: ClassVar[Mapping[str, Preset]] = {
         PHOTOGRAPHER: Preset(
             "a small SDAP with a blind residual, two of 25 pairs a step: 30 photos, no GPU, half an hour",

@@ -43,7 +43,7 @@ from nsp_cli.image.luma import luma as luma_of
 from nsp_cli.methods.base import ONE_VARIANT, Crop, Fraction, PlainPipeline, SelfEnsemble, check_settings
 from nsp_cli.methods.preset_settings import PHOTOGRAPHER, Preset
 from nsp_cli.model.spec import Task
-from nsp_cli.networks import as_network, is_noise_conditional
+from nsp_cli.networks import PLAIN_NETWORKS, as_network, is_noise_conditional
 from nsp_cli.networks.layers import Scale
 from nsp_cli.ops.orientations import ORIENTATIONS
 from nsp_cli.ops.padding import cut_to_multiple
@@ -121,6 +121,7 @@ class Simulated:
 
     name: ClassVar[str] = "simulated"
     summary: ClassVar[str] = "learn from clean photos with simulated camera noise"
+    networks = PLAIN_NETWORKS
     needs_clean_photos = True
     needs_teachers = False
     supports_noise_level = True

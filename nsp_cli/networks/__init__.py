@@ -25,7 +25,10 @@ from nsp_cli.system.arguments import check_arguments
 
 __all__ = [
     "NETWORKS",
+    "PLAIN_NETWORKS",
+    "WITH_BLIND_SPOT",
     "Network",
+    "WrappedNetwork",
     "arguments_of",
     "build_network",
     "grid_of",
@@ -57,6 +60,12 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "nafnet": NAFNet,
     "tbsn": TBSN,
 }
+
+WITH_BLIND_SPOT = ("dbsn", "tbsn", "atbsn")
+"""Networks whose output for a pixel does not depend on that pixel of the input."""
+
+PLAIN_NETWORKS = tuple(name for name in NETWORKS if name not in WITH_BLIND_SPOT)
+"""The other networks. Trained on the noisy photo that is their own input, they would learn to return it."""
 
 
 def arguments_of(name: str) -> dict[str, Any]:
@@ -106,3 +115,23 @@ def has_input_skip(network: Network) -> bool:
 def as_network(module: nn.Module) -> Network:
     """Cast a module to the protocol."""
     return cast(Network, module)
+
+
+class WrappedNetwork(nn.Module):
+    """Base class of modules that run a network in another way; it has all attributes that describe the network.
+
+    Subclasses change those that their way of running changes.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        described = as_network(network)
+        self.scale = described.scale
+        self.receptive_field_radius = described.receptive_field_radius
+        self.size_multiple = described.size_multiple
+        self.activation_floats_per_pixel = described.activation_floats_per_pixel
+        self.grid = grid_of(described)
+        self.tile = tile_of(described)
+        self.noise_level = is_noise_conditional(described)
+        self.input_skip = has_input_skip(described)

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from nsp_cli.engine.backends.device import Precision, autocast, choose_device, choose_precision
 from nsp_cli.errors import ModelError, NspError, UsageError
 from nsp_cli.image import read_srgb
-from nsp_cli.methods import Method, build_method
+from nsp_cli.methods import Method, build_method, check_network
 from nsp_cli.model.checkpoint import load_model, save_model
 from nsp_cli.model.registry import home
 from nsp_cli.model.spec import ModelSpec
@@ -113,6 +113,7 @@ class _Run:
     def __init__(self, settings: TrainConfig, job: Job, process: ProcessInfo, device: torch.device) -> None:
         self.settings, self.job, self.process, self.device = settings, job, process, device
         self.method: Method = build_method(settings.method, settings.method_args)
+        check_network(settings.method, settings.network)
         if settings.patch < self.method.smallest_patch:
             raise UsageError(f"This method needs `patch` of at least {self.method.smallest_patch}.")
         self.precision = choose_precision(device, Precision(settings.precision))

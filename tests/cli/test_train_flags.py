@@ -95,6 +95,15 @@ def test_another_network_starts_from_its_own_arguments() -> None:
     assert (settings.method, settings.network, settings.network_args) == ("nsp", "atbsn", {"width": 12})
 
 
+def test_a_network_that_the_method_does_not_train_is_refused_at_once(weights: Weights) -> None:
+    for resolve, fits in (
+        (lambda: resolve_config("apbsn", network="resunet"), "`network=dbsn`"),
+        (lambda: resolve_config("amsnet", start=str(weights())), "`network=unet`"),
+    ):
+        with pytest.raises(UsageError, match=fits):
+            resolve()
+
+
 def test_weights_are_gone_on_from_with_their_method_or_another(weights: Weights, shifting: Path) -> None:
     same, begin = resolve_config(start=str(shifting))
     assert begin == shifting

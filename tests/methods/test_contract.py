@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,20 @@ from nsp_cli.engine.backends.device import Precision
 from nsp_cli.engine.backends.torch_backend import TorchBackend
 from nsp_cli.engine.export.onnx_file import TOLERANCE, export
 from nsp_cli.engine.process import process
+from nsp_cli.errors import UsageError
 from nsp_cli.image import Frame
-from nsp_cli.methods import METHODS, REGISTERED, Method, Pipeline, build_method
+from nsp_cli.methods import METHODS, REGISTERED, Method, Pipeline, build_method, check_network
 from nsp_cli.model.checkpoint import load_model, load_tensors, save_model
 from nsp_cli.model.spec import ModelSpec, Task
-from nsp_cli.networks import NETWORKS, as_network, build_network, has_input_skip, is_noise_conditional
+from nsp_cli.networks import (
+    NETWORKS,
+    PLAIN_NETWORKS,
+    WITH_BLIND_SPOT,
+    as_network,
+    build_network,
+    has_input_skip,
+    is_noise_conditional,
+)
 from nsp_cli.simulation.camera import Camera, simulate
 from nsp_cli.simulation.scene import sample_picture
 from nsp_cli.training import PHOTOGRAPHER, PRESETS, Job, describe_methods, train
@@ -77,6 +87,30 @@ def test_a_method_holds_its_name_help_line_and_presets() -> None:
         assert list(PRESETS[method.name]) == list(method.presets)
         for name, preset in method.presets.items():
             assert f"--preset {name}: {preset.summary}" in describe_methods()
+
+
+@pytest.mark.parametrize("method", REGISTERED, ids=lambda method: method.name)
+@pytest.mark.parametrize("network", list(NETWORKS))
+def test_a_method_trains_the_networks_of_its_row_in_the_docs_alone(method: Any, network: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
+    (row,) = re.findall(rf"^\| \[`{method.name}`\].*", page, re.M)
+    column = row.split("|")[4]
+    of_docs = PLAIN_NETWORKS if "without a blind spot" in column else tuple(re.findall("`([a-z]+)`", column))
+    assert tuple(method.networks) == of_docs
+    if network in of_docs:
+        check_network(method.name, network)
+        return
+    kind = "with" if set(of_docs) <= set(WITH_BLIND_SPOT) else "without"
+    with pytest.raises(UsageError, match=rf"'{method.name}' trains networks {kind} a blind spot \({of_docs[0]}"):
+        check_network(method.name, network)
+
+
+def test_cases_and_presets_are_pairs_that_are_trained() -> None:
+    for case in CASES:
+        check_network(case.method, case.network)
+    for method, presets in PRESETS.items():
+        for settings in presets.values():
+            check_network(method, settings.network)
 
 
 @every

@@ -419,3 +419,9 @@ def test_only_a_method_that_knows_the_noise_level_can_tell_it(noisy_photos: Path
     without = replace(wants, network_args={**told, "noise_level": False})
     train(without, job(noisy_photos, tmp_path / "new.safetensors", start=start))
     assert not load_model(tmp_path / "new.safetensors")[1].network_args["noise_level"]
+
+
+def test_a_network_that_would_learn_to_return_the_photo_is_refused(noisy_photos: Path, tmp_path: Path) -> None:
+    plain = replace(TINY, method="apbsn", method_args={}, network="resunet", network_args={}, patch=96)
+    with pytest.raises(UsageError, match=r"'apbsn' trains networks with a blind spot \(dbsn, tbsn\), got 'resunet'"):
+        train(plain, job(noisy_photos, tmp_path / "new.safetensors"))

@@ -50,6 +50,7 @@ def resolve_config(
     UsageError, ModelError
         An option or the weights do not fit.
     """
+    from nsp_cli.methods import check_network
     from nsp_cli.model.checkpoint import load_model
     from nsp_cli.training import PHOTOGRAPHER, continues, find_preset
 
@@ -67,6 +68,7 @@ def resolve_config(
         config = _fine_tuning(spec, replace(config, lr=rate), with_its_settings=own_settings)
     if network not in (None, config.network):
         config = replace(config, network=network, network_args={})
+    check_network(config.method, config.network)
     config = with_arguments(replace(config, **fields), arguments)
     if config.method_args.get("strategy") == "canonical" and {"stride", "targets"} & set(arguments):
         raise UsageError(
