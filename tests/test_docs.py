@@ -3,8 +3,10 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
+from PIL import Image
 
 from nsp_cli.cli.app import app
 from nsp_cli.training import PRESETS
@@ -13,7 +15,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md"), *ROOT.glob("weights/*.md")])
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 OTHERS = {"--help"}
-TORCHRUN = {"--nproc-per-node"}
+OF_OTHERS = {"--nproc-per-node", "--force"}
+"""Flags of torchrun and pipx."""
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -50,7 +53,7 @@ def test_commands_have_the_flags_that_are_typed(page: Path) -> None:
 def test_flags_exist(name: str) -> None:
     said = set(FLAG.findall((ROOT / name).read_text(encoding="utf-8")))
     assert said
-    assert said <= set().union(*flags_of_commands().values()) | TORCHRUN
+    assert said <= set().union(*flags_of_commands().values()) | OF_OTHERS
 
 
 def test_every_preset_of_a_paper_is_in_the_table_of_the_papers() -> None:
@@ -80,3 +83,28 @@ def test_the_architecture_page_has_every_folder_and_no_module_that_is_gone() -> 
     files = re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.py)`", text)
     assert files
     assert [name for name in files if not ((package / name).exists() or (ROOT / name).exists())] == []
+
+
+def test_every_environment_variable_is_in_the_list() -> None:
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "nsp_cli").rglob("*.py"))
+    listed = (ROOT / "docs" / "photographers.md").read_text(encoding="utf-8").partition("## Environment variables")[2]
+    names = set(re.findall(r"\"(NSP_[A-Z_]+)\"", sources))
+    assert len(names) == 3
+    assert [name for name in sorted(names) if f"`{name}`" not in listed] == []
+
+
+def test_the_python_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 5
+    monkeypatch.chdir(tmp_path)
+    pixels = np.random.default_rng(0).normal(120, 9, (40, 48, 3)).clip(0, 255).astype(np.uint8)
+    for folder in ("card", "denoised"):
+        Path(folder).mkdir()
+    for name in ("photo.jpg", "card/a.jpg"):
+        Image.fromarray(pixels).save(name)
+    names: dict[str, object] = {}
+    for block in blocks[:3]:  # the others export and train, which takes longer
+        exec(block, names)
+    assert np.asarray(names["large"]).shape == (80, 96, 3)
+    assert Path("denoised.png").is_file()
+    assert Path("denoised/a.jpg").is_file()

@@ -28,9 +28,7 @@ from nsp_cli.image import read_srgb
 from nsp_cli.image.frame import Pixels
 from nsp_cli.system.files import is_file, is_folder
 
-_NO_LIBRARY = (
-    "Data sets are .mat files, which are read with SciPy and h5py; install them with: pip install 'nsp-cli[eval]'."
-)
+_NO_LIBRARY = "Data sets are .mat files, which are read with SciPy and h5py; install them with: pip install scipy h5py."
 
 
 @dataclass(frozen=True)

@@ -127,9 +127,7 @@ def _scipy_io() -> Any:
     try:
         import scipy.io
     except ImportError as error:
-        raise UnavailableError(
-            "Submissions to DND need SciPy; install it with: pip install 'nsp-cli[eval]'."
-        ) from error
+        raise UnavailableError("Submissions to DND need SciPy; install it with: pip install scipy.") from error
     return scipy.io
 
 

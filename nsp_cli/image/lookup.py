@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from nsp_cli.image.metadata.icc import SRGB_CURVE, Values
 
-INSTALL = "install imagecodecs with: pip install 'nsp-cli[colour]'"
+INSTALL = "install imagecodecs with: pip install imagecodecs"
 
 _NODES = 33
 """Places along each axis where slopes are measured; those of a grey ramp are equally far apart in working values."""

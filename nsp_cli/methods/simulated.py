@@ -128,7 +128,7 @@ class Simulated:
     inference_variants = ONE_VARIANT
     presets: ClassVar[Mapping[str, Preset]] = {
         PHOTOGRAPHER: Preset(
-            "clean photos, no GPU, an hour and a half; the weights `fast` had nearly fourteen of one core",
+            "clean photos, no GPU, an hour and a half; the weights `fast` had nearly seventeen hours of one core",
             {
                 "network": "resunet",
                 "network_args": {"noise_level": True},

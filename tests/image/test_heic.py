@@ -121,6 +121,6 @@ def test_without_the_extra_a_sentence_says_what_to_install(tmp_path: Path, monke
     assert unread_format(tmp_path / "a.HEIC") == "HEIC"
     assert not is_photo(tmp_path / "a.HEIC")
     for attempt in (lambda: read(data), lambda: plan([str(tmp_path / "a.HEIC")])):
-        with pytest.raises((InputError, NoInputError), match=r"pip install 'nsp-cli\[heic\]'"):
+        with pytest.raises((InputError, NoInputError), match=r"pip install pi-heif"):
             attempt()
-    assert "nsp-cli[heic]" in unread_sentence(Counter(HEIC=2))
+    assert "pip install pi-heif" in unread_sentence(Counter(HEIC=2))

@@ -172,7 +172,7 @@ def test_without_the_extra_a_sentence_names_it() -> None:
     result = process(frame, Fake(smooth))
     assert result.warnings == (
         "The colour profile is kept but not used, it describes its colours by look-up tables: install imagecodecs with:"
-        " pip install 'nsp-cli[colour]'; the photo is denoised as sRGB.",
+        " pip install imagecodecs; the photo is denoised as sRGB.",
     )
     assert result.metadata == frame.metadata
     np.testing.assert_array_equal(result.pixels, process(Frame(frame.pixels), Fake(smooth)).pixels)

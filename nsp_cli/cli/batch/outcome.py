@@ -105,5 +105,5 @@ def unread_sentence(formats: Counter[str]) -> str:
     order = sorted(formats.items(), key=lambda item: (-item[1], item[0]))
     count, kinds = formats.total(), ", ".join(f"{number} {name}" for name, number in order)
     are, them = ("file is", "it") if count == 1 else ("files are", "them")
-    install = " HEIC needs an extra: pip install 'nsp-cli[heic]'." if "HEIC" in formats else ""
+    install = " HEIC needs another package: pip install pi-heif." if "HEIC" in formats else ""
     return f"{count} {are} not read: {kinds}. Export {them} as TIFF or JPEG first.{install}"

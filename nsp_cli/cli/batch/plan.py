@@ -172,7 +172,7 @@ def _work(source: Path, target: Path) -> Work:
     name = unread_format(source)
     if name is None:
         return Work(source, target)
-    install = "install pi-heif with pip install 'nsp-cli[heic]', or " if name == "HEIC" else ""
+    install = "install pi-heif with pip install pi-heif, or " if name == "HEIC" else ""
     return Work(source, source, f"{source}: {name} is not read; {install}export it as TIFF or JPEG first.", name)
 
 

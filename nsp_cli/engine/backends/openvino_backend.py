@@ -40,9 +40,7 @@ class OpenVinoBackend:
         try:
             import openvino
         except ImportError as error:
-            raise UnavailableError(
-                "OpenVINO is not installed; install it with: pip install 'nsp-cli[openvino]'."
-            ) from error
+            raise UnavailableError("OpenVINO is not installed; install it with: pip install openvino.") from error
         return_large_blocks()
         core = openvino.Core()
         try:

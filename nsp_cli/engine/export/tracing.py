@@ -39,7 +39,7 @@ def trace(module: nn.Module, inputs: dict[str, Tensor], dynamic: tuple[Any, ...]
             import_module(library)  # torch's exporter needs it; its own error is less clear
     except ImportError as error:
         raise UnavailableError(
-            "Export needs onnx and onnxscript; install them with: pip install 'nsp-cli[export]'."
+            "Export needs onnx and onnxscript; install them with: pip install onnx onnxscript."
         ) from error
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it names the torchvision operators that are not there
     with warnings.catch_warnings(), torch.no_grad():

@@ -17,7 +17,7 @@ from nsp_cli.image.metadata.cicp import profile_of_codes
 from nsp_cli.image.metadata.exif import exif_dpi, upright_exif
 from nsp_cli.image.metadata.xmp import upright_xmp
 
-INSTALL = "install pi-heif with: pip install 'nsp-cli[heic]'"
+INSTALL = "install pi-heif with: pip install pi-heif"
 
 
 def decode(data: bytes) -> Frame:
