@@ -10,12 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch.nn.modules.module import register_module_forward_pre_hook
 
+from nsp_cli.engine.backends.interruptible import checking
 from nsp_cli.engine.loading import load_backend
 from nsp_cli.engine.process import process
 from nsp_cli.errors import UsageError
@@ -85,6 +87,13 @@ def identities(teachers: Sequence[Teacher]) -> list[dict[str, Any]]:
     ]
 
 
+class TeacherInterrupt(KeyboardInterrupt):
+    """A stop was requested while a teacher ran; what it had computed of its output is lost.
+
+    A `KeyboardInterrupt`, which backends do not turn into errors of their own.
+    """
+
+
 @dataclass(frozen=True)
 class TeacherTargets:
     """Read a photo together with the outputs of all teachers; each output is computed once and cached.
@@ -93,15 +102,20 @@ class TeacherTargets:
     ----------
     read : returns the (H, W, 1 or 3) sRGB pixels of a photo, the teachers' input
     device : where the teachers run
+    stop : called while a teacher runs; true ends the work with `TeacherInterrupt`
     """
 
     teachers: Sequence[Teacher]
     cache: OutputCache
     read: Callable[[Path], Pixels]
     device: str = "auto"
+    stop: Callable[[], bool] = field(default=lambda: False)
 
     def __call__(self, path: Path) -> tuple[Pixels, ...]:
-        """Return the photo and one layer for each teacher and variant, of one size and depth. Raises `InputError`."""
+        """Return the photo and one layer for each teacher and variant, of one size and depth.
+
+        Raises `InputError` and `TeacherInterrupt`.
+        """
         photo = self.read(path)
         digest = _digest(photo)
         return photo, *(
@@ -114,10 +128,18 @@ class TeacherTargets:
         return self.cache.get(key, photo.shape, photo.dtype, lambda: self._compute(photo, teacher, variant))
 
     def _compute(self, photo: Pixels, teacher: Teacher, variant: Variant) -> Pixels:
+        self._check()
         # Loaded for each output and not kept: loading takes a moment, an output takes seconds to minutes.
         backend = load_backend(teacher.path, device=self.device, settings=variant.settings)
-        output = process(Frame(np.ascontiguousarray(orient_array(photo, variant.orientation))), backend)
+        oriented = Frame(np.ascontiguousarray(orient_array(photo, variant.orientation)))
+        # A tile may take minutes: graphs are interrupted within it, and networks of torch before each of their layers.
+        with checking(self._check), register_module_forward_pre_hook(lambda *_: self._check()):
+            output = process(oriented, backend, report=self._check)
         return np.ascontiguousarray(array_to_upright(output.pixels, variant.orientation))
+
+    def _check(self, fraction: float = 0.0) -> None:
+        if fraction < 1 and self.stop():  # an output that is complete is cached first
+            raise TeacherInterrupt
 
 
 def _digest(photo: Pixels) -> str:

@@ -28,11 +28,11 @@ from nsp_cli.system.processes import ProcessInfo
 from nsp_cli.system.version import __version__
 from nsp_cli.training.cache import OutputCache
 from nsp_cli.training.config import TrainConfig
-from nsp_cli.training.data import StepBatches, contents, large_enough, open_alone, train_val_split
+from nsp_cli.training.data import Open, StepBatches, contents, large_enough, open_alone, train_val_split
 from nsp_cli.training.distributed import from_main_process, training_processes, wrap
 from nsp_cli.training.optimizers import OPTIMIZERS
 from nsp_cli.training.state import OTHER_PHOTOS, State, ema_of, learning_rate
-from nsp_cli.training.teachers import Teacher, TeacherTargets, find_teacher, identities
+from nsp_cli.training.teachers import Teacher, TeacherInterrupt, TeacherTargets, find_teacher, identities
 from nsp_cli.training.validation import Monitor
 
 _NO_LIMIT = 10**9  # steps of a run whose budget is in minutes
@@ -103,7 +103,7 @@ def train(settings: TrainConfig, job: Job) -> Path:
     NoInputError : no photo is as large as a crop
     """
     with training_processes(choose_device(job.device)) as (process, device):
-        _Run(settings, job, process, device).loop()
+        _Run(settings, job, process, device).run()
     return job.target
 
 
@@ -122,10 +122,12 @@ class _Run:
         learner = wrap(self.state.network, process)
         compiles = _helps_to_compile(device) if settings.compile is None else settings.compile
         self.learner: nn.Module = torch.compile(learner) if compiles else learner  # pyright: ignore
-        opened = self._teacher_targets() if self.teachers else open_alone
-        training, validation = train_val_split(large_enough(job.photos, settings.patch), settings.validation_every)
+        self.open: Open = self._teacher_targets() if self.teachers else open_alone
+        self.training, self.validation = train_val_split(
+            large_enough(job.photos, settings.patch), settings.validation_every
+        )
         batches = StepBatches(
-            training,
+            self.training,
             patch=settings.patch,
             batch=settings.batch,
             steps=settings.steps or _NO_LIMIT,
@@ -133,21 +135,10 @@ class _Run:
             cache_bytes=settings.cache_megabytes * 10**6,
             rotate=settings.orientations == "all",
             make_example=self.method.make_example,
-            open=opened,
+            open=self.open,
         )
         self.batches = batches.shard(process.rank, process.world_size)
         self.monitor: Monitor | None = None
-        if process.is_main_process:
-            self.monitor = Monitor(
-                job.folder,
-                settings,
-                self.method,
-                training=training,
-                validation=validation,
-                pairs=job.pairs,
-                open=opened,
-                shown=job.shown,
-            )
         self.generator = Generator(device)
 
     def _build_or_resume(self) -> State:
@@ -180,9 +171,34 @@ class _Run:
     def _teacher_targets(self) -> TeacherTargets:
         """Return the function that opens a photo with the outputs of the teachers as further channels."""
         cache = OutputCache(home() / "teachers", self.settings.teacher_cache_megabytes * 10**6)
-        return TeacherTargets(self.teachers, cache, read_srgb, str(self.device))
+        # Several processes stop after the same step: one that left alone would let the others wait.
+        stop = self.job.stop if self.process.is_alone else lambda: False
+        return TeacherTargets(self.teachers, cache, read_srgb, str(self.device), stop)
 
-    def loop(self) -> None:
+    def run(self) -> None:
+        """Train, and save the state at the end of the budget or after a stop, also one while a teacher runs."""
+        try:
+            if self.process.is_main_process:
+                self.monitor = self._open_monitor()
+            self._loop()
+        except TeacherInterrupt:
+            pass  # the step whose targets are missing has not begun
+        self._save()
+
+    def _open_monitor(self) -> Monitor:
+        """Open the monitor, for which teachers run on the validation photos."""
+        return Monitor(
+            self.job.folder,
+            self.settings,
+            self.method,
+            training=self.training,
+            validation=self.validation,
+            pairs=self.job.pairs,
+            open=self.open,
+            shown=self.job.shown,
+        )
+
+    def _loop(self) -> None:
         """Step until the budget is used up or the caller requests a stop."""
         state, clock = self.state, time.monotonic()
         steps = range(state.step, self.settings.steps or _NO_LIMIT)
@@ -206,7 +222,6 @@ class _Run:
             if saves:
                 self._save()
                 clock = time.monotonic()  # a budget in minutes is spent on steps alone
-        self._save()
 
     def _step(self, batch: Tensor, progress: float) -> Tensor:
         """Update the weights on a batch; `progress` is the used fraction of the budget. Return the loss, a scalar."""
@@ -239,13 +254,15 @@ class _Run:
 
     def _save(self) -> None:
         """Write the state, the weights and a validation, in the main process. Raises `NspError` where they diverged."""
-        if self.monitor is None:
+        if not self.process.is_main_process:
             return
         if not all(torch.isfinite(weight).all() for weight in self.state.network.parameters()):
             raise NspError(_DIVERGED.format(step=self.state.step))
         self.state.save(self.job.folder)
         result = self.state.result()
         save_model(result, self._spec(), self.job.target)
+        if self.monitor is None:
+            return
         with autocast(self.device, self.precision):
             self.monitor.validate(self.state.step, result, self.device)
 

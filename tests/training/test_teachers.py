@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
 
 from nsp_cli.api import load_backend
+from nsp_cli.engine.backends import interruptible
 from nsp_cli.engine.process import process
 from nsp_cli.errors import ModelError, UsageError
 from nsp_cli.image import Frame, read, read_srgb, write
-from nsp_cli.model.checkpoint import load_model, save_model
+from nsp_cli.model.checkpoint import load_model, load_tensors, save_model
 from nsp_cli.model.spec import ModelSpec
 from nsp_cli.networks import build_network
 from nsp_cli.ops.orientations import array_to_upright, orient_array
-from nsp_cli.training import Job, TrainConfig, teachers, train
+from nsp_cli.training import Job, TrainConfig, has_run, teachers, train
 from nsp_cli.training.cache import OutputCache
 from nsp_cli.training.data import StepBatches
-from nsp_cli.training.teachers import Teacher, TeacherTargets, Variant, find_teacher
+from nsp_cli.training.teachers import Teacher, TeacherInterrupt, TeacherTargets, Variant, find_teacher
 
 Weights = Callable[..., Path]
 
@@ -135,6 +138,47 @@ def test_weights_name_their_teachers_by_content_and_not_by_place(
     (taught_by,) = spec.training["teachers"]
     assert (taught_by["file"], len(taught_by["sha256"]), taught_by["views"]) == ("tiny.safetensors", 64, 2)
     assert str(tmp_path) not in spec.to_json()
+
+
+@pytest.mark.parametrize("outputs", [0, 3, 7])  # of ten: in those of the one validation photo, and in later ones
+def test_a_stop_while_a_teacher_runs_ends_at_once_and_can_be_resumed(
+    weights: Weights, noisy_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outputs: int
+) -> None:
+    settings = replace(STUDENT, teachers=(str(weights()),))
+    whole, broken = tmp_path / "whole.safetensors", tmp_path / "broken.safetensors"
+    monkeypatch.setenv("NSP_HOME", str(tmp_path / "first"))
+    train(settings, job(noisy_photos, whole))
+    needed = len(list((tmp_path / "first" / "teachers").iterdir()))
+    assert needed == 10
+    monkeypatch.setenv("NSP_HOME", str(tmp_path / "second"))
+    cache = tmp_path / "second" / "teachers"
+    train(settings, job(noisy_photos, broken, stop=lambda: outputs == 0 or len(list(cache.glob("*"))) == outputs))
+    assert (len(list(cache.glob("*"))), has_run(tmp_path / "broken.run")) == (outputs, True)
+    counted = Mock(wraps=process)
+    monkeypatch.setattr(teachers, "process", counted)
+    train(settings, job(noisy_photos, broken, resume=True))
+    assert counted.call_count == needed - outputs  # what is cached is not computed again
+    first, second = load_tensors(whole)[0], load_tensors(broken)[0]
+    assert all(first[name].equal(second[name]) for name in first)
+
+
+@pytest.mark.parametrize("teacher", ["tiny", "fast"])  # by torch, and a graph
+def test_a_stop_does_not_wait_for_the_end_of_a_tile(
+    weights: Weights, noisy_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, teacher: str
+) -> None:
+    calls: list[str] = []
+
+    def stop() -> bool:
+        calls.append("".join(frame.name for frame in traceback.extract_stack()))
+        return len(calls) == 2  # the first call is before the teacher is loaded
+
+    targets = replace(
+        targets_of(tmp_path, find_teacher(str(weights() if teacher == "tiny" else teacher), 0)), stop=stop
+    )
+    monkeypatch.setattr(interruptible, "_PAUSE", 1e-6)
+    with pytest.raises(TeacherInterrupt):
+        targets(noisy_photos / "0.png")
+    assert "_run" in calls[1]  # within a tile
 
 
 def test_a_changed_teacher_ends_a_resumed_run(weights: Weights, noisy_photos: Path, tmp_path: Path) -> None:

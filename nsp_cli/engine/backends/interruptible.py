@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
+from contextlib import contextmanager
+from contextvars import ContextVar
 from threading import Event, Thread
 from typing import TypeVar
 
@@ -11,6 +13,18 @@ Result = TypeVar("Result")
 
 _PAUSE = 0.1
 """Seconds between two checks of the thread: on Windows, a longer wait cannot be interrupted."""
+
+_check: ContextVar[Callable[[], None]] = ContextVar("check", default=lambda: None)
+
+
+@contextmanager
+def checking(check: Callable[[], None]) -> Generator[None]:
+    """Call `check` many times a second while this thread waits in `call_interruptibly`; it raises to end the call."""
+    token = _check.set(check)
+    try:
+        yield
+    finally:
+        _check.reset(token)
 
 
 def call_interruptibly(call: Callable[[], Result], cancel: Callable[[], None]) -> Result:
@@ -35,7 +49,7 @@ def call_interruptibly(call: Callable[[], Result], cancel: Callable[[], None]) -
     try:
         worker.start()  # an interrupt may come while it waits for the thread
         while not ended.wait(_PAUSE):
-            pass
+            _check.get()()
         return future.result()
     except BaseException:
         while not ended.wait(_PAUSE) and worker.ident is not None:
