@@ -63,7 +63,7 @@ def drop_stdout() -> None:
 
 
 def plain(text: str) -> str:
-    """Text on one line without control characters and lone surrogates, which names of files may have."""
+    """Escape control characters, line breaks and lone surrogates, which names of files may have."""
     odd = {"Cc", "Cs", "Zl", "Zp"}
     return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in odd else c for c in text)
 

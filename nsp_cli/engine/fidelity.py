@@ -2,9 +2,9 @@
 
 A denoiser keeps the mean of a flat area, and so does one that enlarges. The mean of noise differs in light and in
 encoded values, because the sRGB curve bends it; models keep the one, or the other, or something between them. A shift
-is what goes beyond both. Cells that are clipped at black or white are left out: their noise has lost its mean. Cameras
-cut noise at black before they brighten a photo, too, which does not show: so a shift may be as large as the standard
-deviation of the noise that was removed.
+is what goes beyond both. Cells that are clipped at black or white are left out: clipping shifts the mean of noise.
+Cameras clip noise at black before they brighten a photo, too, which cannot be detected in it: so a shift may be as
+large as the standard deviation of the noise that was removed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Cutting a photo into tiles whose results fit together without a seam: plain integers, no framework.
 
-A tile is a region of the photo, its origin a multiple of the pipeline's `multiple`, so that every tile sees the same PD
-phases as the whole photo. It is read with a halo that covers the receptive field, clipped at the photo's border: there
-the pipeline meets the border just as it does when it gets the whole photo.
+A tile is a region of the photo, its origin a multiple of the pipeline's `multiple`, so that its PD phases
+are those of the whole photo. It is read with a halo that covers the receptive field, clipped at the photo's border,
+where the pipeline pads it as it pads the whole photo.
 """
 
 from __future__ import annotations

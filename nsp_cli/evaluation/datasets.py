@@ -116,8 +116,8 @@ def _sidd_blocks(path: Path, name: str) -> NDArray[np.uint8]:
     """Read (photos, blocks, H, W, 3) uint8 from a .mat file of SIDD, whose variable has the file's name."""
     blocks = read_mat(path / f"{name}.mat", name)
     if blocks.ndim != 5 or blocks.shape[-1] != 3 or blocks.dtype != np.uint8:
-        wanted = "(photos, blocks, height, width, 3) of uint8"
-        raise InputError(f"{path / name}.mat must hold {wanted}, got {blocks.shape} of {blocks.dtype}.")
+        expected = "(photos, blocks, height, width, 3) of uint8"
+        raise InputError(f"{path / name}.mat must hold {expected}, got {blocks.shape} of {blocks.dtype}.")
     return blocks
 
 

@@ -118,7 +118,7 @@ def _similarity(a: NDArray[Any], b: NDArray[Any], **how: Any) -> float:
 
 
 def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    """Peak signal-to-noise ratio in dB of two uint8 arrays; infinite where they are equal."""
+    """Compute the peak signal-to-noise ratio of two uint8 arrays in dB; infinite where they are equal."""
     error = float(np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2))
     return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
 

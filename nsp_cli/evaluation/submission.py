@@ -36,7 +36,7 @@ class Submission(Protocol):
         ...
 
     def close(self) -> Path:
-        """Finish, and return the path of what is to be submitted. Raises OutputError."""
+        """Write what is left, and return the path of what is to be submitted. Raises OutputError."""
         ...
 
 

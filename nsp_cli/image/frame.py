@@ -94,8 +94,8 @@ class Frame:
             self.pixels.shape[:2],
             self.pixels.dtype,
         ):
-            wanted = f"{self.pixels.shape[:2]} {self.pixels.dtype}"
-            raise ValueError(f"alpha must be {wanted}, got {self.alpha.shape} {self.alpha.dtype}")
+            expected = f"{self.pixels.shape[:2]} {self.pixels.dtype}"
+            raise ValueError(f"alpha must be {expected}, got {self.alpha.shape} {self.alpha.dtype}")
         if self.below_black is not None and self.below_black.shape != self.pixels.shape:
             raise ValueError(f"below_black must be {self.pixels.shape}, got {self.below_black.shape}")
 

@@ -7,12 +7,12 @@ Loss
     L1 on the masked pixels alone, plus `smoothness` times the total variation of the output (0.01 in the paper's
     fine-tune, 0 before it).
 Test time
-    PD by 2, two complementary masks: a pixel of the result comes from the branch that did not see it. Then optionally
+    PD by 2, two complementary masks: a pixel of the result comes from the branch in which it is masked. Then optionally
     R3 (`ops.refine`).
 
 The masks of the test are fixed random patterns (`ops.masks`), so that tiles agree with the whole photo. They are random
 and no checkerboard, since that is what the network was trained on. R3 runs the network on masks too, both of them, and
-not on whole pictures, which it has never seen.
+not on whole pictures, on which it was not trained.
 """
 
 from __future__ import annotations
@@ -90,9 +90,9 @@ class AMSNet(SelfSupervised):
         subs = draw_subs(batch, self.stride, self.inputs, generator)
         h, w = subs.shape[-2:]
         masked = torch.rand(len(subs), 1, h, w, generator=generator, device=subs.device) < 0.5
-        # What is masked stays unseen in the padding too, since that is made of the masked picture.
-        seen = pad_to_multiple(subs.masked_fill(masked, 0), same_size(network).size_multiple)
-        output = network(seen)[..., :h, :w]
+        # The padding is made of the masked picture, so that it has no masked pixel either.
+        inputs = pad_to_multiple(subs.masked_fill(masked, 0), same_size(network).size_multiple)
+        output = network(inputs)[..., :h, :w]
         errors = ((output - subs).abs() * masked).sum() / (masked.sum() * subs.shape[1]).clamp(min=1)
         return errors + self.smoothness * total_variation(output) if self.smoothness else errors
 

@@ -12,9 +12,9 @@ Test time
 
 The released program lays the sub-images side by side in one picture, in training and at test time, with zeros around
 each. `train_layout`, `layout` and `pd_pad` are settings here: "batch" (one by one) is the default, since tiles then
-agree with the whole photo up to its border, and no pixel sees the photo's far side. See `Layout`. With the settings of
-the `paper` preset training and test time are the released program's, but for the random masks of R3: they are fixed
-here (`ops.refine`).
+agree with the whole photo up to its border, and no output depends on the photo's far side. See `Layout`. With the
+settings of the `paper` preset training and test time are the released program's, but for the random masks of R3: they
+are fixed here (`ops.refine`).
 """
 
 from __future__ import annotations

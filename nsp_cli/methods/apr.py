@@ -12,9 +12,9 @@ Loss
     (`neighbours=false`). Its blind spot alone keeps the noise of a pixel from the network.
 Test time
     One pass over the whole photo with a smaller blind spot, chosen at run time: 3×3 (k = 2) by default.
-    Reflection by 16 pixels extends the photo on all four sides first (`margin`), as in the released programs. It shows
-    pixels near the border to themselves, as k = 0 does, and is better all the same: of the half-planes of a pixel at
-    the border, one would be zeros.
+    Reflection by 16 pixels extends the photo on all four sides first (`margin`), as in the released programs. So
+    pixels near the border are inputs of their own outputs, as with k = 0, which is better all the same: of the
+    half-planes of a pixel at the border, one would be zeros.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class _WithBlindSpot(WrappedNetwork):
 
 
 def choose_neighbours(photos: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-    """For each pixel of (B, C, H, W) two different ones of its window: indices (B, H·W) into the flat photo.
+    """Choose two different pixels of each pixel's window in (B, C, H, W): indices (B, H·W) into the flat photo.
 
     H and W are at least 3. The window of a pixel at the border is that of the nearest pixel which has one.
     """

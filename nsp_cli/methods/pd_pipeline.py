@@ -31,8 +31,8 @@ class Layout(StrEnum):
     BATCH = "batch"
     """Each sub-image as a picture of its own, with its own border; tiles then agree with the whole photo."""
     MOSAIC = "mosaic"
-    """Side by side in one picture, as the released AP-BSN does: near a sub-image's border the network sees another's
-    far side, so that a strip along the photo's border, as wide as the network reaches, is another one in a tile."""
+    """Side by side in one picture, as the released AP-BSN does: near a sub-image's border the receptive field has
+    another's far side in it, so that a strip of that width along the photo's border differs in a tile."""
 
 
 class PDPipeline(nn.Module):
@@ -107,7 +107,7 @@ class PDPipeline(nn.Module):
     def forward(self, photo: Tensor) -> Tensor:
         """Denoise photos (N, C, H, W) in [0, 1] on PD sub-images."""
         h, w = photo.shape[-2:]
-        # Only as far as the sides must divide: more of it would show pixels to their own blind spots.
+        # Only as far as the sides must divide: more reflection would make pixels inputs of their own outputs.
         padded = self.extend(photo, self.padding, MIN_NETWORK_SIDE * self.stride)
         subs = run_on_subs(self.network, pd_split(padded, self.stride), self.stride, self.layout, self.pd_pad)
         result = pd_merge(subs, self.stride)

@@ -29,7 +29,10 @@ def mixers(widths: tuple[int, ...], activation: Activation, bias: bool = True) -
 
 
 def next_scale_tail(width: int, scale: int, activation: Activation, bias: bool = True) -> tuple[nn.Sequential, int]:
-    """Two convolutions, pixel-shuffle by t, two more: (N, width, h, w) → (N, width/t², t·h, t·w), and that width/t²."""
+    """Build two 1×1 convolutions, pixel-shuffle by t and two more; return them, and the width width/t² of their output.
+
+    (N, width, h, w) → (N, width/t², t·h, t·w).
+    """
     fine = max(width // scale**2, 1)
     coarse = mixers((width, width, fine * scale**2), activation, bias)
     return nn.Sequential(*coarse, nn.PixelShuffle(scale), *mixers((fine, fine, fine), activation, bias)), fine
@@ -46,7 +49,7 @@ class HasLevels(Protocol):
 
 
 def through_levels(network: HasLevels, features: Tensor) -> Tensor:
-    """Down, and up again with what was passed on the way added: (N, C, h, w) to the same."""
+    """Run features (N, C, h, w) down the levels and up again, with each level's features added on the way up."""
     skips: list[Tensor] = []
     for stage, shrink in zip(network.down, network.shrink, strict=True):
         features = stage(features)

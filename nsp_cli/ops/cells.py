@@ -114,7 +114,7 @@ def _check(s: int, t: int, n: int, strategy: Strategy) -> None:
 
 @lru_cache
 def _shapes(s: int, t: int, strategy: Strategy) -> Tensor:
-    """Every target that the strategy allows in a cell, (K, t²) pixel numbers in row-major order."""
+    """List every target that the strategy allows in a cell, (K, t²) pixel numbers in row-major order."""
     lines = list(combinations(range(s), t))
     if strategy is Strategy.CONSECUTIVE:
         lines = [line for line in lines if line[-1] - line[0] == t - 1]

@@ -70,6 +70,7 @@ def cut_to_multiple(photo: Tensor, multiple: int) -> Tensor:
 
 
 def _padded(side: int, multiple: int, smallest: int) -> Any:
+    """Return the next multiple from a side on that is at least `smallest`."""
     # Only positive numbers are divided: ONNX rounds towards zero where Python rounds down.
     return (torch.sym_max(side, smallest) + multiple - 1) // multiple * multiple
 
@@ -79,7 +80,7 @@ def _reflected(side: int, multiple: int, smallest: int, device: torch.device) ->
 
 
 def _mirrored(index: Tensor, side: int) -> Tensor:
-    """Return the pixels of a side that pixels of 0 or more, inside or beyond it, show."""
+    """Map indices of 0 or more to those of a side's pixels by reflection at its last pixel, and back at its first."""
     # Tensors and not integers, because the ONNX exporter cannot take a remainder by a symbolic size.
     period = torch.full((1,), torch.sym_max(2 * (side - 1), 1), dtype=torch.long, device=index.device)
     index = index % period

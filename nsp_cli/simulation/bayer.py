@@ -100,7 +100,7 @@ class _Along(NamedTuple):
 
 
 def _along(raw: Picture, axis: int) -> _Along:
-    """Green at red and blue from the neighbours in a row (axis 0) or a column, and how much they differ."""
+    """Interpolate green at red and blue from the neighbours in a row (axis 0) or a column; measure their difference."""
     mean, slope, bend = (np.array([taps], np.float32) for taps in ([1, 0, 1], [1, 0, -1], [-1, 0, 2, 0, -1]))
     if axis:
         mean, slope, bend = mean.T, slope.T, bend.T

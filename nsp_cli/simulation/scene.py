@@ -58,7 +58,7 @@ def _fractal(rows: int, columns: int, slope: float, rng: np.random.Generator) ->
 
 
 def _landscape(rows: int, columns: int, rng: np.random.Generator) -> Picture:
-    """Sky, sun, clouds, and ridges that come out of the haze, (rows, columns, 3) around [0, 1]."""
+    """Draw sky, sun, clouds, and ridges in haze, (rows, columns, 3) around [0, 1]."""
     y, x = np.mgrid[:rows, :columns].astype(np.float32)[..., None] / np.float32(rows)
     down = np.clip(y / _HORIZON, 0, 1)
     picture = _ZENITH + (_DUSK - _ZENITH) * down**1.1
@@ -112,7 +112,7 @@ def _lake(above: Scene, rows: int, rng: np.random.Generator) -> Scene:
 
 
 def _draw_meadow(scene: Scene, unit: float, rng: np.random.Generator) -> None:
-    """Thousands of blades of grass, back to front, and a flower here and there."""
+    """Draw thousands of blades of grass, back to front, and some flowers."""
     rows, columns = int(scene.shape[0]), int(scene.shape[1])
     for depth in np.sort(rng.uniform(0.85, 1.1, round(9 * columns / unit))):
         light, length, lean = rng.uniform(0.3, 1.0), rng.uniform(8, 24) * unit, rng.normal(0, 0.4)

@@ -50,7 +50,7 @@ class Muon(torch.optim.Optimizer):
         self._adamw.step()
 
     def _update(self, weights: list[Tensor], group: dict[str, Any]) -> None:
-        """Update convolutions whose matrices have one shape, together: a GPU would wait for each by itself."""
+        """Update convolutions whose matrices have one shape, together: one by one they would leave a GPU idle."""
         gradients = [weight.grad for weight in weights if weight.grad is not None]
         for weight in weights:
             self.state[weight].setdefault("momentum", torch.zeros_like(weight))

@@ -43,7 +43,7 @@ class Outcome:
     ----------
     seconds : reading, inference and writing, which overlap with those of other photos
     notes : what was chosen for this photo alone, such as a strength that was measured
-    previews : small pictures for the report, where one is wanted
+    previews : small pictures for the report; None without one
     unread : name of the photo's format, if it is one that is not read
     """
 
@@ -81,7 +81,7 @@ def describe(options: DenoiseOptions) -> Recipe:
 def as_json(outcome: Outcome, recipe: Recipe) -> str:
     """Format one line of JSON.
 
-    Names that are no valid Unicode come out as lone surrogates, as Python's `os.fsdecode` gives them.
+    Bytes of names that are no valid Unicode become lone surrogates, as in Python's `os.fsdecode`.
     """
     notes = dict(outcome.notes)
     model, sha256 = notes.pop("model", recipe.model), notes.pop("model_sha256", recipe.sha256)

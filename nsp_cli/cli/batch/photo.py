@@ -140,7 +140,7 @@ def shortages(works: Iterable[Work], output: OutputOptions) -> list[str]:
 
 
 def can_be_written(work: Work, output: OutputOptions) -> bool:
-    """Return whether a photo is to be processed and its output could be written, as far as that shows before."""
+    """Return whether a photo is to be processed and its output could be written, as far as it can be checked before."""
     try:
         return is_wanted(work, output)
     except (InputError, OutputError):

@@ -38,7 +38,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def choose_precision(device: torch.device, precision: Precision = Precision.AUTO) -> Precision:
-    """Settle AUTO: bf16 where the hardware multiplies it natively, else float32. Raises `BackendError`."""
+    """Resolve AUTO: bf16 where the hardware multiplies it natively, else float32. Raises `BackendError`."""
     if precision is Precision.AUTO:
         return Precision.BF16 if _has_bf16(device) else Precision.FP32
     if precision is Precision.INT8:
@@ -64,7 +64,7 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that a tile may use now, in bytes."""
+    """Return the memory that a tile may use now, in bytes."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return available_bytes()

@@ -20,7 +20,7 @@ _SIDE = 256  # pixels of the middle of a photo
 
 
 def quantize_by_photos(network: nn.Module, folder: Path) -> tuple[nn.Module, float]:
-    """Quantise a ResUNet by photos such as it is for.
+    """Quantise a ResUNet by the ranges of its activations on photos like those that it is to denoise.
 
     Parameters
     ----------

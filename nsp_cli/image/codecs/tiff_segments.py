@@ -87,7 +87,7 @@ def _expand_lzw(packed: bytes, length: int) -> bytes:
 
 
 def _undo_float_predictor(raw: bytes, width: int, samples: int) -> NDArray[np.float32]:
-    """Predictor 3 of Adobe's TIFF Technical Note 3: rows of byte differences, the high bytes of all values first."""
+    """Undo predictor 3: rows of byte differences, the high bytes of all values first (Adobe TIFF Technical Note 3)."""
     steps = np.frombuffer(raw, np.uint8).reshape(-1, 4 * width, samples)
     planes = np.cumsum(steps, axis=1, dtype=np.uint8).reshape(-1, 4, width * samples)
     return np.ascontiguousarray(planes.transpose(0, 2, 1)).view(">f4")

@@ -184,7 +184,7 @@ def _curve(body: bytes) -> Curve:
 
 
 def _parametric(kind: int, values: dict[str, float]) -> Parametric:
-    """Kinds 1 and 2 give the knee by -b/a, and call `c` what is added everywhere."""
+    """Build a curve of a kind of `para`: kinds 1 and 2 have the knee at -b/a, and add `c` everywhere."""
     if kind in (1, 2):
         if not values["a"]:
             raise ValueError("its tone curve does not rise")

@@ -92,14 +92,16 @@ def raw_iptc(data: bytes) -> bytes | None:
 
 
 def as_tiff(data: bytes) -> bytes:
-    """With the header of a TIFF, whose structure Olympus and Panasonic use under numbers of their own."""
+    """Set the header of a TIFF, whose structure Olympus and Panasonic use with other magic numbers."""
     if data[:4] in (b"II*\0", b"MM\0*"):
         return data
     return (b"II*\0" if data[:2] == b"II" else b"MM\0*") + data[4:]
 
 
 def _from_cr3(data: bytes) -> tuple[bytes | None, tuple[str, ...]]:
-    """Canon's CR3 has one TIFF for each directory: CMT1 the first, CMT2 EXIF's, CMT3 the maker note, CMT4 GPS.
+    """Build EXIF, and warnings, of a CR3, which has one TIFF for each directory.
+
+    CMT1 is the first directory, CMT2 EXIF's, CMT3 the maker note, CMT4 GPS.
 
     Raises ValueError where the boxes are damaged.
     """

@@ -22,7 +22,7 @@ _UNTRUE = {  # by namespace: properties that announce data behind the picture, w
 
 
 def retouch_xmp(xmp: bytes | None, size: tuple[int, int]) -> bytes | None:
-    """XMP that is true for a result of `size` (height, width).
+    """Return XMP that is true for a result of `size` (height, width).
 
     Copies of EXIF's pixel sizes, where they are given, are set. What announces a video, a gain map, a depth map or
     further XMP behind the picture is removed.
@@ -39,7 +39,7 @@ def retouch_xmp(xmp: bytes | None, size: tuple[int, int]) -> bytes | None:
 
 
 def upright_xmp(xmp: bytes | None) -> bytes | None:
-    """XMP of a picture whose pixels have been turned: an orientation, where it is given, is set to upright."""
+    """Set the orientation of XMP, where it has one, to upright, for a picture whose pixels were rotated."""
     return _ORIENTATION.sub(rb"\g<1>1", xmp) if xmp else None
 
 
@@ -53,7 +53,7 @@ def describes_gain_map(xmp: bytes) -> bool:
 
 
 def _untrue(xmp: bytes) -> Iterator[bytes]:
-    """Patterns of the qualified names of untrue properties, with the prefixes that this packet has for them."""
+    """Yield patterns of the qualified names of untrue properties, with the prefixes that this packet has for them."""
     for namespace, name in _UNTRUE.items():
         for prefix in _prefixes(xmp, namespace):
             yield prefix + b":" + name
