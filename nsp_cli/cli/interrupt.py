@@ -26,9 +26,9 @@ def stop_on_interrupt(unit: str, *, ignore_second: bool = False) -> Generator[Ca
 
     Parameters
     ----------
-    unit
+    unit : str
         What is finished before the run stops, for the message: "photo" or "step".
-    ignore_second
+    ignore_second : bool
         Ignore further signals. For processes that torchrun started: it passes on a Ctrl-C that they have received
         already, and kills them by itself where they take too long.
 

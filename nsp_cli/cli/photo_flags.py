@@ -79,12 +79,15 @@ class PhotoFlags:
 
         Parameters
         ----------
-        many : whether there is more than one photo: outputs that exist are skipped by default, and no error
-        in_place, backup : see `OutputOptions`
+        many : bool
+            Whether there is more than one photo: outputs that exist are skipped by default, and no error.
+        in_place, backup : bool
+            See `OutputOptions`.
 
         Raises
         ------
-        UsageError : a value is out of its range
+        UsageError
+            A value is out of its range.
         """
         return DenoiseOptions(
             task=task,

@@ -27,12 +27,18 @@ class Tile:
 
     Attributes
     ----------
-    region, outer : what the result is used for, and that with its halo
-    clean : (h, w, C), the photo that the network gets, in the photo's own colours
-    clipped : (h, w, C), `clean` in sRGB encoding, clipped
-    photo : (h, w, C), what the change is added to, in the photo's own colours
-    working : (h, w, C), `photo` in sRGB encoding, not clipped
-    planes : (1, planes, h, w), the network's input; None where the blend changes nothing
+    region, outer : Region
+        What the result is used for, and that with its halo.
+    clean : ndarray
+        (h, w, C), the photo that the network gets, in the photo's own colours.
+    clipped : ndarray
+        (h, w, C), `clean` in sRGB encoding, clipped.
+    photo : ndarray
+        (h, w, C), what the change is added to, in the photo's own colours.
+    working : ndarray
+        (h, w, C), `photo` in sRGB encoding, not clipped.
+    planes : ndarray or None
+        (1, planes, h, w), the network's input; None where the blend changes nothing.
     """
 
     region: Region
@@ -50,12 +56,18 @@ class Converter:
 
     Attributes
     ----------
-    frame : the photo that the network gets
-    spec : of the network's pipeline
-    blend : how much of the change is used
-    space : the photo's colours; None for sRGB
-    noise : the noise level that is an input of the network, of 255; None for a network without that input
-    base : the photo that the change is added to, where it is another one than `frame`
+    frame : Frame
+        The photo that the network gets.
+    spec : PipelineSpec
+        Of the network's pipeline.
+    blend : Blend
+        How much of the change is used.
+    space : Space or None
+        The photo's colours; None for sRGB.
+    noise : float or None
+        The noise level that is an input of the network, of 255; None for a network without that input.
+    base : Frame or None
+        The photo that the change is added to, where it is another one than `frame`.
     """
 
     frame: Frame
@@ -76,9 +88,9 @@ class Converter:
 
         Parameters
         ----------
-        tile
+        tile : Region
             The tile without its halo.
-        region
+        region : Region, optional
             What the result is used for, where that is more than the tile.
         """
         outer = tile.with_halo(self.spec.halo, *self.frame.size)
@@ -105,11 +117,11 @@ class Converter:
 
         Parameters
         ----------
-        tile
+        tile : Tile
             What `prepare` returned.
-        output
+        output : ndarray or None
             What the network made of it, (1, C, h·scale, w·scale); None if nothing is changed.
-        region
+        region : Region, optional
             A part of `tile.region`, None for all of it.
 
         Raises

@@ -41,11 +41,11 @@ def check_fidelity(photo: Pixels, result: Pixels, to_srgb: Convert | None = None
 
     Parameters
     ----------
-    photo
+    photo : Pixels
         (H, W, C) of any depth.
-    result
+    result : Pixels
         (H·scale, W·scale, C) of any depth.
-    to_srgb
+    to_srgb : Convert, optional
         Converts (…, C) values, white = 1, to sRGB encoding, see `image.colour.conversion`; None for sRGB.
 
     Raises
@@ -70,8 +70,10 @@ class Shift:
 
     Attributes
     ----------
-    mean : less what may be chance; 0 where it cannot be measured
-    removed : standard deviation of the change within a cell
+    mean : Values
+        Less what may be chance; 0 where it cannot be measured.
+    removed : Values
+        Standard deviation of the change within a cell.
     """
 
     mean: Values
@@ -101,7 +103,7 @@ def _shift(before: Pixels, after: Pixels, to_srgb: Convert | None) -> Shift:
 
     Parameters
     ----------
-    before, after
+    before, after : Pixels
         (N, h, w, C) and (N, h·scale, w·scale, C) of any depth.
     """
     values, changed = _srgb(before, to_srgb), _srgb(after, to_srgb)

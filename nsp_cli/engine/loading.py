@@ -209,7 +209,10 @@ def build_pipeline(network: nn.Module, spec: ModelSpec, task: Task, settings: Ma
 
     Raises
     ------
-    UsageError : the method lacks one of the settings; ModelError : the model cannot do the task
+    UsageError
+        The method lacks one of the settings.
+    ModelError
+        The model cannot do the task.
     """
     pipeline = method_of(spec, settings, name).pipeline(network, task, spec.channels)
     if spec.halo:

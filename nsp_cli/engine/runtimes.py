@@ -47,7 +47,8 @@ def choose_runtime(request: Request, machine: Machine, *, graph: bool, int8: boo
 
     Parameters
     ----------
-    graph, int8 : whether the model ships with a graph in floating point, and with one in int8
+    graph, int8 : bool
+        Whether the model ships with a graph in floating point, and with one in int8.
     """
     openvino = request.backend == "openvino" or (request.backend == "auto" and machine.openvino)
     large = request.megapixels >= _OPENVINO_FROM_MP

@@ -32,9 +32,9 @@ def keep_shadows(frame: Frame, out: Pixels) -> None:
 
     Parameters
     ----------
-    frame
+    frame : Frame
         The photo before denoising, with its values below black.
-    out
+    out : Pixels
         (H·scale, W·scale, C) of the same dtype, the result.
     """
     noise = _noise_below_black(frame)
@@ -108,9 +108,9 @@ def _chance_colour(mean: _Light, variance: _Light, share: _Light) -> _Light:
 
     Parameters
     ----------
-    mean, variance
+    mean, variance : ndarray
         (h, w, C) of the light in each area.
-    share
+    share : ndarray
         (h, w, 1), fraction of the area's pixels that are dark.
     """
     colour = mean - mean.mean(2, keepdims=True)

@@ -133,11 +133,13 @@ def side_of(tile: int, spec: PipelineSpec, free_bytes: int) -> tuple[int, str | 
 
     Parameters
     ----------
-    tile : side in pixels; 0 to choose it from `free_bytes`, or the one that the pipeline prescribes
+    tile : int
+        Side in pixels; 0 to choose it from `free_bytes`, or the one that the pipeline prescribes.
 
     Raises
     ------
-    UsageError : the tile is negative
+    UsageError
+        The tile is negative.
     """
     if tile < 0:
         raise UsageError(f"`tile` must be 0 (automatic) or a number of pixels, got {tile}.")

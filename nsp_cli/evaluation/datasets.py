@@ -37,10 +37,14 @@ class Block:
 
     Attributes
     ----------
-    photo, index : which photo of the set, and which block of it, from 0
-    name : for people
-    noisy : (H, W, 3) uint8, or float32 in [0, 1]
-    clean : (H, W, 3) uint8, or None where it is not public
+    photo, index : int
+        Which photo of the set, and which block of it, from 0.
+    name : str
+        For people.
+    noisy : Pixels
+        (H, W, 3) uint8, or float32 in [0, 1].
+    clean : ndarray or None
+        (H, W, 3) uint8, or None where it is not public.
     """
 
     photo: int
@@ -68,9 +72,14 @@ def open_dataset(name: str, path: Path) -> Dataset:
 
     Raises
     ------
-    UsageError : there is no set of this name
-    NoInputError : the folder, or a file in it, is missing
-    InputError : a file is not what it should be; UnavailableError : SciPy or h5py is not installed
+    UsageError
+        There is no set of this name.
+    NoInputError
+        The folder, or a file in it, is missing.
+    InputError
+        A file is not what it should be.
+    UnavailableError
+        SciPy or h5py is not installed.
     """
     if name not in DATASETS:
         raise UsageError(f"`dataset` must be one of {', '.join(DATASETS)}, got '{name}'.")
@@ -87,7 +96,12 @@ def read_mat(path: Path, name: str) -> NDArray[Any]:
 
     Raises
     ------
-    NoInputError : the file is missing; InputError : it is damaged or has no such variable; UnavailableError
+    NoInputError
+        The file is missing.
+    InputError
+        It is damaged or has no such variable.
+    UnavailableError
+        SciPy or h5py is not installed.
     """
     h5py, scipy_io = _libraries()
     if not is_file(path):

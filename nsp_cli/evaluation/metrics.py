@@ -36,7 +36,8 @@ def find_pairs(noisy: Path, clean: Path) -> list[tuple[Path, Path]]:
 
     Raises
     ------
-    NoInputError : a folder is missing, or nothing in one has a partner in the other
+    NoInputError
+        A folder is missing, or nothing in one has a partner in the other.
     """
     for folder in (noisy, clean):
         if not is_folder(folder):
@@ -77,7 +78,10 @@ def score(result: Pixels, clean: Pixels) -> Scores:
 
     Raises
     ------
-    InputError : the sizes differ; UnavailableError : scikit-image is not installed
+    InputError
+        The sizes differ.
+    UnavailableError
+        scikit-image is not installed.
     """
     if result.shape[:2] != clean.shape[:2]:
         raise InputError(f"A pair must have one size, got {result.shape[:2]} and {clean.shape[:2]}.")

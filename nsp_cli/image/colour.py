@@ -43,8 +43,10 @@ class ColourSpace:
 
     Attributes
     ----------
-    curves : one for each channel
-    matrix : (3, 3) linear RGB to linear sRGB, or None for grey
+    curves : tuple of Curve
+        One for each channel.
+    matrix : ndarray or None
+        (3, 3) linear RGB to linear sRGB, or None for grey.
     """
 
     curves: tuple[Curve, ...]
@@ -111,11 +113,13 @@ def colour_space(metadata: Metadata, channels: int) -> tuple[Space | None, tuple
 
     Parameters
     ----------
-    channels : 1 or 3, those of the photo, which a profile may contradict
+    channels : int
+        1 or 3, those of the photo, which a profile may contradict.
 
     Returns
     -------
-    None for sRGB, for a photo without a profile, and for a profile that cannot be used; and a sentence on the last.
+    tuple[Space | None, tuple[str, ...]]
+        None for sRGB, for a photo without a profile, and for a profile that cannot be used; and a sentence on the last.
     """
     try:
         return _space(metadata, channels), ()

@@ -38,11 +38,16 @@ class Format:
 
     Attributes
     ----------
-    magic : matches the first bytes of a file
-    depths : dtypes that it stores
-    keeps : fields of `Metadata` that it has a place for
-    max_side : most pixels in width or height that can be written
-    module : implements `Codec`; imported on first use, since it imports the format's library
+    magic : re.Pattern[bytes]
+        Matches the first bytes of a file.
+    depths : tuple of str
+        Dtypes that it stores.
+    keeps : frozenset of str
+        Fields of `Metadata` that it has a place for.
+    max_side : int
+        Most pixels in width or height that can be written.
+    module : str
+        Implements `Codec`; imported on first use, since it imports the format's library.
     """
 
     name: str

@@ -41,13 +41,20 @@ class LinearRaw:
 
     Attributes
     ----------
-    neutral : the camera's values of something white in the light of the shot, one a channel, the largest 1
-    to_srgb : (3, 3) white-balanced camera colours to linear sRGB, for the preview
-    tags : fields of the DNG that describe the camera's colours
-    orientation : EXIF's number for it; the pixels are not rotated
-    crop : (left, top, width, height) in pixels that RAW programs show
-    size : (height, width) that `crop` refers to
-    camera : name that RAW programs find the camera's profile by
+    neutral : tuple of float
+        The camera's values of something white in the light of the shot, one a channel, the largest 1.
+    to_srgb : ndarray
+        (3, 3) white-balanced camera colours to linear sRGB, for the preview.
+    tags : tuple of TagValue
+        Fields of the DNG that describe the camera's colours.
+    orientation : int
+        EXIF's number for it; the pixels are not rotated.
+    crop : tuple[int, int, int, int]
+        (left, top, width, height) in pixels that RAW programs show.
+    size : tuple[int, int]
+        (height, width) that `crop` refers to.
+    camera : str
+        Name that RAW programs find the camera's profile by.
     """
 
     neutral: tuple[float, ...]
@@ -65,16 +72,24 @@ class Frame:
 
     Attributes
     ----------
-    pixels : (H, W, C) array, C = 1 (grey) or 3 (RGB), of uint8 in [0, 255], uint16 in [0, 65535] or float32, where
-        1.0 is white (a float TIFF may go beyond [0, 1], and keeps what it has)
-    alpha : (H, W) array of the same dtype, or None
-    metadata : see `Metadata`
-    container : the format that it was read from: "png", "jpeg", "tiff", "webp", …
-    jpeg_subsampling : "4:4:4", "4:2:2", "4:2:0" or None; a JPEG written from this frame is never coarser
-    warnings : sentences on what could not be carried over, for the user to see
-    linear_raw : for a RAW photo in the camera's own colours, which can be written as DNG alone
-    below_black : for a developed RAW photo, how far values lie below black, an array like `pixels`, which is 0 there.
-        Noise that is cut at black has a mean above black, so that denoised shadows would get a colour
+    pixels : Pixels
+        (H, W, C) array, C = 1 (grey) or 3 (RGB), of uint8 in [0, 255], uint16 in [0, 65535] or float32, where 1.0 is
+        white (a float TIFF may go beyond [0, 1], and keeps what it has).
+    alpha : Pixels or None
+        (H, W) array of the same dtype, or None.
+    metadata : Metadata
+        See `Metadata`.
+    container : str
+        The format that it was read from: "png", "jpeg", "tiff", "webp", …
+    jpeg_subsampling : str or None
+        "4:4:4", "4:2:2", "4:2:0" or None; a JPEG written from this frame is never coarser.
+    warnings : tuple of str
+        Sentences on what could not be carried over, for the user to see.
+    linear_raw : LinearRaw or None
+        For a RAW photo in the camera's own colours, which can be written as DNG alone.
+    below_black : Pixels or None
+        For a developed RAW photo, how far values lie below black, an array like `pixels`, which is 0 there. Noise that
+        is cut at black has a mean above black, so that denoised shadows would get a colour.
     """
 
     pixels: Pixels

@@ -40,7 +40,8 @@ def lookup_space(icc: bytes) -> LookupSpace:
 
     Raises
     ------
-    ValueError : imagecodecs is not installed, or the profile is damaged or makes no colours
+    ValueError
+        imagecodecs is not installed, or the profile is damaged or makes no colours.
     """
     try:
         import imagecodecs
@@ -66,8 +67,10 @@ class LookupSpace:
 
     Attributes
     ----------
-    icc : the profile
-    linear : a profile of linear sRGB
+    icc : bytes
+        The profile.
+    linear : bytes
+        A profile of linear sRGB.
     """
 
     icc: bytes
@@ -97,9 +100,11 @@ class LookupSpace:
 
         Parameters
         ----------
-        near : stored values from which they are searched; these are returned where `colours` equal `before`. Where
-            they lie beyond [0, 1], the result is as far beyond
-        before : `near` in sRGB encoding; None to convert it here
+        near : Values
+            Stored values from which they are searched; these are returned where `colours` equal `before`. Where they
+            lie beyond [0, 1], the result is as far beyond.
+        before : Values, optional
+            `near` in sRGB encoding; None to convert it here.
         """
         out = np.empty(near.shape, np.float32)
         before = self.to_srgb(near) if before is None else before

@@ -16,18 +16,22 @@ def read(source: Path | bytes, develop: RawOptions | None = None) -> Frame:
 
     Parameters
     ----------
-    source : a file, or the bytes of one
-    develop : how a RAW file is developed; None for `RawOptions()`
+    source : Path or bytes
+        A file, or the bytes of one.
+    develop : RawOptions, optional
+        How a RAW file is developed; None for `RawOptions()`.
 
     Returns
     -------
-    A frame with exactly the stored values, in the stored depth; palettes are looked up and 1-bit pixels widened.
-    Orientation is not applied, except that a RAW file becomes an upright 16-bit sRGB picture. What the file had and
-    the frame cannot carry is named in `Frame.warnings`.
+    Frame
+        A frame with exactly the stored values, in the stored depth; palettes are looked up and 1-bit pixels widened.
+        Orientation is not applied, except that a RAW file becomes an upright 16-bit sRGB picture. What the file had and
+        the frame cannot carry is named in `Frame.warnings`.
 
     Raises
     ------
-    InputError : the file is missing, empty, cut off, damaged, animated, too large, or of a kind that is not supported
+    InputError
+        The file is missing, empty, cut off, damaged, animated, too large, or of a kind that is not supported.
     """
     name = "the input" if isinstance(source, bytes) else str(source)
     data = source if isinstance(source, bytes) else _load(source)

@@ -33,21 +33,29 @@ def write(
 
     Parameters
     ----------
-    frame : the photo; its EXIF is made true for its size, and an EXIF thumbnail, of the old pixels, is left out
-    target : a path that ends in one of `WRITABLE`
-    quality : 1 to 100, for JPEG, WebP (100: without loss) and AVIF
-    keep_metadata : False writes only what the picture needs to look right: colour profile and orientation
-    overwrite : replace an existing target, which is otherwise an error even if it appears at the last moment
-    attributes_of : a file whose mode, extended attributes and times the target gets, where the system lets it; None for
-        the mode and extended attributes of a replaced file, and the time of writing
+    frame : Frame
+        The photo; its EXIF is made true for its size, and an EXIF thumbnail, of the old pixels, is left out.
+    target : Path
+        A path that ends in one of `WRITABLE`.
+    quality : int
+        1 to 100, for JPEG, WebP (100: without loss) and AVIF.
+    keep_metadata : bool
+        False writes only what the picture needs to look right: colour profile and orientation.
+    overwrite : bool
+        Replace an existing target, which is otherwise an error even if it appears at the last moment.
+    attributes_of : Path, optional
+        A file whose mode, extended attributes and times the target gets, where the system lets it; None for the mode
+        and extended attributes of a replaced file, and the time of writing.
 
     Returns
     -------
-    Sentences that name all that the format could not hold; empty if nothing was lost.
+    tuple of str
+        Sentences that name all that the format could not hold; empty if nothing was lost.
 
     Raises
     ------
-    OutputError : the format is unknown or cannot hold the picture, the target exists, or it cannot be written
+    OutputError
+        The format is unknown or cannot hold the picture, the target exists, or it cannot be written.
     """
     name = WRITABLE.get(target.suffix.lower())
     if name is None:
@@ -69,11 +77,13 @@ def encode(
 
     Returns
     -------
-    The file's bytes, and sentences that name all that the format could not hold.
+    tuple[bytes, tuple[str, ...]]
+        The file's bytes, and sentences that name all that the format could not hold.
 
     Raises
     ------
-    OutputError : the format is unknown, or cannot hold the picture
+    OutputError
+        The format is unknown, or cannot hold the picture.
     """
     row = (BY_NAME | {DNG.name: DNG}).get(format)
     if row is None:

@@ -35,14 +35,18 @@ from nsp_cli.ops.padding import pad_to_multiple
 
 @dataclass(frozen=True)
 class AMSNet(SelfSupervised):
-    """The settings of the method.
+    """The method `amsnet` trains on sub-images in which half of the pixels are masked.
 
     Attributes
     ----------
-    stride, test_stride : PD strides in training and at test time
-    inputs : how many of a photo's s² sub-images a step uses, drawn at random; 0 for all
-    smoothness : weight of the total variation in the loss
-    refine : passes of R3 at test time, 0 for none; each takes as long as the network without it
+    stride, test_stride : int
+        PD strides in training and at test time.
+    inputs : int
+        How many of a photo's s² sub-images a step uses, drawn at random; 0 for all.
+    smoothness : float
+        Weight of the total variation in the loss.
+    refine : int
+        Passes of R3 at test time, 0 for none; each takes as long as the network without it.
     """
 
     name: ClassVar[str] = "amsnet"
@@ -102,11 +106,12 @@ class AMSNet(SelfSupervised):
 
 
 class FilledIn(WrappedNetwork):
-    """Each pixel from the branch whose input lacks it: (N, C, h, w) → the same, sides multiples of `size_multiple`.
+    """Take each pixel from the branch whose input lacks it, (N, C, h, w) to the same; sides divide by `size_multiple`.
 
     Parameters
     ----------
-    network : a plain network with t = 1, trained on masked pictures
+    network : torch.nn.Module
+        A plain network with t = 1, trained on masked pictures.
     """
 
     pattern: Tensor

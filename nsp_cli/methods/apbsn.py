@@ -38,19 +38,26 @@ from nsp_cli.system.arguments import OneOf
 
 @dataclass(frozen=True)
 class APBSN(SelfSupervised):
-    """The settings of the method.
+    """The method `apbsn` trains a blind-spot network on the sub-images of PD, each predicted from itself.
 
     Attributes
     ----------
-    stride, test_stride : PD strides in training and at test time
-    inputs : how many of a photo's s² sub-images a step uses, drawn at random; 0 for all
-    layout, train_layout : "batch" or "mosaic", at test time and in training, see `Layout`; "mosaic" trains on all
-        sub-images
-    pd_pad : zeros around each sub-image, in pixels; 2 as released
-    refine : passes of R3 at test time, 0 for none; each takes as long as the network without it
-    refine_pad : pixels by which each pass extends the photo by reflection on all four sides; 2 as released
-    refine_masks : whether R3 puts back pixels ("photo") or, as released, values of each channel by itself ("channel")
-    extend : what extends a photo whose sides are no multiples of `test_stride`: "reflect", or as released "zeros"
+    stride, test_stride : int
+        PD strides in training and at test time.
+    inputs : int
+        How many of a photo's s² sub-images a step uses, drawn at random; 0 for all.
+    layout, train_layout : str
+        "batch" or "mosaic", at test time and in training, see `Layout`; "mosaic" trains on all sub-images.
+    pd_pad : int
+        Zeros around each sub-image, in pixels; 2 as released.
+    refine : int
+        Passes of R3 at test time, 0 for none; each takes as long as the network without it.
+    refine_pad : int
+        Pixels by which each pass extends the photo by reflection on all four sides; 2 as released.
+    refine_masks : str
+        Whether R3 puts back pixels ("photo") or, as released, values of each channel by itself ("channel").
+    extend : str
+        What extends a photo whose sides are no multiples of `test_stride`: "reflect", or as released "zeros".
     """
 
     name: ClassVar[str] = "apbsn"

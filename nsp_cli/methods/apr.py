@@ -46,16 +46,21 @@ _PAPER: Mapping[str, Any] = {**APR_RD, "network": "atbsn", "steps": 400_000, "pa
 
 @dataclass(frozen=True)
 class APR(SelfSupervised):
-    """Settings of APR.
+    """The method `apr` trains AT-BSN on random neighbours of each pixel, or on the photo itself.
 
     Attributes
     ----------
-    train_shift : k in training
-    test_shift : k at test time, 0 to `WIDEST`: the blind spot has (2k − 1)×(2k − 1) pixels; 0 is without one
-    balance : λ, the weight of the loss's second term
-    neighbours : whether input and target are made of random neighbours (APR); False takes the photo for both, as AT-BSN
-    margin : pixels by which reflection extends the photo on all four sides at test time; 16 as released and in the
-        presets, 0 in files without this setting
+    train_shift : int
+        k in training.
+    test_shift : int
+        k at test time, 0 to `WIDEST`: the blind spot has (2k − 1)×(2k − 1) pixels; 0 is without one.
+    balance : float
+        λ, the weight of the loss's second term.
+    neighbours : bool
+        Whether input and target are made of random neighbours (APR); False takes the photo for both, as AT-BSN.
+    margin : int
+        Pixels by which reflection extends the photo on all four sides at test time; 16 as released and in the presets,
+        0 in files without this setting.
     """
 
     name: ClassVar[str] = "apr"

@@ -59,15 +59,21 @@ class Method(Protocol):
 
     Attributes
     ----------
-    networks : names of the networks that the method trains, those with a blind spot or those without one
-    smallest_patch : side of the smallest training patch in pixels
-    network_args : the arguments that the method prescribes to its network, such as NSP's scale
-    needs_clean_photos : whether it trains on clean photos, to which it adds simulated noise
-    needs_teachers : whether it trains on the outputs of other models: a crop has them after its own channels,
-        (P, P, 3·(1 + K)) for K outputs
-    supports_noise_level : whether it can train a noise-conditional network, see `networks.is_noise_conditional`
-    inference_variants : settings with which the same weights give other, equally good results, which a student can
-        be trained on
+    networks : sequence of str
+        Names of the networks that the method trains, those with a blind spot or those without one.
+    smallest_patch : int
+        Side of the smallest training patch in pixels.
+    network_args : mapping
+        The arguments that the method prescribes to its network, such as NSP's scale.
+    needs_clean_photos : bool
+        Whether it trains on clean photos, to which it adds simulated noise.
+    needs_teachers : bool
+        Whether it trains on the outputs of other models: a crop has them after its own channels, (P, P, 3·(1 + K)) for
+        K outputs.
+    supports_noise_level : bool
+        Whether it can train a noise-conditional network, see `networks.is_noise_conditional`.
+    inference_variants : sequence of mapping
+        Settings with which the same weights give other, equally good results, which a student can be trained on.
     """
 
     @property
@@ -150,7 +156,8 @@ class PlainPipeline(nn.Module):
 
     Raises
     ------
-    ModelError : the task enlarges and the network has scale 1, or the task needs the sub-images of a PD method
+    ModelError
+        The task enlarges and the network has scale 1, or the task needs the sub-images of a PD method.
     """
 
     def __init__(self, network: nn.Module, task: Task, channels: int, margin: int = 0) -> None:

@@ -38,18 +38,25 @@ STRATEGIES = (*(str(strategy) for strategy in Strategy), CANONICAL)
 
 @dataclass(frozen=True)
 class NSP(SelfSupervised):
-    """Train by next-scale prediction, with NSP's own pairs or with canonical ones.
+    """The method `nsp` trains by next-scale prediction, with NSP's own pairs or with canonical ones.
 
     Attributes
     ----------
-    scale : t, the factor from input to target; 2 for canonical pairs
-    stride : s, the side in pixels of a cell of NSP's own pairs; canonical pairs do not use it
-    targets : n, targets in a cell of NSP's own pairs; canonical pairs do not use it
-    strategy : one of `STRATEGIES`: "canonical", or how a cell of NSP's own pairs is divided
-    inputs : inputs of a step: of the s² − n·t² in a cell of NSP's own pairs, 0 for all of them; of canonical pairs the
-        number of grids that are drawn, 0 for one
-    canonical_strides : values of h in pixels that canonical pairs draw from; NSP's own pairs do not use them
-    phase : at test time, the one sub-image of the t² to predict from (numbered as in `ops.pd`); None: the mean of all
+    scale : int
+        t, the factor from input to target; 2 for canonical pairs.
+    stride : int
+        s, the side in pixels of a cell of NSP's own pairs; canonical pairs do not use it.
+    targets : int
+        n, targets in a cell of NSP's own pairs; canonical pairs do not use it.
+    strategy : str
+        One of `STRATEGIES`: "canonical", or how a cell of NSP's own pairs is divided.
+    inputs : int
+        Inputs of a step: of the s² − n·t² in a cell of NSP's own pairs, 0 for all of them; of canonical pairs the
+        number of grids that are drawn, 0 for one.
+    canonical_strides : tuple of int
+        Values of h in pixels that canonical pairs draw from; NSP's own pairs do not use them.
+    phase : int or None
+        At test time, the one sub-image of the t² to predict from (numbered as in `ops.pd`); None: the mean of all.
     """
 
     name: ClassVar[str] = "nsp"
@@ -126,13 +133,15 @@ class NSP(SelfSupervised):
 
         Parameters
         ----------
-        photos : (B, C, P, P) in [0, 1]; what is left of P over a multiple of the cell is cut off
+        photos : Tensor
+            (B, C, P, P) in [0, 1]; what is left of P over a multiple of the cell is cut off.
 
         Returns
         -------
-        NSP's own pairs are inputs (B, m, C, h, w) and targets (B, n, C, t·h, t·w): each of the m inputs is paired with
-        each of the n targets of its photo. Canonical pairs are inputs (m·B, 1, C, h, w) and targets (m·B, 1, C, 2·h,
-        2·w), m grids drawn for the whole batch, each with all photos: every input has one target.
+        tuple[Tensor, Tensor]
+            NSP's own pairs are inputs (B, m, C, h, w) and targets (B, n, C, t·h, t·w): each of the m inputs is paired
+            with each of the n targets of its photo. Canonical pairs are inputs (m·B, 1, C, h, w) and targets (m·B, 1,
+            C, 2·h, 2·w), m grids drawn for the whole batch, each with all photos: every input has one target.
         """
         if self.strategy == CANONICAL:
             return self._canonical_pairs(photos, generator)

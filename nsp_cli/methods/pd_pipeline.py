@@ -40,20 +40,31 @@ class PDPipeline(nn.Module):
 
     Parameters
     ----------
-    network : a network with t = 1, or a module that describes itself like one
-    stride : PD stride
-    layout : see `Layout`
-    passes : runs of the network without PD on the result, see `ops.refine`; 0 for none
-    replace_fraction : fraction of noisy pixels that each pass puts back: 0.16 in R3; 0 is a second pass over the result
-    masks_by_channel : whether each channel has its own random pixels there
-    pd_pad : zeros around each sub-image, in pixels
-    refine_pad : pixels by which each pass extends the photo by reflection on all four sides
-    zeros : whether zeros, and no reflection, extend a photo whose sides do not divide
-    period : pixels after which what `network` does repeats by itself, 1 where it is the same everywhere
+    network : torch.nn.Module
+        A network with t = 1, or a module that describes itself like one.
+    stride : int
+        PD stride.
+    layout : Layout
+        See `Layout`.
+    passes : int
+        Runs of the network without PD on the result, see `ops.refine`; 0 for none.
+    replace_fraction : float
+        Fraction of noisy pixels that each pass puts back: 0.16 in R3; 0 is a second pass over the result.
+    masks_by_channel : bool
+        Whether each channel has its own random pixels there.
+    pd_pad : int
+        Zeros around each sub-image, in pixels.
+    refine_pad : int
+        Pixels by which each pass extends the photo by reflection on all four sides.
+    zeros : bool
+        Whether zeros, and no reflection, extend a photo whose sides do not divide.
+    period : int
+        Pixels after which what `network` does repeats by itself, 1 where it is the same everywhere.
 
     Raises
     ------
-    ModelError : the task, or the network, enlarges
+    ModelError
+        The task, or the network, enlarges.
     """
 
     replaced: Tensor

@@ -16,11 +16,11 @@ class Preset:
 
     Attributes
     ----------
-    summary
+    summary : str
         One line for people.
-    settings
+    settings : mapping
         Fields of `training.config.TrainConfig` except `method`; what is missing has its default there.
-    continues
+    continues : bool
         Whether it is a later stage of a training, which starts from weights, with the learning rate as given.
     """
 

@@ -32,7 +32,7 @@ _PAPER: Mapping[str, Any] = {**APR_RD, "network": "unet", "steps": 200_000, "pat
 
 @dataclass(frozen=True)
 class RD(SelfSupervised):
-    """Settings of RD.
+    """The method `rd` trains a network without a blind spot on the outputs of teachers, recharged or not.
 
     Attributes
     ----------
@@ -68,7 +68,8 @@ class RD(SelfSupervised):
 
         Raises
         ------
-        UsageError : one target alone is to be recharged: nothing of it would be left; or the network enlarges
+        UsageError
+            One target alone is to be recharged: nothing of it would be left; or the network enlarges.
         """
         if as_network(network).scale != 1:
             raise UsageError(

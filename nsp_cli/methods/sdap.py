@@ -41,13 +41,16 @@ _PAPER: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class SDAP(SelfSupervised):
-    """The settings of the method.
+    """The method `sdap` trains a network to predict one random sub-image from another.
 
     Attributes
     ----------
-    stride, test_stride : the cell's side in training, the stride of the PD at test time
-    inputs : how many of the s² sub-images a step uses as inputs, 0 for all
-    second_pass : run the network once more at test time, on the result
+    stride, test_stride : int
+        The cell's side in training, the stride of the PD at test time.
+    inputs : int
+        How many of the s² sub-images a step uses as inputs, 0 for all.
+    second_pass : bool
+        Run the network once more at test time, on the result.
     """
 
     name: ClassVar[str] = "sdap"

@@ -67,9 +67,7 @@ _BLOCK_WEIGHT = 0.5
 _STRUCTURE_WEIGHT = 0.1
 _WINDOW = 8  # side in pixels of the windows of SSIM
 
-_LEVEL_LOG_STD = 0.3
-"""Standard deviation of the noise level's logarithm around the truth. The estimate of a whole photo is off by a quarter
-or so, and a whole photo's noise is not that of any crop."""
+_LEVEL_LOG_STD = 0.3  # of the level's logarithm: an estimate is off by a quarter, and photos have noisier parts
 
 _TEXTURE = (0.2 / 255, 20 / 255)
 """Noise levels given to the network with a clean example: dense texture is measured as this much noise."""
@@ -81,9 +79,10 @@ class Example:
 
     Attributes
     ----------
-    noisy : array (p, p, 3), sRGB-encoded in [0, 1], or a batch of these as a tensor (B, 3, p, p)
-    target : array (t·p, t·p, 3), or tensor (B, 3, t·p, t·p)
-    level : noise level, white = 1: a number, or a tensor (B, 1, p, p) that has it at every pixel
+    noisy, target : ndarray or Tensor
+        Arrays (p, p, 3) and (t·p, t·p, 3), sRGB-encoded in [0, 1], or batches (B, 3, p, p) and (B, 3, t·p, t·p).
+    level : float or Tensor
+        Noise level, white = 1: a number, or a tensor (B, 1, p, p) that has it at every pixel.
     """
 
     noisy: Any
@@ -103,20 +102,26 @@ class Example:
 
 @dataclass(frozen=True)
 class Simulated:
-    """Train on clean photos with simulated noise.
+    """The method `simulated` trains on clean photos with simulated noise.
 
     An example has half the side of the crop that it is made of, which leaves room to reduce the photo first.
 
     Attributes
     ----------
-    scale : t, the factor from input to target
-    cameras : `simulation.camera.Camera`s, or their fields, such as those that `training.adapting` fits to noisy photos
-    own_prob : fraction of the examples that use these cameras; the others use random ones, which limits forgetting
-    neutral_isp_prob : fraction of the random cameras that are neutral, see `simulation.camera.neutral_camera`
-    low_light_prob : fraction of low-light photos of the other random cameras, see `simulation.camera.random_camera`
-    synthetic_scene_prob : fraction of the examples that are synthetic scenes, see `simulation.dead_leaves`
-    ensemble : orientations of the photo over which the result is averaged at test time, 1 to 8; each takes a forward
-        pass
+    scale : int
+        t, the factor from input to target.
+    cameras : tuple of Camera or mapping
+        `simulation.camera.Camera`s, or their fields, such as those that `training.adapting` fits to noisy photos.
+    own_prob : float
+        Fraction of the examples that use these cameras; the others use random ones, which limits forgetting.
+    neutral_isp_prob : float
+        Fraction of the random cameras that are neutral, see `simulation.camera.neutral_camera`.
+    low_light_prob : float
+        Fraction of low-light photos of the other random cameras, see `simulation.camera.random_camera`.
+    synthetic_scene_prob : float
+        Fraction of the examples that are synthetic scenes, see `simulation.dead_leaves`.
+    ensemble : int
+        Orientations of the photo over which the result is averaged at test time, 1 to 8; each takes a forward pass.
     """
 
     name: ClassVar[str] = "simulated"

@@ -77,12 +77,12 @@ def read_checkpoint(
 
     Parameters
     ----------
-    source
+    source : Path
         A file that `torch.save` wrote: a state dict, or a dict that holds one.
-    method
+    method : str, optional
         Name of the method that it was trained with, where the shapes fit several, "sdap-e" for SDAP with its second
         pass, or "at-bsn" for AT-BSN's blind spot at test time and "apr" for APR's; None to recognise it.
-    value_range
+    value_range : float, optional
         Value of white that the network was trained with, folded into its first and last layers; None for that of the
         release.
 

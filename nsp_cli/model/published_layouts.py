@@ -82,9 +82,9 @@ def tbsn_by_shape(
     ----------
     shapes, tensors
         See `Arrangement`.
-    channel_parts
+    channel_parts : int
         Tensors that hold channel attention's q, k and v: 1 or 3.
-    window_parts
+    window_parts : int
         Tensors that hold window attention's: 1; 2 for q, and k with v; or 3.
     """
     waiting: dict[Shape, deque[Tensor]] = defaultdict(deque)
@@ -118,17 +118,17 @@ class Layout:
 
     Attributes
     ----------
-    title
+    title : str
         Name for people.
     network, network_args, method, method_args
         See `ModelSpec`.
-    value_range
+    value_range : float
         Value of white that the network was trained with: 1 or 255. AP-BSN's and both TBSN's programs have 255.
-    arrange
+    arrange : Arrangement
         What becomes of its tensors.
-    name
+    name : str
         What `method` of `model.importing.read_checkpoint` calls it; empty for the method's name.
-    by_name
+    by_name : bool
         Whether it is found by that name alone, because another layout has the same shapes and method.
     """
 

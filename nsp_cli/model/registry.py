@@ -83,11 +83,11 @@ def resolve(model: str | Path | None = None, task: str = Task.DENOISE) -> Path:
 
     Parameters
     ----------
-    model
+    model : str or Path, optional
         A name of `at_hand`, or the path of a file. A name takes precedence over a file that is called the same in the
         working folder; a `Path`, or text with a separator such as ``./fast``, is always a file. None is the task's
         default that ships.
-    task
+    task : str
         A `Task`, for the default.
     """
     if model is None:

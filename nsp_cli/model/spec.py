@@ -75,13 +75,19 @@ class ModelSpec(_Record):
 
     Attributes
     ----------
-    network, network_args : a name in `networks.NETWORKS` and the arguments that build it
-    method, method_args : a name in `methods.METHODS` and its settings, those of training and of inference
-    channels : colour channels of a photo; the value range is always sRGB-encoded [0, 1]
-    training : provenance for people to read: steps, photos, seconds, version, …
-    halo : the effective halo of a tile in photo pixels, measured with `benchmarks/halo.py`; 0 if it was not measured,
-        and tiles are then read with the whole receptive field
-    format : see `FORMAT`
+    network, network_args
+        A name in `networks.NETWORKS` and the arguments that build it.
+    method, method_args
+        A name in `methods.METHODS` and its settings, those of training and of inference.
+    channels : int
+        Colour channels of a photo; the value range is always sRGB-encoded [0, 1].
+    training : mapping
+        Provenance for people to read: steps, photos, seconds, version, …
+    halo : int
+        The effective halo of a tile in photo pixels, measured with `benchmarks/halo.py`; 0 if it was not measured, and
+        tiles are then read with the whole receptive field.
+    format : int
+        See `FORMAT`.
     """
 
     network: str
@@ -109,19 +115,29 @@ class PipelineSpec(_Record):
 
     Attributes
     ----------
-    task : see `Task`
-    scale : output pixels for one input pixel, along a side
-    multiple : tile origins are multiples of this (PD stride × the network's own downsampling)
-    halo : photo pixels around a tile that are read with it; a multiple of `multiple`. The receptive field, so that
-        tiles equal the whole photo, or the smaller halo that was measured, see `ModelSpec.halo`
-    working_bytes : float32 activation memory for one input pixel, the largest moment of a forward pass
-    channels : colour channels in and out
-    noise_level : whether a plane with the noise level follows the colours, the standard deviation of the photo's
-        luma noise (white = 1), the same at every pixel; `planes` are all that go in
-    tile : side of a tile where the result depends on all of it, as with attention over the whole picture: every photo
-        is cut into the same tiles whatever the memory, and they are faded into each other; 0 where any tile will do
-    side_multiple : both sides of the input of a graph that is the network alone are multiples of this
-    int8 : whether it is a graph in int8, see `engine.export.qdq`
+    task : str
+        See `Task`.
+    scale : int
+        Output pixels for one input pixel, along a side.
+    multiple : int
+        Tile origins are multiples of this (PD stride × the network's own downsampling).
+    halo : int
+        Photo pixels around a tile that are read with it; a multiple of `multiple`. The receptive field, so that tiles
+        equal the whole photo, or the smaller halo that was measured, see `ModelSpec.halo`.
+    working_bytes : int
+        Float32 activation memory for one input pixel, the largest moment of a forward pass.
+    channels : int
+        Colour channels in and out.
+    noise_level : bool
+        Whether a plane with the noise level follows the colours, the standard deviation of the photo's luma noise
+        (white = 1), the same at every pixel; `planes` are all that go in.
+    tile : int
+        Side of a tile where the result depends on all of it, as with attention over the whole picture: every photo is
+        cut into the same tiles whatever the memory, and they are faded into each other; 0 where any tile will do.
+    side_multiple : int
+        Both sides of the input of a graph that is the network alone are multiples of this.
+    int8 : bool
+        Whether it is a graph in int8, see `engine.export.qdq`.
     """
 
     task: str

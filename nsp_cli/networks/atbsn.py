@@ -71,9 +71,12 @@ class ATBSN(nn.Module):
 
     Parameters
     ----------
-    channels, width, levels : colour channels, feature channels on the way down (twice as many on the way up), poolings
-    scale : t, the factor from input to output
-    blind_spot_size : default of k in `forward`
+    channels, width, levels : int
+        Colour channels, feature channels on the way down (twice as many on the way up), poolings.
+    scale : int
+        t, the factor from input to output.
+    blind_spot_size : int
+        Default of k in `forward`.
     """
 
     def __init__(

@@ -74,16 +74,22 @@ class DBSN(nn.Module):
 
     Parameters
     ----------
-    channels, width, depth : colour channels, feature channels, residual modules in a branch
-    scale : t, the factor from input to output
-    residual : predict the difference from a fixed blind average of the eight neighbours (`blind_average`) instead of
-        the photo itself; the last convolution starts at zero, so training starts from a blurred photo
-    variant : a `Variant`
-    value_range : value of white inside the network, which takes and gives photos in [0, 1]; AP-BSN's release has 255
+    channels, width, depth : int
+        Colour channels, feature channels, residual modules in a branch.
+    scale : int
+        t, the factor from input to output.
+    residual : bool
+        Predict the difference from a fixed blind average of the eight neighbours (`blind_average`) instead of the photo
+        itself; the last convolution starts at zero, so training starts from a blurred photo.
+    variant : str
+        A `Variant`.
+    value_range : float
+        Value of white inside the network, which takes and gives photos in [0, 1]; AP-BSN's release has 255.
 
     Raises
     ------
-    ModelError : no such variant, or AP-BSN's with t above 1
+    ModelError
+        No such variant, or AP-BSN's with t above 1.
     """
 
     size_multiple = 1

@@ -20,15 +20,15 @@ class N2NUNet(nn.Module):
 
     Parameters
     ----------
-    channels
+    channels : int
         Colour channels.
-    width
+    width : int
         Feature channels on the way down; the way up has twice as many.
-    levels
+    levels : int
         Number of poolings.
-    top_width
+    top_width : int
         Feature channels at full size on the way up.
-    slope
+    slope : float
         Slope of LeakyReLU below zero.
     """
 

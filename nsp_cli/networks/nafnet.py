@@ -69,8 +69,9 @@ class NAFNet(nn.Module):
 
     Parameters
     ----------
-    widths, depths : feature channels and blocks of each level, the photo's size first; all but the last have as many
-        blocks again on the way up
+    widths, depths
+        Feature channels and blocks of each level, the photo's size first; all but the last have as many blocks again on
+        the way up.
     """
 
     scale = 1

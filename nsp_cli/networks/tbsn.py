@@ -54,18 +54,26 @@ class TBSN(nn.Module):
 
     Parameters
     ----------
-    dim : channels of the first level; the second has twice, the third four times as many
-    blocks : blocks of each level; all but the last have as many again on the way up
-    refinement : blocks at full size at the end
-    scale : t, the factor from input to output
-    statistics : pixels over which channel attention sums: "phase", each phase by itself, or "photo", all of them
-        together as published; with "photo" an output depends a little on its own pixel
-    tail : "nsp", four 1×1 convolutions around a pixel-shuffle, or "plain", one 1×1 convolution as in the original TBSN
-    value_range : value of white inside the network, whose input and output are in [0, 1]; 255 in both releases
+    dim : int
+        Channels of the first level; the second has twice, the third four times as many.
+    blocks : tuple[Depth, Depth, Depth]
+        Blocks of each level; all but the last have as many again on the way up.
+    refinement : int
+        Blocks at full size at the end.
+    scale : int
+        t, the factor from input to output.
+    statistics : str
+        Pixels over which channel attention sums: "phase", each phase by itself, or "photo", all of them together as
+        published; with "photo" an output depends a little on its own pixel.
+    tail : str
+        "nsp", four 1×1 convolutions around a pixel-shuffle, or "plain", one 1×1 convolution as in the original TBSN.
+    value_range : float
+        Value of white inside the network, whose input and output are in [0, 1]; 255 in both releases.
 
     Raises
     ------
-    ModelError : `dim` is odd, or `tail` is "plain" and `scale` is not 1
+    ModelError
+        `dim` is odd, or `tail` is "plain" and `scale` is not 1.
     """
 
     size_multiple = 1
@@ -196,9 +204,9 @@ class ChannelAttention(nn.Module):
 
     Parameters
     ----------
-    width, heads
+    width, heads : int
         Channels, and how many heads they are split into.
-    joined
+    joined : int
         Number of consecutive pictures of a batch, such as the phases of one photo, whose pixels are summed together.
     """
 

@@ -32,15 +32,15 @@ class UNet(nn.Module):
 
     Parameters
     ----------
-    channels, width, levels
+    channels, width, levels : int
         Colour channels, feature channels on the way down, poolings.
-    intro
+    intro : bool
         Whether a convolution precedes the first encoder stage, and the last level concatenates the photo. Without it
         the last level concatenates the first stage's features: 1,021,107 parameters, the student of TM-BSN.
-    skips
+    skips : str
         What the other levels concatenate: "pooled", the pooled features that enter a stage, or "features", those that
         leave it.
-    output_slope
+    output_slope : float
         Slope below zero of a LeakyReLU after the last convolution; 1 leaves it out.
 
     Raises
@@ -118,10 +118,13 @@ class ResUNet(nn.Module):
 
     Parameters
     ----------
-    widths, depths : feature channels and residual blocks of each level, the one of half the photo's size first; all but
-        the last have as many blocks again on the way up
-    scale : t; the network adds to the photo itself, or to its bicubic enlargement
-    noise_level : whether the noise level is an input: one more channel, see `networks.is_noise_conditional`
+    widths, depths
+        Feature channels and residual blocks of each level, the one of half the photo's size first; all but the last
+        have as many blocks again on the way up.
+    scale : int
+        t; the network adds to the photo itself, or to its bicubic enlargement.
+    noise_level : bool
+        Whether the noise level is an input: one more channel, see `networks.is_noise_conditional`.
     """
 
     input_skip = True
@@ -164,7 +167,7 @@ class ResUNet(nn.Module):
 
         Parameters
         ----------
-        state
+        state : mapping
             Weights by name. Those of a network that does not fit are returned as they are.
         """
         adopted = dict(state)
@@ -212,9 +215,9 @@ def _widened(old: Tensor, new: Tensor) -> Tensor:
 
     Parameters
     ----------
-    old
+    old : Tensor
         (C', C, k, k) weight or (C',) bias.
-    new
+    new : Tensor
         The initial weight of the larger convolution; its other outputs stay as they are.
     """
     widened = new.clone()

@@ -59,10 +59,12 @@ class NoiseEstimate:
 
     Attributes
     ----------
-    luma : standard deviation of luma noise in 8-bit units (white = 255), whatever the photo's depth
-    chroma : the same for chroma, root mean square over R − Y and B − Y; 0 for grey photos
-    luma_correlation_length, chroma_correlation_length : lag in pixels at which the noise's autocorrelation falls below
-        `CORRELATION_LEVEL`
+    luma : float
+        Standard deviation of luma noise in 8-bit units (white = 255), whatever the photo's depth.
+    chroma : float
+        The same for chroma, root mean square over R − Y and B − Y; 0 for grey photos.
+    luma_correlation_length, chroma_correlation_length : float
+        Lag in pixels at which the noise's autocorrelation falls below `CORRELATION_LEVEL`.
     """
 
     luma: float = 0.0

@@ -11,9 +11,9 @@ def quantile(values: NDArray[np.generic], fraction: float) -> NDArray[np.float64
 
     Parameters
     ----------
-    values
+    values : ndarray
         (N, …) numbers of any dtype, N at least 1, none of them NaN.
-    fraction
+    fraction : float
         0 for the lowest value, 0.5 for the median, 1 for the highest value.
 
     Returns

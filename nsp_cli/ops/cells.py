@@ -50,18 +50,24 @@ def partition(
 
     Parameters
     ----------
-    cells : leading shape, for example (B, H/s, W/s)
-    s, t, n : cell side, target side, targets in a cell
-    generator : its device is the device of the result; None is the CPU's default generator
+    cells : tuple of int
+        Leading shape, for example (B, H/s, W/s).
+    s, t, n : int
+        Cell side, target side, targets in a cell.
+    generator : Generator, optional
+        Its device is the device of the result; None is the CPU's default generator.
 
     Returns
     -------
-    targets : (*cells, n, t²) int64 pixel numbers; inputs : (*cells, s² − n·t²) int64 pixel numbers. Together they are a
-    permutation of 0 … s² − 1 in every cell.
+    targets : Tensor
+        (*cells, n, t²) int64 pixel numbers.
+    inputs : Tensor
+        (*cells, s² − n·t²) int64 pixel numbers. Together they are a permutation of 0 … s² − 1 in every cell.
 
     Raises
     ------
-    UsageError : no such partition exists, or no input would be left
+    UsageError
+        No such partition exists, or no input would be left.
     """
     _check(s, t, n, strategy)
     device = generator.device if generator is not None else torch.device("cpu")

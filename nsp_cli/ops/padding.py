@@ -57,7 +57,8 @@ def cut_to_multiple(photo: Tensor, multiple: int) -> Tensor:
 
     Raises
     ------
-    UsageError : nothing would be left
+    UsageError
+        Nothing would be left.
     """
     h, w = (side // multiple * multiple for side in photo.shape[-2:])
     if not h or not w:

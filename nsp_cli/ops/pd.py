@@ -18,7 +18,8 @@ def pd_split(photo: Tensor, stride: int) -> Tensor:
 
     Raises
     ------
-    UsageError : the photo's sides are not multiples of `stride`
+    UsageError
+        The photo's sides are not multiples of `stride`.
     """
     check_divisible(photo, stride)
     n, c, h, w = photo.shape

@@ -30,10 +30,13 @@ def refine(denoise: Callable[[Tensor], Tensor], noisy: Tensor, result: Tensor, r
 
     Parameters
     ----------
-    denoise : maps (N, C, H, W) to the same, without PD
-    noisy, result : the photo and the denoised photo, (N, C, H, W) each
-    replaced : (passes, 1 or C, PERIOD, PERIOD) bool, which of the result's pixels are the photo's again, in all
-        channels alike or in each its own; at least one pass
+    denoise : callable
+        Maps (N, C, H, W) to the same, without PD.
+    noisy, result : Tensor
+        The photo and the denoised photo, (N, C, H, W) each.
+    replaced : Tensor
+        (passes, 1 or C, PERIOD, PERIOD) bool, which of the result's pixels are the photo's again, in all channels alike
+        or in each its own; at least one pass.
     """
     # One pass after another: all in one batch would need the memory of all.
     passes = [denoise(torch.where(repeat_pattern(p[None], noisy), noisy, result)) for p in replaced.unbind()]

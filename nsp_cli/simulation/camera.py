@@ -49,28 +49,41 @@ class Camera:
 
     Attributes
     ----------
-    shot_gain : variance of a raw value per unit of signal, raw white = 1: 1 / (electrons at raw white). 0 = none
-    read_noise : standard deviation of a raw value in the dark, as a fraction of raw white. 0 = none
-    red_gain, blue_gain : white-balance gains relative to green; red and blue noise grow with them
-    exposure : factor on linear light before the sensor; less than 1 gives a darker picture with relatively more noise
-    lens : radius (standard deviation) in sensor pixels of the lens's blur, 0 = none. Noise stays as fine as it is
-    demosaic : of a Bayer sensor by `BILINEAR`, which blurs picture and noise, by `GRADIENT`, whose noise is finer, by
+    shot_gain : float
+        Variance of a raw value per unit of signal, raw white = 1: 1 / (electrons at raw white). 0 = none.
+    read_noise : float
+        Standard deviation of a raw value in the dark, as a fraction of raw white. 0 = none.
+    red_gain, blue_gain : float
+        White-balance gains relative to green; red and blue noise grow with them.
+    exposure : float
+        Factor on linear light before the sensor; less than 1 gives a darker picture with relatively more noise.
+    lens : float
+        Radius (standard deviation) in sensor pixels of the lens's blur, 0 = none. Noise stays as fine as it is.
+    demosaic : str
+        Of a Bayer sensor by `BILINEAR`, which blurs picture and noise, by `GRADIENT`, whose noise is finer, by
         `DIRECTED`, which follows edges and takes some noise for edges, or by `IDEAL`, which blurs the noise as
         `BILINEAR` does and the picture not at all; or `NO_MOSAIC`, three colours at every pixel. Zippers and false
-        colours at edges are not simulated
-    saturation : what the colour matrix from sensor to sRGB does to R − Y, G − Y and B − Y, and to their noise; 1 = none
-    contrast : of the tone curve, whose middle is 1 + contrast / 2 times as steep and whose ends are 1 − contrast times;
-        above −1 and below 1, 0 = none. Noise grows and shrinks with it
-    luma_smoothing, chroma_smoothing : radius (standard deviation) in sensor pixels of the camera's own noise filters,
-        0 = none. They act on the noise alone, as edge-aware filters do, so the target stays sharp
-    sharpening : amount of the camera's unsharp mask (radius one pixel), on photo and target alike; 0 = none
-    resize : the sensor has 1 / resize of the picture's width and height and is enlarged bicubically; 1 = none. It
-        widens the noise's correlation and softens the target
-    jpeg_quality : 1 to 100 (4:2:2 chroma from 90 on, else 4:2:0), or None for no JPEG and no rounding to 8 bits
+        colours at edges are not simulated.
+    saturation : float
+        What the colour matrix from sensor to sRGB does to R − Y, G − Y and B − Y, and to their noise; 1 = none.
+    contrast : float
+        Of the tone curve, whose middle is 1 + contrast / 2 times as steep and whose ends are 1 − contrast times; above
+        −1 and below 1, 0 = none. Noise grows and shrinks with it.
+    luma_smoothing, chroma_smoothing : float
+        Radius (standard deviation) in sensor pixels of the camera's own noise filters, 0 = none. They act on the noise
+        alone, as edge-aware filters do, so the target stays sharp.
+    sharpening : float
+        Amount of the camera's unsharp mask (radius one pixel), on photo and target alike; 0 = none.
+    resize : float
+        The sensor has 1 / resize of the picture's width and height and is enlarged bicubically; 1 = none. It widens the
+        noise's correlation and softens the target.
+    jpeg_quality : int or None
+        1 to 100 (4:2:2 chroma from 90 on, else 4:2:0), or None for no JPEG and no rounding to 8 bits.
 
     Raises
     ------
-    ValueError : a value is out of the bounds that the annotations give
+    ValueError
+        A value is out of the bounds that the annotations give.
     """
 
     shot_gain: _Fraction = 2.5e-3
@@ -144,7 +157,8 @@ def simulate(clean: Picture, camera: Camera, rng: np.random.Generator) -> tuple[
 
     Parameters
     ----------
-    clean : (H, W, 3) sRGB-encoded in [0, 1], H and W at least 2
+    clean : Picture
+        (H, W, 3) sRGB-encoded in [0, 1], H and W at least 2.
 
     Returns
     -------
@@ -153,7 +167,8 @@ def simulate(clean: Picture, camera: Camera, rng: np.random.Generator) -> tuple[
 
     Raises
     ------
-    ValueError : the picture has another shape
+    ValueError
+        The picture has another shape.
     """
     height, width = clean.shape[:2]
     sensor = (max(2, round(width / camera.resize)), max(2, round(height / camera.resize)))

@@ -26,8 +26,10 @@ class Between:
 
     Attributes
     ----------
-    low, high : the bounds
-    ends : "[]" where both bounds are allowed values; "(" or ")" in place of a bracket excludes that bound
+    low, high : float
+        The bounds.
+    ends : str
+        "[]" where both bounds are allowed values; "(" or ")" in place of a bracket excludes that bound.
     """
 
     low: float
@@ -67,8 +69,10 @@ class ArgumentError(ValueError):
 
     Attributes
     ----------
-    name : the argument's
-    reason : what it must be, and what it is
+    name : str
+        The argument's.
+    reason : str
+        What it must be, and what it is.
     """
 
     def __init__(self, name: str, reason: str) -> None:

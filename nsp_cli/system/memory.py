@@ -39,9 +39,9 @@ def available_bytes(process: Path = _PROCESS, groups: Path = _GROUPS) -> int:
 
     Parameters
     ----------
-    process
+    process : Path
         The file that lists this process's control groups.
-    groups
+    groups : Path
         The folder that the control groups are mounted on. Systems without them have neither.
     """
     return max(0, min([int(psutil.virtual_memory().available), *_left_in_groups(process, groups)]))

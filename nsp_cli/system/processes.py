@@ -62,7 +62,8 @@ def process_group(communication: str = "gloo") -> Generator[ProcessInfo]:
 
     Parameters
     ----------
-    communication : a backend of `torch.distributed`: "gloo", or "nccl" for tensors on NVIDIA GPUs
+    communication : str
+        A backend of `torch.distributed`: "gloo", or "nccl" for tensors on NVIDIA GPUs.
     """
     process = process_info()
     if process.is_alone:

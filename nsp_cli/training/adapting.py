@@ -74,7 +74,10 @@ def adapt(
 
     Raises
     ------
-    NoInputError : no photo can be read; ModelError : `start` cannot be used
+    NoInputError
+        No photo can be read.
+    ModelError
+        `start` cannot be used.
     """
     began = time.monotonic()
     report(0.0)
@@ -110,12 +113,17 @@ def analyze_noise(
 
     Parameters
     ----------
-    backend : a denoiser, scale 1; smallest : side in pixels below which no reference is reduced
-    report : called with the fraction that is done
+    backend : Backend
+        A denoiser, scale 1.
+    smallest : int
+        Side in pixels below which no reference is reduced.
+    report : callable
+        Called with the fraction that is done.
 
     Raises
     ------
-    NoInputError : no photo can be read
+    NoInputError
+        No photo can be read.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for old in references_in(folder):  # of an analysis that was stopped

@@ -60,7 +60,8 @@ class FlatPatches:
 
     Attributes
     ----------
-    noise, detail : standard deviations of luma in 8-bit units, of the noise and of the clean patches
+    noise, detail
+        Standard deviations of luma in 8-bit units, of the noise and of the clean patches.
     """
 
     def __init__(self, noisy: Picture, clean: Picture) -> None:

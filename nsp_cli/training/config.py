@@ -28,30 +28,53 @@ class TrainConfig:
 
     Attributes
     ----------
-    method, method_args, network, network_args : see `ModelSpec`
-    steps, minutes : the budget, exactly one of the two; the schedule ends with it
-    batch : crops in a step, over all processes
-    patch : side of a crop in pixels
-    lr : peak learning rate
-    optimizer : one of OPTIMIZERS
-    weight_decay : of the optimizer
-    warmup : steps of linear warm-up
-    schedule : "cosine" (to zero), "constant", or "step": divided by ten after every `lr_step` steps
-    lr_step : steps between two drops of the learning rate, for "step" alone
-    validation_every : every n-th photo is for validation and not trained on; 0 trains on all
-    orientations : "all" eight flips and rotations of a crop, or "flips" (four)
-    ema : decay per step of the weights' moving average, 0 for none
-    clip : largest norm of the gradient, 0 for no limit
-    keep : weight interpolation (WiSE-FT): the fraction of the initial weights in the written ones; None is 0, for which
-        `adapting.adapt` sets another default
-    precision : one of PRECISIONS; "auto" is bf16 where the device has it
-    compile : torch.compile the network; None where it helps, which is on CUDA (`benchmarks/training_step.py`)
-    seed : decides crops, pairs and initial weights
-    save_every : steps between two states on the disk, with validation loss and preview
-    cache_megabytes : limit in 10^6 bytes of the decoded photos in memory
-    teachers : models to distil, names or paths
-    teacher_views : number of inference variants of each teacher, see `teachers.find_teacher`
-    teacher_cache_megabytes : limit in 10^6 bytes of the teachers' outputs on the disk, for this and later runs
+    method, method_args, network, network_args
+        See `ModelSpec`.
+    steps, minutes
+        The budget, exactly one of the two; the schedule ends with it.
+    batch : int
+        Crops in a step, over all processes.
+    patch : int
+        Side of a crop in pixels.
+    lr : float
+        Peak learning rate.
+    optimizer : str
+        One of OPTIMIZERS.
+    weight_decay : float
+        Of the optimizer.
+    warmup : int
+        Steps of linear warm-up.
+    schedule : str
+        "cosine" (to zero), "constant", or "step": divided by ten after every `lr_step` steps.
+    lr_step : int
+        Steps between two drops of the learning rate, for "step" alone.
+    validation_every : int
+        Every n-th photo is for validation and not trained on; 0 trains on all.
+    orientations : str
+        "all" eight flips and rotations of a crop, or "flips" (four).
+    ema : float
+        Decay per step of the weights' moving average, 0 for none.
+    clip : float
+        Largest norm of the gradient, 0 for no limit.
+    keep : float or None
+        Weight interpolation (WiSE-FT): the fraction of the initial weights in the written ones; None is 0, for which
+        `adapting.adapt` sets another default.
+    precision : str
+        One of PRECISIONS; "auto" is bf16 where the device has it.
+    compile : bool or None
+        torch.compile the network; None where it helps, which is on CUDA (`benchmarks/training_step.py`).
+    seed : int
+        Decides crops, pairs and initial weights.
+    save_every : int
+        Steps between two states on the disk, with validation loss and preview.
+    cache_megabytes : int
+        Limit in 10^6 bytes of the decoded photos in memory.
+    teachers : tuple of str
+        Models to distil, names or paths.
+    teacher_views : int
+        Number of inference variants of each teacher, see `teachers.find_teacher`.
+    teacher_cache_megabytes : int
+        Limit in 10^6 bytes of the teachers' outputs on the disk, for this and later runs.
     """
 
     method: str = "nsp"

@@ -206,9 +206,9 @@ def train_val_split(paths: Sequence[Path], every: int = 10) -> tuple[list[Path],
 
     Parameters
     ----------
-    paths
+    paths : sequence of Path
         All photos.
-    every
+    every : int
         n; 0 trains on all of them.
     """
     if len(paths) < 4 or every == 0:

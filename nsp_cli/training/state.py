@@ -46,11 +46,11 @@ def learning_rate(settings: TrainConfig, step: int, progress: float) -> float:
 
     Parameters
     ----------
-    settings
+    settings : TrainConfig
         Peak learning rate, warm-up and schedule.
-    step
+    step : int
         Number of the step, from 0.
-    progress
+    progress : float
         Fraction of the budget that is used up, 0 to 1: the cosine reaches zero with it.
     """
     warm = min(1.0, (step + 1) / (settings.warmup + 1))
@@ -141,9 +141,12 @@ class PendingAnalysis:
 
     Attributes
     ----------
-    settings : those before the analysis
-    start : file of the weights to start from; sha256 : hash of that file
-    photos : hash of the photos, see `data.contents`
+    settings : TrainConfig
+        Those before the analysis.
+    start : Path
+        File of the weights to start from; sha256 : hash of that file.
+    photos : str
+        Hash of the photos, see `data.contents`.
     """
 
     settings: TrainConfig

@@ -40,8 +40,10 @@ class Variant:
 
     Attributes
     ----------
-    settings : settings of the teacher's method in this variant
-    orientation : orientation of the photo, see `ops.orientations`
+    settings : mapping
+        Settings of the teacher's method in this variant.
+    orientation : int
+        Orientation of the photo, see `ops.orientations`.
     """
 
     settings: Mapping[str, Any]
@@ -62,8 +64,9 @@ def find_teacher(model: str, count: int) -> Teacher:
 
     Parameters
     ----------
-    count : number of variants: the method's own ones first, then these again for each further orientation of the photo;
-        0 for the method's own, filled up to four
+    count : int
+        Number of variants: the method's own ones first, then these again for each further orientation of the photo; 0
+        for the method's own, filled up to four.
     """
     path = registry.resolve(model)
     own = _variants_of_method(path)
@@ -100,9 +103,12 @@ class TeacherTargets:
 
     Parameters
     ----------
-    read : returns the (H, W, 1 or 3) sRGB pixels of a photo, the teachers' input
-    device : where the teachers run
-    stop : called while a teacher runs; true ends the work with `TeacherInterrupt`
+    read : callable
+        Returns the (H, W, 1 or 3) sRGB pixels of a photo, the teachers' input.
+    device : str
+        Where the teachers run.
+    stop : callable
+        Called while a teacher runs; true ends the work with `TeacherInterrupt`.
     """
 
     teachers: Sequence[Teacher]

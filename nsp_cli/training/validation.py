@@ -29,13 +29,20 @@ class Monitor:
 
     Parameters
     ----------
-    folder : where TensorBoard scalars and `previews/` are written
-    settings, method : of the run
-    training : photos that are trained on; previews show them if there are no validation photos
-    validation : noisy photos that are not trained on, or none
-    pairs : (noisy, clean) files, or none
-    open : see `StepBatches`
-    shown : photos for the previews, before and after denoising; by default those of `validation`
+    folder : Path
+        Where TensorBoard scalars and `previews/` are written.
+    settings, method
+        Of the run.
+    training : sequence of Path
+        Photos that are trained on; previews show them if there are no validation photos.
+    validation : sequence of Path
+        Noisy photos that are not trained on, or none.
+    pairs : sequence of tuple[Path, Path]
+        (noisy, clean) files, or none.
+    open : Open
+        See `StepBatches`.
+    shown : sequence of Path
+        Photos for the previews, before and after denoising; by default those of `validation`.
     """
 
     def __init__(

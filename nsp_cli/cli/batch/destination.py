@@ -14,9 +14,12 @@ class Destination:
 
     Attributes
     ----------
-    path : a file or a folder, which need not exist yet; None for beside each photo, with _nsp added to its name
-    is_folder : whether `path` is a folder
-    format : format of the results, as a suffix without its dot; None keeps the photo's
+    path : Path or None
+        A file or a folder, which need not exist yet; None for beside each photo, with _nsp added to its name.
+    is_folder : bool
+        Whether `path` is a folder.
+    format : str or None
+        Format of the results, as a suffix without its dot; None keeps the photo's.
     """
 
     path: Path | None

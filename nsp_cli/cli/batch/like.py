@@ -19,11 +19,11 @@ def flags_like(result: Path, task: Task, given: Collection[str]) -> dict[str, An
 
     Parameters
     ----------
-    result
+    result : Path
         A photo with a stamp; the newest one counts.
-    task
+    task : Task
         The command's; results of `nsp denoise` and of `nsp sr` are not like each other.
-    given
+    given : collection of str
         Names of flags that are left out, since the user has given them.
 
     Raises

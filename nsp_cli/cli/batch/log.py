@@ -84,9 +84,12 @@ class BatchLog:
 
     Attributes
     ----------
-    tally : the counts; of all processes from `finish` on
-    report : collects the page of --report; None without it
-    json_failed : whether a line of JSON could not be printed, which makes the exit code 1
+    tally
+        The counts; of all processes from `finish` on.
+    report : Report or None
+        Collects the page of --report; None without it.
+    json_failed
+        Whether a line of JSON could not be printed, which makes the exit code 1.
     """
 
     def __init__(self, recipe: Recipe, batch: BatchOptions, photos: int = 0) -> None:

@@ -41,10 +41,14 @@ class Outcome:
 
     Attributes
     ----------
-    seconds : reading, inference and writing, which overlap with those of other photos
-    notes : what was chosen for this photo alone, such as a strength that was measured
-    previews : small pictures for the report; None without one
-    unread : name of the photo's format, if it is one that is not read
+    seconds : float
+        Reading, inference and writing, which overlap with those of other photos.
+    notes : mapping
+        What was chosen for this photo alone, such as a strength that was measured.
+    previews : Previews or None
+        Small pictures for the report; None without one.
+    unread : str or None
+        Name of the photo's format, if it is one that is not read.
     """
 
     source: Path

@@ -26,8 +26,10 @@ class Work:
 
     Attributes
     ----------
-    problem : why the photo cannot be worked on at all
-    unread : name of the photo's format, if it is one that is not read
+    problem : str or None
+        Why the photo cannot be worked on at all.
+    unread : str or None
+        Name of the photo's format, if it is one that is not read.
     """
 
     source: Path

@@ -50,10 +50,14 @@ class Profile:
 
     Attributes
     ----------
-    name : what the file calls it, such as "NIKON D800, ISO 3200-"
-    camera : pattern of EXIF's camera model, in lower case
-    iso : the lowest and the highest ISO; None for any, also an unknown one
-    settings : values by the names of the flags
+    name : str
+        What the file calls it, such as "NIKON D800, ISO 3200-".
+    camera : str
+        Pattern of EXIF's camera model, in lower case.
+    iso : tuple[float, float] or None
+        The lowest and the highest ISO; None for any, also an unknown one.
+    settings : mapping
+        Values by the names of the flags.
     """
 
     name: str
@@ -81,7 +85,8 @@ def load_profiles(path: Path) -> list[Profile]:
 
     Returns
     -------
-    The profiles in the order in which they are tried: cameras by their names before patterns, ranges of ISO first.
+    list of Profile
+        The profiles in the order in which they are tried: cameras by their names before patterns, ranges of ISO first.
 
     Raises
     ------
@@ -129,8 +134,10 @@ class Profiles:
 
     Attributes
     ----------
-    profiles : in the order in which they are tried
-    given : names of flags, whose settings profiles do not change
+    profiles : sequence of Profile
+        In the order in which they are tried.
+    given : collection of str
+        Names of flags, whose settings profiles do not change.
     """
 
     profiles: Sequence[Profile]

@@ -36,9 +36,12 @@ class BatchContext:
 
     Attributes
     ----------
-    step : processes one photo, in the thread that calls `run`
-    options, batch : the settings of photos, and of the batch
-    previews : size of the report's pictures; None without a report
+    step : PhotoStep
+        Processes one photo, in the thread that calls `run`.
+    options, batch
+        The settings of photos, and of the batch.
+    previews : Size or None
+        Size of the report's pictures; None without a report.
     """
 
     step: PhotoStep
@@ -117,14 +120,19 @@ def run(
 
     Parameters
     ----------
-    reporter : shows the progress within a photo, and lines about it
-    stop : called before each photo
-    on_outcome : called with the outcome of every photo, in their order and in this thread
+    reporter : Reporter
+        Shows the progress within a photo, and lines about it.
+    stop : callable
+        Called before each photo.
+    on_outcome : OnOutcome
+        Called with the outcome of every photo, in their order and in this thread.
 
     Raises
     ------
-    NspError : a wrong flag, or a device that is missing, is wrong for every photo and ends the batch
-    KeyboardInterrupt : at once; writes may still be under way
+    NspError
+        A wrong flag, or a device that is missing, is wrong for every photo and ends the batch.
+    KeyboardInterrupt
+        At once; writes may still be under way.
     """
     pipeline = _Pipeline(works, context, on_outcome)
     try:

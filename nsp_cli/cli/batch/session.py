@@ -42,11 +42,11 @@ def check_report(
 
     Parameters
     ----------
-    works
+    works : sequence of Work
         The photos, none of which the report may replace.
-    piped
+    piped : bool
         Whether the photo comes from stdin.
-    if_exists
+    if_exists : IfExists, optional
         What is done where --report names a file that is not a report: it is replaced, or the page gets another name,
         or it is an error.
 

@@ -29,11 +29,16 @@ class Stamp:
 
     Attributes
     ----------
-    version : version of nsp
-    model : a name of `nsp models`, or the name of a file without its folder
-    sha256 : of the model's file
-    settings : as they were given, by the names of the flags
-    measured : what was measured on the photo for a strength of "auto"
+    version : str
+        Version of nsp.
+    model : str
+        A name of `nsp models`, or the name of a file without its folder.
+    sha256 : str
+        Of the model's file.
+    settings : mapping
+        As they were given, by the names of the flags.
+    measured : mapping
+        What was measured on the photo for a strength of "auto".
     """
 
     version: str

@@ -75,8 +75,10 @@ def run_watch(
 
     Parameters
     ----------
-    find_works : returns all photos of the folder with their outputs, at any time
-    settle : seconds for which a file must not have changed
+    find_works : callable
+        Returns all photos of the folder with their outputs, at any time.
+    settle : float
+        Seconds for which a file must not have changed.
     """
     arrivals = Arrivals(settle)
     log, reporter = BatchLog(describe(options), batch), line_reporter(quiet=batch.quiet)

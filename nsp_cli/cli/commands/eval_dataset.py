@@ -38,7 +38,8 @@ def evaluate_dataset(
 
     Raises
     ------
-    NspError : what `datasets.open_dataset`, the submissions and the backend raise
+    NspError
+        What `datasets.open_dataset`, the submissions and the backend raise.
     """
     from nsp_cli.api import open_backend
     from nsp_cli.evaluation.datasets import open_dataset

@@ -41,9 +41,12 @@ def resolve_config(
 
     Parameters
     ----------
-    start : weights, `SCRATCH`, or None for those that ship unless another option changes the network
-    fields : fields of `TrainConfig` that override the preset's
-    arguments : settings of the method or arguments of the network
+    start : str, optional
+        Weights, `SCRATCH`, or None for those that ship unless another option changes the network.
+    fields : mapping
+        Fields of `TrainConfig` that override the preset's.
+    arguments : mapping
+        Settings of the method or arguments of the network.
 
     Raises
     ------

@@ -48,7 +48,9 @@ class Report:
 
         Returns
         -------
-        The path of the page: a free name where another file than a report has appeared since the start, see `place`.
+        Path
+            The path of the page: a free name where another file than a report has appeared since the start, see
+            `place`.
 
         Raises
         ------

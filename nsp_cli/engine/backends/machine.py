@@ -21,10 +21,14 @@ class Machine:
 
     Attributes
     ----------
-    gpu : one that torch may be able to use
-    bf16 : whether the processor multiplies bfloat16 natively
-    fast_int8 : whether OpenVINO is faster in int8 than in float32
-    openvino : whether OpenVINO is installed
+    gpu : bool
+        One that torch may be able to use.
+    bf16 : bool
+        Whether the processor multiplies bfloat16 natively.
+    fast_int8 : bool
+        Whether OpenVINO is faster in int8 than in float32.
+    openvino : bool
+        Whether OpenVINO is installed.
     """
 
     gpu: bool

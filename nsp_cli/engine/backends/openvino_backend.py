@@ -25,15 +25,21 @@ class OpenVinoBackend:
 
     Parameters
     ----------
-    path : a graph that takes all planes of a tile, see `onnx_file.export`
-    precision : fp32, or bf16, in which sums and what the network adds to the photo stay float32; int8 for such graphs,
-        in which what is not int8 is bf16 where the processor multiplies it (float32 if the graph enlarges: the photo's
-        own enlargement would be rounded)
-    threads : CPU threads; 0 uses all cores
+    path : Path
+        A graph that takes all planes of a tile, see `onnx_file.export`.
+    precision : Precision
+        fp32, or bf16, in which sums and what the network adds to the photo stay float32; int8 for such graphs, in which
+        what is not int8 is bf16 where the processor multiplies it (float32 if the graph enlarges: the photo's own
+        enlargement would be rounded).
+    threads : int
+        CPU threads; 0 uses all cores.
 
     Raises
     ------
-    ModelError : the file is not such a graph; UnavailableError : openvino is not installed
+    ModelError
+        The file is not such a graph.
+    UnavailableError
+        openvino is not installed.
     """
 
     def __init__(self, path: Path, precision: Precision = Precision.FP32, threads: int = 0) -> None:

@@ -19,8 +19,10 @@ class TorchBackend:
 
     Parameters
     ----------
-    pipeline : a `methods.Pipeline` module; it is moved to `device`
-    compile : run it through torch.compile; pays off from some dozens of megapixels on
+    pipeline : torch.nn.Module
+        A `methods.Pipeline` module; it is moved to `device`.
+    compile : bool
+        Run it through torch.compile; pays off from some dozens of megapixels on.
     """
 
     pipeline: nn.Module

@@ -33,13 +33,17 @@ def export(
 
     Parameters
     ----------
-    model, task, settings : see `load_backend`
-    target : the file to write
-    noise_input, overwrite : see `onnx_file.export`, which also names what is raised
+    model, task, settings
+        See `load_backend`.
+    target : Path
+        The file to write.
+    noise_input, overwrite : bool
+        See `onnx_file.export`, which also names what is raised.
 
     Returns
     -------
-    The largest absolute difference from torch, white = 1.
+    float
+        The largest absolute difference from torch, white = 1.
     """
     from nsp_cli.engine.export.onnx_file import export as write_onnx
 
@@ -62,12 +66,15 @@ def export_int8(
 
     Parameters
     ----------
-    model, task, settings, target, noise_input, overwrite : see `export`
-    photos : the folder of the photos, see `calibration.quantize_by_photos`, which also names what is raised
+    model, task, settings, target, noise_input, overwrite
+        See `export`.
+    photos : Path
+        The folder of the photos, see `calibration.quantize_by_photos`, which also names what is raised.
 
     Returns
     -------
-    The root mean square of what int8 changes in the results of these photos, white = 1.
+    float
+        The root mean square of what int8 changes in the results of these photos, white = 1.
     """
     from nsp_cli.engine.export import onnx_file
     from nsp_cli.engine.export.calibration import quantize_by_photos

@@ -24,9 +24,9 @@ def quantize_by_photos(network: nn.Module, folder: Path) -> tuple[nn.Module, flo
 
     Parameters
     ----------
-    network
+    network : torch.nn.Module
         The network, which stays as it is.
-    folder
+    folder : Path
         Photos in this folder, of which up to 24 are used, evenly spread over their sorted names.
 
     Returns

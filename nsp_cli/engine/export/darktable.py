@@ -52,13 +52,13 @@ def export(
 
     Parameters
     ----------
-    pipeline
+    pipeline : Pipeline
         The model with its task.
-    info
+    info : ModelInfo
         What is known of its weights, for darktable's model card.
-    target
+    target : Path
         A file that ends in .dtmodel; noise-conditional models write three, `STEM-low.dtmodel` and so on.
-    overwrite
+    overwrite : bool
         Replace files that exist.
 
     Raises

@@ -32,7 +32,7 @@ class FakeQuantizer(nn.Module):
 
     Attributes
     ----------
-    positive
+    positive : bool
         Whether the zero point is 0, so that rounding is a ReLU at the same time.
     observing
         Whether values pass unchanged (but for the ReLU) and extend the range.
@@ -123,7 +123,7 @@ def quantize(network: nn.Module) -> dict[str, QuantizedConv]:
 
     Parameters
     ----------
-    network
+    network : torch.nn.Module
         The network, which is changed; the names of its weights stay.
 
     Returns

@@ -53,16 +53,16 @@ def export(
     ----------
     pipeline, spec
         The pipeline, and the recipe of its model.
-    target
+    target : Path
         The file to write.
-    weights
+    weights : Path, optional
         The safetensors file of the network, in the same folder: the graph refers to the tensors in that file and holds
         none of its own, see `registry.ModelInfo.graphs`. It is then the network alone, whose input has all planes of a
         tile (`PipelineSpec.planes`), and sides that are multiples of `PipelineSpec.side_multiple`.
-    noise_input
+    noise_input : bool
         Whether there is a second, optional input "noise_level", (1,) float32, see `PipelineSpec.noise_level`. Where it
         is left out or below 0, the graph measures it.
-    overwrite
+    overwrite : bool
         Whether to replace a file that exists.
 
     Returns
@@ -107,20 +107,20 @@ def export_int8(
 
     Parameters
     ----------
-    network
+    network : torch.nn.Module
         The network with the weights and the ranges of activations that it is to have.
-    spec
+    spec : ModelSpec
         Its recipe.
-    task
+    task : Task
         What the file does.
-    target
+    target : Path
         The file to write.
-    whole
+    whole : bool
         Whether the file is the whole pipeline for photos of any size, or the network alone, see `export`. It holds its
         weights in either case.
-    noise_input
+    noise_input : bool
         Whether a whole pipeline has the noise level as a second input, see `export`.
-    overwrite
+    overwrite : bool
         Whether to replace a file that exists.
 
     Returns

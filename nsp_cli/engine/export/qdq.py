@@ -39,8 +39,10 @@ class _Nodes:
 
     Attributes
     ----------
-    nodes : of the new graph
-    rounded : names of rounded tensors, by those of the tensors
+    nodes : list
+        Of the new graph.
+    rounded : mapping
+        Names of rounded tensors, by those of the tensors.
     """
 
     def __init__(self, graph: Any) -> None:
@@ -104,9 +106,9 @@ def to_qdq(model: bytes, convolutions: Mapping[str, tuple[Levels, Levels | None]
 
     Parameters
     ----------
-    model
+    model : bytes
         The model, whose tensors have the names of the network's weights, with any prefix.
-    convolutions
+    convolutions : mapping
         The levels of the input of each convolution that is quantised, and of its output if that is, by the name of its
         module.
     """

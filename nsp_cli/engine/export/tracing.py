@@ -22,11 +22,11 @@ def trace(module: nn.Module, inputs: dict[str, Tensor], dynamic: tuple[Any, ...]
 
     Parameters
     ----------
-    module
+    module : torch.nn.Module
         Takes the inputs in their order.
-    inputs
+    inputs : mapping
         An example of each input by its name.
-    dynamic
+    dynamic : tuple, optional
         What varies in the shape of each input, as for `torch.onnx.export`; None for fixed shapes.
 
     Raises

@@ -45,7 +45,8 @@ def open_primary(data: bytes) -> tuple[Any, int, bool]:
 
     Returns
     -------
-    The picture, the number of pictures, and whether the names of the file's items are damaged.
+    tuple[Any, int, bool]
+        The picture, the number of pictures, and whether the names of the file's items are damaged.
     """
     try:
         import pi_heif

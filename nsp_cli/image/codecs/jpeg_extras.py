@@ -45,7 +45,7 @@ def left_behind(info: dict[Any, Any], segments: Segments, data: bytes) -> tuple[
     ----------
     info, segments
         Metadata that Pillow found in it.
-    data
+    data : bytes
         The whole file.
     """
     found: list[str] = []

@@ -46,9 +46,9 @@ def demosaic(raw: Any, data: bytes, warnings: list[str]) -> tuple[NDArray[np.flo
     ----------
     raw
         The `rawpy.RawPy` object, unpacked.
-    data
+    data : bytes
         The file's bytes, from which a DNG's own description of its colours is taken.
-    warnings
+    warnings : list of str
         Gets a sentence on each correction in the file that is lost.
 
     Returns

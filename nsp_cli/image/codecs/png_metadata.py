@@ -56,11 +56,11 @@ def read_metadata(
 
     Parameters
     ----------
-    chunks
+    chunks : iterable of Chunk
         All chunks of the file that are whole.
-    damaged
+    damaged : iterable of bytes
         Types of the chunks that are not.
-    grey
+    grey : bool
         Whether the picture is grey, and so its colour profile.
 
     Raises

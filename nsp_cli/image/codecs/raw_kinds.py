@@ -28,13 +28,17 @@ class RawOptions:
 
     Attributes
     ----------
-    white_balance : "camera" (as it was set for the shot), "auto" (greys of the picture's mean) or "daylight"
-    exposure : stops, -5 … 5; what becomes brighter than white is cut
-    linear : keep the camera's own colours, for a DNG, in which white balance and exposure stay open
+    white_balance : WhiteBalance
+        "camera" (as it was set for the shot), "auto" (greys of the picture's mean) or "daylight".
+    exposure : float
+        Stops, -5 … 5; what becomes brighter than white is cut.
+    linear : bool
+        Keep the camera's own colours, for a DNG, in which white balance and exposure stay open.
 
     Raises
     ------
-    UsageError : one is out of its range
+    UsageError
+        One is out of its range.
     """
 
     white_balance: WhiteBalance = "camera"

@@ -75,17 +75,18 @@ def balance(
     ----------
     raw
         The `rawpy.RawPy` object, unpacked.
-    gains
+    gains : ndarray
         (3,), one for each colour.
-    saturation
+    saturation : int, optional
         The value that is white; None for the sensor's, or the photo's brightest where that is not far below.
-    keep_highlights
+    keep_highlights : bool
         1.0 is where the channel with the largest gain saturates, instead of the one with the smallest.
 
     Returns
     -------
-    The lift, as a fraction of 65535: demosaiced values v stand for (v / 65535 - lift) / (1 - lift), where 1.0 is white.
-    0 where no value lies below black: nothing is changed then, and LibRaw's own balance does the same.
+    float
+        The lift, as a fraction of 65535: demosaiced values v stand for (v / 65535 - lift) / (1 - lift), where 1.0 is
+        white. 0 where no value lies below black: nothing is changed then, and LibRaw's own balance does the same.
     """
     image = raw.raw_image
     black = np.array(raw.black_level_per_channel, np.float32)
@@ -116,7 +117,8 @@ def remove_hot_sites(raw: Any) -> int:
 
     Returns
     -------
-    The number of sites that were replaced.
+    int
+        The number of sites that were replaced.
     """
     import cv2  # not with the module: it takes time to load
 
@@ -171,17 +173,19 @@ def encode_signed(values: NDArray[np.uint16], lift: float, exposure: float) -> t
 
     Parameters
     ----------
-    values
+    values : ndarray
         (H, W, C), lifted as by `balance`.
-    lift
+    lift : float
         Its result.
-    exposure
+    exposure : float
         In stops.
 
     Returns
     -------
-    pixels : uint16 of the same shape, cut at black and white
-    below : uint16 of the same shape, how far each value is below black on the mirrored curve; None where none is
+    pixels : ndarray
+        uint16 of the same shape, cut at black and white.
+    below : ndarray or None
+        uint16 of the same shape, how far each value is below black on the mirrored curve; None where none is.
     """
     light = (np.arange(_WHITE + 1, dtype=np.float32) / _WHITE - lift) / (1 - lift) * 2.0**exposure
     above, below = (

@@ -24,7 +24,7 @@ def bytes_missing(data: bytes) -> int:
 
     Parameters
     ----------
-    data
+    data : bytes
         A whole RAW file. Formats that are neither TIFF-based nor CR3 nor RAF have no check, and give 0; neither has
         Panasonic's, whose byte counts are those of the uncompressed data.
     """

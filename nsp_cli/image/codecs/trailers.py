@@ -22,11 +22,11 @@ def named_trailer(trailer: bytes, title: str, *, known: bool = False) -> tuple[s
 
     Parameters
     ----------
-    trailer
+    trailer : bytes
         The bytes after the end; padding is nothing.
-    title
+    title : str
         Name of the format.
-    known
+    known : bool
         Whether bytes of no known kind have been named already.
     """
     rest, found = trailer.strip(_PADDING), list[str]()

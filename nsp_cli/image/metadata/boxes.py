@@ -22,13 +22,13 @@ class PrimaryPicture:
 
     Attributes
     ----------
-    properties
+    properties : tuple of tuple[bytes, bytes]
         (type, body) of each of its property boxes, in order.
-    item_types
+    item_types : frozenset of bytes
         Types of all items in the file, such as b"av01" or b"tmap" (a gain map's description).
-    further
+    further : bool
         Whether the file has auxiliary pictures other than alpha, such as depth or a gain map.
-    gain_map
+    gain_map : bool
         Whether it has an HDR gain map, of ISO 21496-1's or of Apple's kind.
     """
 

@@ -32,9 +32,12 @@ class Event:
 
     Attributes
     ----------
-    action : one of XMP's verbs, such as "filtered" or "saved"
-    agent : the program and its version (`softwareAgent`)
-    parameters : what the program was called with
+    action : str
+        One of XMP's verbs, such as "filtered" or "saved".
+    agent : str
+        The program and its version (`softwareAgent`).
+    parameters : str
+        What the program was called with.
     """
 
     action: str = ""

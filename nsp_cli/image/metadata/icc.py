@@ -111,8 +111,10 @@ class Profile:
 
     Attributes
     ----------
-    curves : one for grey, three for RGB
-    matrix : (3, 3) linear RGB to XYZ relative to D50, or None for grey
+    curves : tuple of Curve
+        One for grey, three for RGB.
+    matrix : ndarray or None
+        (3, 3) linear RGB to XYZ relative to D50, or None for grey.
     """
 
     curves: tuple[Curve, ...]
@@ -124,7 +126,8 @@ def parse_profile(icc: bytes) -> Profile | None:
 
     Raises
     ------
-    ValueError : the profile is damaged, is for other colours than grey and RGB, or describes them otherwise
+    ValueError
+        The profile is damaged, is for other colours than grey and RGB, or describes them otherwise.
     """
     if len(icc) < 132 or icc[36:40] != b"acsp":
         raise ValueError("it is no ICC profile")

@@ -33,8 +33,10 @@ def raw_exif(data: bytes, preview: bytes | None) -> tuple[bytes | None, tuple[st
 
     Parameters
     ----------
-    data : the RAW file
-    preview : the EXIF of its preview, which Panasonic and Fujifilm write in full there alone
+    data : bytes
+        The RAW file.
+    preview : bytes or None
+        The EXIF of its preview, which Panasonic and Fujifilm write in full there alone.
     """
     try:
         if data[4:12] == b"ftypcrx ":
