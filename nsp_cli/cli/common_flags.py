@@ -72,6 +72,9 @@ Photos = Annotated[
         show_default=False,
     ),
 ]
+PhotosAndFolders = Annotated[
+    list[Path], typer.Argument(metavar="PHOTOS...", help="Photos, or folders of them.", show_default=False)
+]
 OutputPath = Annotated[
     str | None,  # a Path has no slash at its end, which makes it a folder
     option("-o", "--output", panel=IN_OUT, metavar="PATH", help="Write to this file (one photo) or folder (several)."),

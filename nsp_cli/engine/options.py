@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal
@@ -182,13 +182,15 @@ _PLACES: Mapping[str, tuple[str, str | None]] = {
 """Where each setting is in `DenoiseOptions`, by the names that JSON lines, stamps and config.toml have for it."""
 
 
-def named_settings(options: DenoiseOptions, names: Iterable[str]) -> dict[str, Any]:
-    """Return some of the settings, by their names in JSON lines, stamps and config.toml."""
+def named_settings(options: DenoiseOptions, names: Iterable[str], optional: Container[str] = ()) -> dict[str, Any]:
+    """Return some settings, by their names in JSON lines, stamps and config.toml; `optional` ones if not None."""
     values: dict[str, Any] = {}
     for name in names:
         part, field_name = _PLACES[name]
         value = getattr(options, part)
-        values[name] = value if field_name is None else getattr(value, field_name)
+        value = value if field_name is None else getattr(value, field_name)
+        if value is not None or name not in optional:
+            values[name] = value
     return values
 
 

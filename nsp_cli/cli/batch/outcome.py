@@ -77,9 +77,7 @@ def describe(options: DenoiseOptions) -> Recipe:
     from nsp_cli.model import registry
 
     path = registry.resolve(options.model.name, options.task)
-    settings = named_settings(options, _DESCRIBED)
-    settings = {name: value for name, value in settings.items() if value is not None or name not in _OPTIONAL}
-    return Recipe(path.stem, registry.sha256(path), settings)
+    return Recipe(path.stem, registry.sha256(path), named_settings(options, _DESCRIBED, _OPTIONAL))
 
 
 def as_json(outcome: Outcome, recipe: Recipe) -> str:

@@ -58,9 +58,9 @@ class Stamp:
 def add_stamp(frame: Frame, options: DenoiseOptions, measured: Mapping[str, object]) -> Frame:
     """Return a result with a stamp in its XMP; where that is not possible, without one and with a warning."""
     name, sha256 = _identity(registry.resolve(options.model.name, options.task))
-    settings = named_settings(options, (*_STAMPED, *(_STAMPED_OF_RAW if frame.container == "raw" else ())))
-    known = {key: value for key, value in settings.items() if value is not None}
-    parameters: dict[str, object] = {"model": name, "sha256": sha256, "settings": known}
+    names = (*_STAMPED, *_STAMPED_OF_RAW) if frame.container == "raw" else _STAMPED
+    settings = named_settings(options, names, optional=names)
+    parameters: dict[str, object] = {"model": name, "sha256": sha256, "settings": settings}
     if measured:
         parameters["measured"] = measured
     verb = "filtered" if options.task is Task.DENOISE else "resized"

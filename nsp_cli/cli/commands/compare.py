@@ -11,7 +11,7 @@ import typer
 from nsp_cli.cli import common_flags
 from nsp_cli.cli.batch.outcome import unread_sentence
 from nsp_cli.cli.batch.plan import list_photos
-from nsp_cli.cli.common_flags import IN_OUT
+from nsp_cli.cli.common_flags import IN_OUT, option
 from nsp_cli.cli.console import complain, err, progress
 from nsp_cli.errors import InputError, UsageError
 from nsp_cli.model.spec import Precision
@@ -22,18 +22,15 @@ if TYPE_CHECKING:
     from nsp_cli.cli.report.comparison import Comparison
     from nsp_cli.engine.backends.base import Backend
 
-_Model = typer.Argument(metavar="MODEL", help="A model of `nsp models`, or a file.", show_default=False)
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model of `nsp models`, or a file.", show_default=False)]
+Page = Annotated[Path, option("-o", "--output", panel=IN_OUT, metavar="FILE.html", help="Write the page here.")]
 
 
 def compare(
-    first: Annotated[str, _Model],
-    second: Annotated[str, _Model],
-    photos: Annotated[
-        list[Path], typer.Argument(metavar="PHOTOS...", help="Photos, or folders of them.", show_default=False)
-    ],
-    output: Annotated[
-        Path, common_flags.option("-o", "--output", panel=IN_OUT, metavar="FILE.html", help="Write the page here.")
-    ] = Path("compare.html"),
+    first: Model,
+    second: Model,
+    photos: common_flags.PhotosAndFolders,
+    output: Page = Path("compare.html"),
     tile: common_flags.Tile = 0,
     device: common_flags.Device = "auto",
     precision: common_flags.Precision = Precision.AUTO,

@@ -17,35 +17,39 @@ from nsp_cli.system.files import exists, is_file, is_folder
 WEIGHTS = "Weights"
 """A panel of `nsp import --help`."""
 
+Checkpoint = Annotated[
+    Path,
+    typer.Argument(metavar="CHECKPOINT", help="Published weights, as torch.save wrote them.", show_default=False),
+]
+Method = Annotated[
+    str | None,
+    option(
+        "--as",
+        "--method",
+        panel=WEIGHTS,
+        metavar="METHOD",
+        help="Set the method where the weights' shapes fit several: apbsn, sdap or sdap-e (two passes); at-bsn or "
+        "apr (k = 2 or 1 at test time).",
+        show_default="as recognised, at-bsn",
+    ),
+]
+ValueRange = Annotated[
+    float | None,
+    option(
+        "--value-range",
+        panel=WEIGHTS,
+        metavar="1|255",
+        help="Set the value of white that the network was trained with, 1 or 255.",
+        show_default="that of the paper's program",
+    ),
+]
+
 
 def import_checkpoint(
-    checkpoint: Annotated[
-        Path,
-        typer.Argument(metavar="CHECKPOINT", help="Published weights, as torch.save wrote them.", show_default=False),
-    ],
+    checkpoint: Checkpoint,
     target: common_flags.Output,
-    method: Annotated[
-        str | None,
-        option(
-            "--as",
-            "--method",
-            panel=WEIGHTS,
-            metavar="METHOD",
-            help="Set the method where the weights' shapes fit several: apbsn, sdap or sdap-e (two passes); at-bsn or "
-            "apr (k = 2 or 1 at test time).",
-            show_default="as recognised, at-bsn",
-        ),
-    ] = None,
-    value_range: Annotated[
-        float | None,
-        option(
-            "--value-range",
-            panel=WEIGHTS,
-            metavar="1|255",
-            help="Set the value of white that the network was trained with, 1 or 255.",
-            show_default="that of the paper's program",
-        ),
-    ] = None,
+    method: Method = None,
+    value_range: ValueRange = None,
     overwrite: common_flags.Overwrite = False,
     verbose: common_flags.Verbose = False,
 ) -> None:

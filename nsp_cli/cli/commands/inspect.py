@@ -12,6 +12,7 @@ import typer
 from nsp_cli.cli import common_flags
 from nsp_cli.cli.batch.outcome import unread_sentence
 from nsp_cli.cli.batch.plan import list_photos
+from nsp_cli.cli.common_flags import IN_OUT, option
 from nsp_cli.cli.console import complain, err, out
 from nsp_cli.errors import InputError, OutputError, UsageError
 from nsp_cli.model.spec import Precision
@@ -23,19 +24,20 @@ if TYPE_CHECKING:
     from nsp_cli.image import Frame
 
 
+Residual = Annotated[
+    Path | None,
+    option(
+        "--residual",
+        panel=IN_OUT,
+        metavar="FILE",
+        help="Write a picture of what denoising removes, amplified (for one photo).",
+    ),
+]
+
+
 def inspect(
-    photos: Annotated[
-        list[Path], typer.Argument(metavar="PHOTOS...", help="Photos, or folders of them.", show_default=False)
-    ],
-    residual: Annotated[
-        Path | None,
-        common_flags.option(
-            "--residual",
-            panel=common_flags.IN_OUT,
-            metavar="FILE",
-            help="Write a picture of what denoising removes, amplified (for one photo).",
-        ),
-    ] = None,
+    photos: common_flags.PhotosAndFolders,
+    residual: Residual = None,
     model: common_flags.Model = None,
     tile: common_flags.Tile = 0,
     device: common_flags.Device = "auto",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nsp_cli.cli import common_flags
+from nsp_cli.cli.common_flags import BATCH, option
 from nsp_cli.cli.flag_decorator import takes
 from nsp_cli.cli.photo_flags import PhotoFlags
 from nsp_cli.engine.options import ModelOptions
@@ -23,22 +23,16 @@ if TYPE_CHECKING:
     from nsp_cli.engine.backends.base import Backend
 
 
+Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Where photos appear.", show_default=False)]
+Out = Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write to.", show_default=False)]
+Settle = Annotated[
+    float,
+    option("--settle", panel=BATCH, metavar="SECONDS", help="Process a file when it has not changed for this time."),
+]
+
+
 @takes(PhotoFlags, without=("output", "dry_run"))
-def watch(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where photos appear.", show_default=False)],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write to.", show_default=False)],
-    settle: Annotated[
-        float,
-        common_flags.option(
-            "--settle",
-            panel=common_flags.BATCH,
-            metavar="SECONDS",
-            help="Process a file when it has not changed for this time.",
-        ),
-    ] = 2.0,
-    *,
-    flags: PhotoFlags,
-) -> None:
+def watch(folder: Folder, out: Out, settle: Settle = 2.0, *, flags: PhotoFlags) -> None:
     """Denoise photos as they appear in a folder (tethering, imports), until Ctrl-C."""
     from nsp_cli.api import open_backend
     from nsp_cli.cli.batch import session
