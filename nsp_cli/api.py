@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict, TypeVar, Unpack, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,8 @@ from nsp_cli.errors import UsageError
 from nsp_cli.image.arrays import as_frame, to_input_kind
 from nsp_cli.image.frame import Frame
 from nsp_cli.model import registry
-from nsp_cli.model.spec import Task
-from nsp_cli.system.arguments import checked
+from nsp_cli.model.spec import Task, TaskName
+from nsp_cli.system.arguments import OneOf, checked
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -44,6 +44,9 @@ __all__ = [
 
 Photo = TypeVar("Photo", Frame, NDArray[np.uint8], NDArray[np.uint16], NDArray[np.float32], "Image")
 
+Mode = Annotated[str, OneOf(tuple(task for task in Task if task != Task.DENOISE))]
+"""A `Task` that enlarges, or its value as text."""
+
 DEFAULT_SR_MODE = Task.DIRECT
 """The mode that measures best on noise that is correlated like a camera's: `benchmarks/super_resolution.py`."""
 
@@ -64,7 +67,7 @@ class _PhotoOptions(TypedDict, total=False):
 class _EnlargeOptions(_PhotoOptions, total=False):
     """The keywords of `super_resolve`."""
 
-    mode: Task
+    mode: Mode
 
 
 def denoise_frame(
@@ -177,7 +180,7 @@ def super_resolve(
     *,
     model: str | Path | None = None,
     backend: Backend | None = None,
-    mode: Task = DEFAULT_SR_MODE,
+    mode: Mode = DEFAULT_SR_MODE,
     strength: Strength = 100.0,
     luma: float = 100.0,
     chroma: float = 100.0,
@@ -193,7 +196,7 @@ def super_resolve(
         See `denoise`. With `strength` 0 the photo is enlarged by bicubic interpolation.
     model : str or Path, optional
         A name of `nsp models`, or the path of a .safetensors or .onnx file. None is the default model for `mode`.
-    mode : Task
+    mode : Task or str
         `Task.DIRECT` enlarges the noisy photo in one pass, `Task.SHUFFLE` interleaves the predictions of the photo's
         sub-images, and `Task.SHUFFLE_DENOISE` denoises that result once more.
 
@@ -209,8 +212,6 @@ def super_resolve(
     NspError
         See `denoise`.
     """
-    if mode == Task.DENOISE:
-        raise UsageError("super_resolve: mode must be one that enlarges, got 'denoise'.")
     options = DenoiseOptions(task=Task(mode), tile=tile, blend=BlendOptions(strength, luma, chroma, noise))
     return _run(photo, model, backend, options, report)
 
@@ -243,14 +244,14 @@ def _run(
 
 
 @checked
-def load_model(model: str | Path | None = None, task: Task = Task.DENOISE) -> tuple[nn.Module, ModelSpec]:
+def load_model(model: str | Path | None = None, task: TaskName = Task.DENOISE) -> tuple[nn.Module, ModelSpec]:
     """Load the torch network of a model, and its settings.
 
     Parameters
     ----------
     model : str or Path, optional
         A name of `nsp models`, or the path of a .safetensors file. None is the default model for `task`.
-    task : Task
+    task : Task or str
         The task whose default is loaded.
 
     Returns

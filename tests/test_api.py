@@ -1,6 +1,7 @@
 """The Python API takes what its docstrings name, and refuses everything else with an `NspError`."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 from PIL import Image
 
 import nsp_cli
-from nsp_cli.errors import InputError, ModelError, NspError, UsageError
+import nsp_cli.api
+from nsp_cli.errors import InputError, ModelError, NspError, OutputError, UsageError
 from nsp_cli.image import Frame, read
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8)
@@ -114,11 +116,38 @@ def test_strength_0_returns_a_copy_and_reports_the_end(model: Any) -> None:
     assert done == [1.0, 1.0]
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float16, np.int64, np.uint8])
+def test_options_may_be_numbers_of_numpy(kind: type, model: Any, weights: Callable[..., Path]) -> None:
+    options = {"strength": 50, "luma": 80, "chroma": 60}
+    expected = nsp_cli.denoise(PIXELS, backend=model, tile=np.int64(16), **options)
+    given = {name: kind(value) for name, value in options.items()}
+    assert (nsp_cli.denoise(PIXELS, backend=model, tile=16, **given) == expected).all()
+    assert type(nsp_cli.load_backend(weights(), megapixels=kind(3), settings={"phase": np.int32(1)})) is type(model)
+    with pytest.raises(UsageError, match="strength must be a number or 'auto'"):
+        nsp_cli.denoise(PIXELS, backend=model, strength=np.float32(np.nan))
+
+
+def test_export_takes_text_and_refuses_a_name_that_cannot_be_loaded(
+    monkeypatch: pytest.MonkeyPatch, weights: Callable[..., Path], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("nsp_cli.model.checkpoint.load_model", lambda _: pytest.fail("The name comes first."))
+    calls = (nsp_cli.export, partial(nsp_cli.api.export_int8, photos="."), nsp_cli.api.export_darktable)
+    for call, suffix in zip(calls, (".onnx", ".onnx", ".dtmodel"), strict=True):
+        for name in ("o", "o.ONNX", "o.safetensors"):
+            with pytest.raises(UsageError, match=f"must end in {suffix}, got {name}"):
+                call(weights(), str(tmp_path / name))
+        with pytest.raises(OutputError, match="expected a folder"):
+            nsp_cli.api.export_int8(weights(), str(tmp_path / "none" / "o.onnx"), photos=".")
+    monkeypatch.undo()
+    nsp_cli.export(weights(), str(tmp_path / "o.onnx"))
+    assert (tmp_path / "o.onnx").is_file()
+
+
 def test_modes_and_tasks_may_be_text(weights: Callable[..., Path], exported: Path, tmp_path: Path) -> None:
     large = nsp_cli.super_resolve(PIXELS, model=weights(), mode="shuffle")
     assert large.shape == (80, 96, 3)
     for mode in ("denoise", "embellish", 3, None):
-        with pytest.raises(UsageError, match="mode must be"):
+        with pytest.raises(UsageError, match="mode must be one of direct, shuffle, shuffle-denoise, got"):
             nsp_cli.super_resolve(PIXELS, model=weights(), mode=mode)
     for call in (lambda: nsp_cli.load_model(exported), lambda: nsp_cli.export(exported, tmp_path / "x.onnx")):
         with pytest.raises(ModelError, match=r"needs the \.safetensors file"):

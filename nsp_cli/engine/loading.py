@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -16,7 +16,7 @@ from nsp_cli.engine.runtimes import Request, Runtime, choose_runtime
 from nsp_cli.errors import BackendError, ModelError, UsageError
 from nsp_cli.model import registry
 from nsp_cli.model.renamed import METHOD_SETTINGS, with_new_names
-from nsp_cli.model.spec import Precision, Task
+from nsp_cli.model.spec import Precision, Task, TaskName
 from nsp_cli.system.arguments import ArgumentError, OneOf, check_value, checked, hint_of
 from nsp_cli.system.processes import process_info
 
@@ -42,7 +42,7 @@ _SETTING_NAMES = {"test_shift": "blind spot to choose"}
 @checked
 def load_backend(
     model: str | Path | None = None,
-    task: Task = Task.DENOISE,
+    task: TaskName = Task.DENOISE,
     *,
     device: str = "auto",
     precision: Annotated[str, OneOf(tuple(Precision))] = "auto",
@@ -57,7 +57,7 @@ def load_backend(
     ----------
     model : str or Path, optional
         A name of `nsp models`, or a .safetensors or .onnx file. None is the default model for `task`.
-    task : Task
+    task : Task or str
         Denoising, or one of the modes that enlarge.
     device : str
         "auto" (a GPU if there is one), "cuda", "cuda:1", "mps" or "cpu".
@@ -94,12 +94,31 @@ def load_backend(
     if not settings and not exact_halo:
         path, chosen = _shipped_graph(path, task, Request(device, precision, backend, megapixels)) or (path, chosen)
     if backend not in ("auto", chosen.runtime):
-        raise UsageError(f"`backend={backend}` runs {_FILES_OF_RUNTIMES[backend]}, got {path.name}.")
+        fixed = [*settings, *(["exact_halo"] if exact_halo else [])]
+        raise UsageError(_why_not(backend, path, task, precision, fixed))
     if chosen.runtime == "torch":
         return _open_torch(path, task, device, precision, settings, exact_halo)
     if chosen.runtime == "onnx" and settings:
         raise UsageError(f"The settings of {path.name} were fixed when it was exported; give them to `nsp export`.")
     return _open_graph(path, task, device, chosen)
+
+
+def _why_not(backend: str, path: Path, task: Task, precision: str, fixed: Sequence[str]) -> str:
+    """Return why a model does not run in a backend, and what to do.
+
+    `fixed` are the names of arguments that were given and that graphs take no value for.
+    """
+    graph, int8 = registry.shipped_graphs(path, task)
+    if graph is None and int8 is None:
+        return f"`backend={backend}` runs {_FILES_OF_RUNTIMES[backend]}, got {path.name}."
+    if fixed:
+        return (
+            f"`backend={backend}` runs the graph that ships with {path.name}, in which {' and '.join(fixed)} cannot be "
+            "set; use `backend=torch`."
+        )
+    if precision == Precision.INT8 and int8 is not None:
+        return f"`backend={backend}` runs int8 on the CPU alone; add `device=cpu`."
+    return f"{path.name} ships with no graph in {precision} for `backend={backend}`; use another `precision`."
 
 
 def open_backend(options: DenoiseOptions, megapixels: float = inf) -> Backend:

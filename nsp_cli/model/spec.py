@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 
 from nsp_cli.errors import ModelError
 from nsp_cli.model.renamed import update_description
-from nsp_cli.system.arguments import Between, check_arguments
+from nsp_cli.system.arguments import Between, OneOf, check_arguments
 
 _WIDEST = 2**16
 """Pixels of a halo or a tile, far above those of any network."""
@@ -32,6 +32,10 @@ class Task(StrEnum):
     DIRECT = "direct"
     SHUFFLE = "shuffle"
     SHUFFLE_DENOISE = "shuffle-denoise"
+
+
+TaskName = Annotated[str, OneOf(tuple(Task))]
+"""A `Task`, or its value as text."""
 
 
 class Precision(StrEnum):

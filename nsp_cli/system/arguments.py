@@ -9,6 +9,8 @@ from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
 from functools import cache, wraps
 from math import isnan
+from numbers import Integral, Real
+from operator import is_not
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from nsp_cli.errors import UsageError
@@ -81,15 +83,23 @@ class ArgumentError(ValueError):
 
 
 def check_fields(instance: Any) -> None:
-    """Check the fields of a dataclass by their annotations, as in its `__post_init__`. Raises `ArgumentError`."""
-    check_arguments(type(instance), {field.name: getattr(instance, field.name) for field in fields(instance)})
+    """Check the fields of a dataclass by their annotations, as in its `__post_init__`. Raises `ArgumentError`.
+
+    Numbers of other libraries become Python's, see `with_plain_numbers`.
+    """
+    values = {field.name: getattr(instance, field.name) for field in fields(instance)}
+    check_arguments(type(instance), values)
+    for name, value in values.items():
+        if (plain := with_plain_numbers(value)) is not value:
+            object.__setattr__(instance, name, plain)
 
 
 def check_arguments(target: Callable[..., Any], values: Mapping[str, Any]) -> None:
     """Check keyword arguments by the annotations of a function, a class or a dataclass, without calling it.
 
     Types are those of JSON: a list may stand for a tuple, an object for a mapping, and a whole number for any number.
-    NaN is no number. What is annotated otherwise, such as with `Any`, is not checked.
+    Numbers may be those of other libraries, such as NumPy's. NaN is no number. What is annotated otherwise, such as
+    with `Any`, is not checked.
 
     Raises
     ------
@@ -108,24 +118,50 @@ def check_arguments(target: Callable[..., Any], values: Mapping[str, Any]) -> No
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorate a public function so that arguments that do not fit its annotations raise `UsageError`."""
+    """Decorate a public function so that arguments that do not fit its annotations raise `UsageError`.
+
+    The function gets Python's numbers, see `with_plain_numbers`.
+    """
     signature = inspect.signature(function)
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        bound = signature.bind(*args, **kwargs)
         try:
-            check_arguments(function, signature.bind(*args, **kwargs).arguments)
+            check_arguments(function, bound.arguments)
         except ValueError as error:
             raise UsageError(f"{function.__name__}: {error}.") from error
-        return function(*args, **kwargs)
+        bound.arguments.update({name: with_plain_numbers(value) for name, value in bound.arguments.items()})
+        return function(*bound.args, **bound.kwargs)
 
     return run
+
+
+def with_plain_numbers(value: Any) -> Any:
+    """Convert a number such as NumPy's scalars to int or float, by itself or in lists, tuples and mappings.
+
+    JSON has no others. All other values, and containers without such numbers, are returned as they are.
+    """
+    if isinstance(value, int | float):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    if isinstance(value, Mapping):
+        entries = {key: with_plain_numbers(entry) for key, entry in value.items()}
+        return entries if any(entries[key] is not entry for key, entry in value.items()) else value
+    if isinstance(value, list | tuple):
+        parts = [with_plain_numbers(part) for part in value]
+        changed = any(map(is_not, parts, value))
+        return (tuple(parts) if isinstance(value, tuple) else parts) if changed else value
+    return value
 
 
 def check_value(name: str, value: Any, hint: Any) -> None:
     """Raise `ArgumentError` where a value does not fit an annotation; `name` is for the message."""
     if not _fits(value, hint):
-        shown = repr(value)
+        shown = repr(str(value) if isinstance(value, StrEnum) else value)
         raise ArgumentError(name, f"must be {_describe(hint)}, got {shown if len(shown) <= 60 else shown[:60] + '…'}")
 
 
@@ -165,10 +201,10 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def _has_type(value: Any, kind: Any) -> bool:
-    if kind is float and isinstance(value, float):
+    if kind is float and isinstance(value, Real) and not isinstance(value, Integral):
         return not isnan(value)
     if kind in (int, float):
-        return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST
+        return isinstance(value, Integral) and not isinstance(value, bool) and abs(int(value)) < _LARGEST
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return value in list(kind)
     return kind is Any or not isinstance(kind, type) or isinstance(value, kind)

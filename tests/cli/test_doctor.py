@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 import torch
 
-from nsp_cli import __version__
+from nsp_cli import __version__, load_backend
 from nsp_cli.cli.commands import doctor
 from nsp_cli.errors import ModelError
 from tests.cli.test_commands import run
@@ -44,6 +44,9 @@ def test_json(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert report["folders"]["default_model"] == "fast"
     assert report["environment"]["NSP_HOME"] == str(tmp_path)
     assert report["speed"]["seconds_per_megapixel"] > 0
+    runtimes = {"OpenVinoBackend": "OpenVINO", "OnnxBackend": "onnxruntime", "TorchBackend": "torch"}
+    assert report["speed"]["runtime"] == runtimes[type(load_backend()).__name__]
+    assert report["speed"]["device"].split(":")[0] in {"cpu", "cuda", "mps"}
 
 
 def test_text_does_not_name_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """int8: simulated rounding in torch, the graph that onnxruntime and OpenVINO run, and when it is chosen."""
 
+import shutil
 from pathlib import Path
 from typing import cast
 
@@ -130,6 +131,29 @@ def test_calibration_measures_the_noise_level_that_a_network_needs(photos: Path)
     assert 0 < change < 0.02
     assert not any(hasattr(layer, "source") for layer in network.modules())  # the network itself stays
     assert rounded(torch.rand(1, 4, 16, 16)).shape == (1, 3, 16, 16)
+
+
+def test_a_photo_that_is_too_small_does_not_end_a_calibration(network: ResUNet, photos: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(photos, tmp_path / "with-thumbnail"))
+    write(Frame(np.full((1, 40, 3), 90, np.uint8)), folder / "thumbnail.png")
+    with pytest.warns(UserWarning, match=r"too small to calibrate with are left out: .*thumbnail\.png\."):
+        change = quantize_by_photos(network, folder)[1]
+    assert change == pytest.approx(quantize_by_photos(network, photos)[1])
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    write(Frame(np.full((1, 40, 3), 90, np.uint8)), alone / "thumbnail.png")
+    with pytest.raises(NoInputError, match="are too small to calibrate with"):
+        quantize_by_photos(network, alone)
+
+
+def test_ranges_are_observed_on_the_device_of_the_values() -> None:
+    """Where tensors are made without a device, as on a GPU, they are on another one."""
+    quantizer = FakeQuantizer()
+    quantizer.observing = True
+    values = torch.linspace(-1, 3, 1001)
+    with torch.device("meta"):
+        quantizer(values)
+    assert float(quantizer.high) == pytest.approx(3, abs=0.01)
 
 
 def test_calibration_takes_the_range_of_all_batches(network: ResUNet) -> None:

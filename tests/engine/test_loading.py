@@ -1,5 +1,6 @@
 """Loading: the backend, graph and precision that a model is opened with."""
 
+import re
 import sys
 from dataclasses import replace
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ import torch
 from nsp_cli.engine import loading
 from nsp_cli.engine.backends import machine, openvino_backend
 from nsp_cli.engine.backends.machine import Machine
+from nsp_cli.errors import UsageError
 from nsp_cli.model.spec import PipelineSpec, Task
 
 SPEC = PipelineSpec(Task.DENOISE, scale=1, multiple=8, halo=80, working_bytes=576)
@@ -100,3 +102,25 @@ def test_int8_is_chosen_where_it_is_the_fastest(
     runtime = type(opened).__name__
     found = f"OpenVinoBackend {made[0]}" if made else f"{runtime} {'int8' if opened.spec.int8 else 'fp32'}"
     assert found == kind
+
+
+@pytest.mark.parametrize(
+    ("given", "gpu", "said"),
+    [
+        ({"backend": "openvino", "exact_halo": True}, False, "exact_halo cannot be set; use `backend=torch`"),
+        (
+            {"backend": "onnx", "settings": {"ensemble": 2}},
+            False,
+            "in which ensemble cannot be set; use `backend=torch`",
+        ),
+        ({"backend": "onnx", "precision": "int8", "device": "cuda"}, True, "int8 on the CPU alone; add `device=cpu`"),
+        ({"backend": "onnx", "precision": "int8"}, True, "int8 on the CPU alone; add `device=cpu`"),
+        ({"backend": "onnx", "model": "nsp"}, False, "runs an .onnx file that `nsp export` writes, got nsp"),
+    ],
+)
+def test_the_cause_is_named_where_a_shipped_model_does_not_run_in_a_backend(
+    monkeypatch: pytest.MonkeyPatch, given: dict, gpu: bool, said: str
+) -> None:
+    run_on(monkeypatch, replace(MACHINE, gpu=gpu))
+    with pytest.raises(UsageError, match=re.escape(said)):
+        loading.load_backend(**{"model": "fast", **given})

@@ -202,11 +202,15 @@ def _speed() -> Section:
 
     try:
         backend = load_backend()
-        device = getattr(backend, "device", "onnxruntime")
+        runtime = {part: str(getattr(backend, part)) for part in ("name", "device")}
         seconds = seconds_per_megapixel(backend)
     except Exception as error:
         return _failure(error)
-    return {"device": str(device), "seconds_per_megapixel": round(seconds, 3)}
+    return {
+        "runtime": runtime["name"],
+        "device": runtime["device"],
+        "seconds_per_megapixel": round(seconds, 3),
+    }
 
 
 def _verdict(right: bool) -> Section:

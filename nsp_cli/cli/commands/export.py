@@ -110,9 +110,6 @@ def export(
     from nsp_cli import api
 
     _check_combination(program, precision, calibrate, noise_input)
-    suffix = ".dtmodel" if program is Program.DARKTABLE else ".onnx"
-    if target.suffix != suffix:
-        raise UsageError(f"The file to write must end in {suffix}, got {target.name}.")
     if exists(target) and not overwrite:
         raise UsageError(f"{target} exists already; use --overwrite, or another name.")
     check_place(target)

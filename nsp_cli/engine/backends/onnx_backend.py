@@ -41,6 +41,8 @@ class OnnxBackend:
         The device is not available.
     """
 
+    name = "onnxruntime"
+
     def __init__(self, path: Path, device: str = "auto", threads: int = 0) -> None:
         return_large_blocks()
         options = ort.SessionOptions()
@@ -59,6 +61,7 @@ class OnnxBackend:
         used = self._session.get_providers()
         if device != "auto" and _PROVIDERS[device.split(":", maxsplit=1)[0]] not in used:
             raise BackendError(f"onnxruntime cannot use the device '{device}' here; use `device=cpu`.")
+        self.device = next(name for name, provider in _PROVIDERS.items() if provider in used)
         metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         if PIPELINE_KEY not in metadata:
             raise ModelError(f"{path} was not written by nsp export: its metadata has no '{PIPELINE_KEY}'.")

@@ -42,6 +42,8 @@ class OpenVinoBackend:
         openvino is not installed.
     """
 
+    name, device = "OpenVINO", "cpu"
+
     def __init__(self, path: Path, precision: Precision = Precision.FP32, threads: int = 0) -> None:
         try:
             import openvino

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -24,6 +25,8 @@ class TorchBackend:
     compile : bool
         Run it through torch.compile; pays off from some dozens of megapixels on.
     """
+
+    name: ClassVar[str] = "torch"
 
     pipeline: nn.Module
     device: torch.device

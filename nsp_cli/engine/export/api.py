@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nsp_cli.engine.loading import NO_SETTINGS, build_pipeline
+from nsp_cli.errors import UsageError
 from nsp_cli.model import registry
-from nsp_cli.model.spec import Task
+from nsp_cli.model.spec import Task, TaskName
 from nsp_cli.system.arguments import checked
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 @checked
 def export(
     model: str | Path | None,
-    target: Path,
-    task: Task = Task.DENOISE,
+    target: str | Path,
+    task: TaskName = Task.DENOISE,
     *,
     settings: Mapping[str, Any] = NO_SETTINGS,
     noise_input: bool = False,
@@ -35,8 +36,8 @@ def export(
     ----------
     model, task, settings
         See `load_backend`.
-    target : Path
-        The file to write.
+    target : str or Path
+        The file to write, whose name ends in .onnx.
     noise_input, overwrite : bool
         See `onnx_file.export`, which also names what is raised.
 
@@ -45,6 +46,7 @@ def export(
     float
         The largest absolute difference from torch, white = 1.
     """
+    target = _with_suffix(target, ".onnx")
     from nsp_cli.engine.export.onnx_file import export as write_onnx
 
     opened = _open(model, task, settings)
@@ -54,10 +56,10 @@ def export(
 @checked
 def export_int8(
     model: str | Path | None,
-    target: Path,
-    task: Task = Task.DENOISE,
+    target: str | Path,
+    task: TaskName = Task.DENOISE,
     *,
-    photos: Path,
+    photos: str | Path,
     settings: Mapping[str, Any] = NO_SETTINGS,
     noise_input: bool = False,
     overwrite: bool = False,
@@ -76,11 +78,13 @@ def export_int8(
     float
         The root mean square of what int8 changes in the results of these photos, white = 1.
     """
+    target = _with_suffix(target, ".onnx")
     from nsp_cli.engine.export import onnx_file
     from nsp_cli.engine.export.calibration import quantize_by_photos
 
+    onnx_file.check_target(target, overwrite)
     opened = _open(model, task, settings)
-    rounded, change = quantize_by_photos(opened.network, photos)
+    rounded, change = quantize_by_photos(opened.network, Path(photos))
     onnx_file.export_int8(rounded, opened.spec, opened.task, target, noise_input=noise_input, overwrite=overwrite)
     return change
 
@@ -88,19 +92,20 @@ def export_int8(
 @checked
 def export_darktable(
     model: str | Path | None,
-    target: Path,
-    task: Task = Task.DENOISE,
+    target: str | Path,
+    task: TaskName = Task.DENOISE,
     *,
     settings: Mapping[str, Any] = NO_SETTINGS,
     overwrite: bool = False,
 ) -> dict[Path, float]:
     """Write packages for darktable, see `darktable.export`; return the largest difference of each file from torch."""
+    target = _with_suffix(target, ".dtmodel")
     from nsp_cli.engine.export import darktable
 
     opened = _open(model, task, settings)
     path = opened.path
     info = next((info for info in registry.at_hand() if info.path == path), registry.ModelInfo(path.stem, path))
-    return dict(darktable.export(opened.pipeline, info, Path(target), overwrite=overwrite))
+    return dict(darktable.export(opened.pipeline, info, target, overwrite=overwrite))
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,15 @@ class _Opened:
     pipeline: Pipeline
 
 
-def _open(model: str | Path | None, task: Task, settings: Mapping[str, Any]) -> _Opened:
+def _with_suffix(target: str | Path, suffix: str) -> Path:
+    """Return the path of a file to write. Raises `UsageError` where its name does not end in `suffix`."""
+    target = Path(target)
+    if target.suffix != suffix:
+        raise UsageError(f"The file to write must end in {suffix}, got {target.name}.")
+    return target
+
+
+def _open(model: str | Path | None, task: str, settings: Mapping[str, Any]) -> _Opened:
     """Load a model for an export. Raises `ModelError` and `UsageError`."""
     from nsp_cli.model import checkpoint
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,8 @@ def quantize_by_photos(network: nn.Module, folder: Path) -> tuple[nn.Module, flo
     network : torch.nn.Module
         The network, which stays as it is.
     folder : Path
-        Photos in this folder, of which up to 24 are used, evenly spread over their sorted names.
+        Photos in this folder, of which up to 24 are used, evenly spread over their sorted names. Those that are too
+        small for the network are left out with a warning.
 
     Returns
     -------
@@ -38,7 +40,7 @@ def quantize_by_photos(network: nn.Module, folder: Path) -> tuple[nn.Module, flo
     ModelError
         The network has another architecture.
     NoInputError
-        The folder has no photos.
+        The folder has no photos, or none that is large enough.
     InputError
         A photo cannot be read.
     """
@@ -48,7 +50,13 @@ def quantize_by_photos(network: nn.Module, folder: Path) -> tuple[nn.Module, flo
     chosen = [paths[i] for i in np.linspace(0, len(paths) - 1, min(len(paths), _PHOTOS)).round().astype(int)]
     rounded = copy.deepcopy(network)
     convolutions = quantize(rounded)
-    tiles = [_middle(path, network) for path in chosen]
+    found = {path: _middle(path, network) for path in chosen}
+    tiles = [tile for tile in found.values() if tile is not None]
+    if len(tiles) < len(found):
+        small = ", ".join(str(path) for path, tile in found.items() if tile is None)
+        if not tiles:
+            raise NoInputError(f"All photos in {folder} are too small to calibrate with.")
+        warnings.warn(f"Photos that are too small to calibrate with are left out: {small}.", stacklevel=2)
     with torch.no_grad():
         with calibrating(convolutions):
             exact = [rounded(tile) for tile in tiles]
@@ -56,13 +64,16 @@ def quantize_by_photos(network: nn.Module, folder: Path) -> tuple[nn.Module, flo
     return rounded, float(np.sqrt(np.mean([error.square().mean().item() for error in errors])))
 
 
-def _middle(path: Path, network: nn.Module) -> Tensor:
-    """Cut the middle out of a photo, with the planes and the multiples of sides that the network needs."""
+def _middle(path: Path, network: nn.Module) -> Tensor | None:
+    """Cut the middle out of a photo, with the planes and the multiples of sides that the network needs.
+
+    Returns None for a photo that is smaller.
+    """
     described = as_network(network)
     pixels = read_srgb(path)
     sides = [min(side, _SIDE) // described.size_multiple * described.size_multiple for side in pixels.shape[:2]]
     if not all(sides):
-        raise NoInputError(f"{path} is too small to calibrate with.")
+        return None
     top, left = ((whole - side) // 2 for whole, side in zip(pixels.shape[:2], sides, strict=True))
     crop = to_unit(pixels[top : top + sides[0], left : left + sides[1]])
     tile = torch.from_numpy(np.broadcast_to(crop, (*crop.shape[:2], 3)).transpose(2, 0, 1).copy())[None]

@@ -72,7 +72,7 @@ class FakeQuantizer(nn.Module):
     def _observe(self, x: Tensor) -> None:
         values = x.float().flatten()
         values = values[:: -(-len(values) // _SAMPLES)]
-        low, high = torch.quantile(values, torch.tensor([_TAIL, 1 - _TAIL]))
+        low, high = torch.quantile(values, values.new_tensor([_TAIL, 1 - _TAIL]))
         self.low.copy_(torch.minimum(self.low, x.new_zeros(()) if self.positive else low))
         self.high.copy_(torch.maximum(self.high, high))
         scale = ((self.high - self.low) / _LEVELS).clamp_min(SMALLEST_SCALE)

@@ -79,7 +79,7 @@ def export(
         onnx is not installed.
     """
     target = Path(target)
-    _check_target(target, overwrite)
+    check_target(target, overwrite)
     if weights is None:
         model = _pipeline_graph(pipeline, spec, noise_input)
     else:
@@ -136,7 +136,7 @@ def export_int8(
     UnavailableError
         onnx is not installed.
     """
-    _check_target(target, overwrite)
+    check_target(target, overwrite)
     state = network.state_dict()
     plain = build_network(spec.network, spec.network_args)
     plain.load_state_dict({name: state[name] for name in plain.state_dict()})
@@ -155,7 +155,7 @@ def export_int8(
     return error
 
 
-def _check_target(target: Path, overwrite: bool) -> None:
+def check_target(target: Path, overwrite: bool) -> None:
     """Raise `OutputError` before the seconds that a graph takes; `write_atomically` checks again."""
     if not is_folder(target.parent):
         raise OutputError(f"{target}: expected a folder {target.parent} that exists")
