@@ -25,6 +25,16 @@ def pairs(*paths: str, **settings: object) -> list[tuple[str, str]]:
     return [(work.source.as_posix(), work.target.as_posix()) for work in works if work.problem is None]
 
 
+@pytest.mark.parametrize("form", [{"output": "out.jpg"}, {}])
+def test_a_format_and_an_output_of_another_one_are_refused(photos: Path, form: dict[str, str]) -> None:
+    paths = ("a.png",) if form else ("a.png", "out.jpg")
+    for other in ("png", "tiff"):
+        with pytest.raises(UsageError, match=rf"out\.jpg is no {other}; give it another suffix, or leave out --format"):
+            plan(paths, format=other, **form)
+    assert pairs(*paths, format="jpeg", **form) == [("a.png", "out.jpg")]
+    assert pairs("a.png", output=str(photos / "out.jpg") + "/", format="png")[0][1].endswith("out.jpg/a.png")
+
+
 @pytest.mark.parametrize("if_exists", ["overwrite", "skip", "rename", "fail"])
 def test_two_photos_are_never_input_and_output(
     weights: Weights, noisy_photos: Path, if_exists: str, monkeypatch: pytest.MonkeyPatch

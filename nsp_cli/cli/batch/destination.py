@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from nsp_cli.image import output_suffix
+from nsp_cli.errors import UsageError
+from nsp_cli.image import WRITABLE, output_suffix
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,23 @@ class Destination:
     format: str | None
 
     def for_photo(self, photo: Path, relative: Path) -> Path:
-        """Return the output of a photo, whose path in a folder of outputs is `relative`."""
+        """Return the output of a photo, whose path in a folder of outputs is `relative`.
+
+        Raises
+        ------
+        UsageError
+            The output is a file of another format than `format`.
+        """
         if self.path is None:
             return self._renamed(photo, "_nsp")
-        return self._renamed(self.path / relative) if self.is_folder else self.path
+        if self.is_folder:
+            return self._renamed(self.path / relative)
+        own = WRITABLE.get(self.path.suffix.lower())
+        if self.format is not None and own not in (None, WRITABLE[f".{self.format}"]):
+            raise UsageError(
+                f"The output {self.path} is no {self.format}; give it another suffix, or leave out --format."
+            )
+        return self.path
 
     def _renamed(self, path: Path, mark: str = "") -> Path:
         suffix = output_suffix(path.suffix) if self.format is None else f".{self.format}"
