@@ -201,10 +201,12 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def _has_type(value: Any, kind: Any) -> bool:
-    if kind is float and isinstance(value, Real) and not isinstance(value, Integral):
-        return not isnan(value)
     if kind in (int, float):
-        return isinstance(value, Integral) and not isinstance(value, bool) and abs(int(value)) < _LARGEST
+        if isinstance(value, bool):
+            return False
+        if isinstance(value, Integral):
+            return abs(int(value)) < _LARGEST
+        return kind is float and isinstance(value, Real) and not isnan(value)
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return value in list(kind)
     return kind is Any or not isinstance(kind, type) or isinstance(value, kind)
