@@ -19,7 +19,7 @@ from nsp_cli.image.colour import ColourSpace, colour_space, srgb_pixels
 from nsp_cli.image.formats import SUFFIXES, WRITABLE, is_photo, output_suffix, unread_format
 from nsp_cli.image.frame import Frame, Metadata, from_unit, peak, to_unit
 from nsp_cli.image.metadata.exif import retouch_exif
-from nsp_cli.image.reading import read, read_srgb
+from nsp_cli.image.reading import check_header, read, read_srgb
 from nsp_cli.image.writing import encode, write
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Frame",
     "Metadata",
     "RawOptions",
+    "check_header",
     "colour_space",
     "encode",
     "from_unit",

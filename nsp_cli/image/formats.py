@@ -256,7 +256,7 @@ def sniff(data: bytes, suffix: str = "") -> Format:
             return row
     if not data:
         raise InputError("the file is empty")
-    name = next((name for start, name in _UNREAD_BY_START.items() if data.startswith(start)), None)
+    name = next((name for start, name in _UNREAD_BY_START.items() if data[: len(start)] == start), None)
     if name is not None:
         raise InputError(f"this is {name}, which is not read; export it as TIFF or JPEG first")
     raise InputError(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import mmap
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from nsp_cli.errors import InputError
 from nsp_cli.image.codecs.raw_kinds import RawOptions
 from nsp_cli.image.colour import srgb_pixels
-from nsp_cli.image.formats import RAW, sniff
+from nsp_cli.image.formats import RAW, Format, sniff
 from nsp_cli.image.frame import Frame, Pixels
 
 
@@ -35,16 +39,50 @@ def read(source: Path | bytes, develop: RawOptions | None = None) -> Frame:
     """
     name = "the input" if isinstance(source, bytes) else str(source)
     data = source if isinstance(source, bytes) else _load(source)
-    try:
-        row = sniff(data, "" if isinstance(source, bytes) else source.suffix)
-    except InputError as error:
-        raise InputError(f"{name}: {error}") from error
-    try:
+    row = _sniff(data, name, "" if isinstance(source, bytes) else source.suffix)
+    with _one_sentence(name, row):
         if row is RAW:
             from nsp_cli.image.codecs import raw
 
             return raw.decode(data, develop)
         return row.codec().decode(data)
+
+
+def check_header(path: Path) -> None:
+    """Raise the `InputError` of `read` as far as the header of a file decides, without decoding pixels.
+
+    In RAW files and TIFFs these are the kind of the picture and the places of its strips and tiles, which lie beyond
+    the end of a file that is cut off; of others, the format alone is checked.
+    """
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+            data: Any = view  # is sliced and unpacked like bytes
+            row = _sniff(data, str(path), path.suffix)
+            with _one_sentence(str(path), row):
+                if row is RAW:
+                    from nsp_cli.image.codecs.raw_segments import check_whole
+
+                    check_whole(data)
+                elif row.name == "tiff":
+                    from nsp_cli.image.codecs.tiff import check_header as check_tiff
+
+                    check_tiff(data)
+    except (OSError, ValueError):  # an empty file is one of those that cannot be mapped
+        _sniff(_load(path), str(path), path.suffix)
+
+
+def _sniff(data: Any, name: str, suffix: str) -> Format:
+    try:
+        return sniff(data, suffix)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
+
+
+@contextmanager
+def _one_sentence(name: str, row: Format) -> Generator[None]:
+    """Turn whatever a codec raises into an `InputError` with the name of the file."""
+    try:
+        yield
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
     except MemoryError as error:

@@ -171,32 +171,27 @@ class _Run:
     def _teacher_targets(self) -> TeacherTargets:
         """Return the function that opens a photo with the outputs of the teachers as further channels."""
         cache = OutputCache(home() / "teachers", self.settings.teacher_cache_megabytes * 10**6)
-        # Several processes stop after the same step: one that left alone would let the others wait.
-        stop = self.job.stop if self.process.is_alone else lambda: False
+        stop = self.job.stop if self.process.is_alone else lambda: False  # several stop after the same step
         return TeacherTargets(self.teachers, cache, read_srgb, str(self.device), stop)
 
     def run(self) -> None:
         """Train, and save the state at the end of the budget or after a stop, also one while a teacher runs."""
         try:
             if self.process.is_main_process:
-                self.monitor = self._open_monitor()
+                self.monitor = Monitor(  # for which teachers run on the validation photos
+                    self.job.folder,
+                    self.settings,
+                    self.method,
+                    training=self.training,
+                    validation=self.validation,
+                    pairs=self.job.pairs,
+                    open=self.open,
+                    shown=self.job.shown,
+                )
             self._loop()
         except TeacherInterrupt:
             pass  # the step whose targets are missing has not begun
         self._save()
-
-    def _open_monitor(self) -> Monitor:
-        """Open the monitor, for which teachers run on the validation photos."""
-        return Monitor(
-            self.job.folder,
-            self.settings,
-            self.method,
-            training=self.training,
-            validation=self.validation,
-            pairs=self.job.pairs,
-            open=self.open,
-            shown=self.job.shown,
-        )
 
     def _loop(self) -> None:
         """Step until the budget is used up or the caller requests a stop."""

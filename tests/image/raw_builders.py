@@ -142,3 +142,13 @@ def lossless_jpeg(raw: np.ndarray) -> bytes:
     frame = struct.pack(">HHBHHBBBB", 0xFFC3, 11, 14, height, width, 1, 1, 0x11, 0)
     scan = struct.pack(">HHBBBBBB", 0xFFDA, 8, 1, 1, 0, 1, 0, 0)
     return b"\xff\xd8" + table + frame + scan + packed.replace(b"\xff", b"\xff\0") + b"\xff\xd9"
+
+
+def moved_to_the_end(data: bytes) -> bytes:
+    """Append the strip of 64×96 16-bit values once more and let its directory point there."""
+    at = data.index(struct.pack("<HHII", 279, 4, 1, 64 * 96 * 2))  # its byte count
+    entry = data.rindex(struct.pack("<HHI", 273, 4, 1), 0, at)
+    (start,) = struct.unpack_from("<I", data, entry + 8)
+    out = bytearray(data + data[start : start + 64 * 96 * 2])
+    struct.pack_into("<I", out, entry + 8, len(data))
+    return bytes(out)

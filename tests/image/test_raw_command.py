@@ -9,9 +9,9 @@ import pytest
 import tifffile
 from image_builders import build_exif
 from PIL import Image
-from raw_builders import behind_a_preview, build_dng, mosaic
+from raw_builders import behind_a_preview, build_dng, mosaic, moved_to_the_end
 
-from nsp_cli.image import output_suffix, read
+from nsp_cli.image import Frame, output_suffix, read, write
 from nsp_cli.image.probe import probe_size
 from tests.cli.test_commands import nsp, run
 
@@ -70,6 +70,24 @@ def test_a_dry_run_counts_what_the_sensor_has_and_not_the_preview(card: Path, we
     assert code == 0
     assert said.count("0.12 MP)") == 2
     assert "4 of 4 photos would be written, 1 of unknown size: 0.24 MP" in said
+
+
+def test_a_dry_run_names_photos_whose_header_shows_that_they_cannot_be_read(
+    card: Path, weights: Weights, tmp_path: Path
+) -> None:
+    (card / "short.dng").write_bytes(moved_to_the_end(build_dng(mosaic(np.full((64, 96, 3), 0.3))))[:-100])
+    write(Frame(np.zeros((64, 64, 3), np.uint8)), card / "whole.tif")
+    (card / "cut.tif").write_bytes((card / "whole.tif").read_bytes()[:-100])
+    tifffile.imwrite(card / "lab.tif", np.zeros((64, 64, 3), np.uint8), photometric="cielab")
+    (card / "empty.tif").write_bytes(b"")
+    (card / "text.jpg").write_bytes(b"no picture")
+    code, planned = run("denoise", card, tmp_path / "out", "-m", weights(), "--dry-run")
+    assert (code, "2 of 7 photos would be written, 5 would fail" in planned) == (1, True)
+    _, done = run("denoise", card, tmp_path / "out", "-m", weights())
+    for name in ("short.dng", "cut.tif", "lab.tif", "empty.tif", "text.jpg"):
+        (line,) = (line for line in planned.splitlines() if line.startswith(f"{card / name}: would fail: "))
+        assert line.removeprefix(f"{card / name}: would fail: ") in done  # the sentence of the work itself
+    assert "would fail: the RAW file is cut off: 100 bytes are missing" in planned
 
 
 def test_a_raw_through_a_pipe_is_a_tiff(card: Path, weights: Weights) -> None:

@@ -4,7 +4,7 @@ import struct
 
 import numpy as np
 import pytest
-from raw_builders import behind_a_preview, build_dng, lossless_jpeg, mosaic
+from raw_builders import behind_a_preview, build_dng, lossless_jpeg, mosaic, moved_to_the_end
 
 from nsp_cli.errors import InputError
 from nsp_cli.image import read
@@ -29,16 +29,6 @@ def test_a_whole_file_is_read_and_a_cut_one_refused(preview: bool) -> None:
         assert bytes_missing(moved[:-cut]) == cut
         with pytest.raises(InputError, match=f"cut off: {cut:,} bytes are missing"):
             read(moved[:-cut])
-
-
-def moved_to_the_end(data: bytes) -> bytes:
-    """Append the strip of 64×96 16-bit values once more and let its directory point there."""
-    at = data.index(struct.pack("<HHII", 279, 4, 1, 64 * 96 * 2))  # its byte count
-    entry = data.rindex(struct.pack("<HHI", 273, 4, 1), 0, at)
-    (start,) = struct.unpack_from("<I", data, entry + 8)
-    out = bytearray(data + data[start : start + 64 * 96 * 2])
-    struct.pack_into("<I", out, entry + 8, len(data))
-    return bytes(out)
 
 
 def test_boxes_of_cr3() -> None:

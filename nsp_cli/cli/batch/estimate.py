@@ -22,7 +22,7 @@ from nsp_cli.engine.backends.base import Backend
 from nsp_cli.engine.options import DenoiseOptions, ModelOptions
 from nsp_cli.engine.tiling import choose_tile, round_tile
 from nsp_cli.errors import NspError
-from nsp_cli.image import WRITABLE
+from nsp_cli.image import WRITABLE, check_header
 from nsp_cli.image.probe import probe_container, probe_exif, probe_size
 
 _SIDE = 256
@@ -44,6 +44,7 @@ def _foreseen(work: Work, options: DenoiseOptions) -> Outcome:
     try:
         if not is_wanted(work, options.output):
             return replace(outcome, status=Status.SKIPPED)
+        check_header(work.source)
         if options.output.in_place and (container := probe_container(work.source)) is not None:
             refuse_other_format(container, work.source)
         size = probe_size(work.source)
@@ -70,7 +71,8 @@ def megapixels(works: Sequence[Work], most: float = 100) -> float:
 def show(planned: Outcome) -> None:
     """Print one line on stdout."""
     if planned.status is Status.FAILED:
-        typer.echo(plain(f"{planned.source}: would fail: {planned.error}"))
+        reason = (planned.error or "").removeprefix(f"{planned.source}: ")
+        typer.echo(plain(f"{planned.source}: would fail: {reason}"))
         return
     size = "size unknown" if planned.megapixels is None else f"{planned.megapixels:.2f} MP"
     note = "exists, would be skipped" if planned.status is Status.SKIPPED else size

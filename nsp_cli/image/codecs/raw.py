@@ -24,7 +24,7 @@ from nsp_cli.image.codecs.raw_mosaic import (
     picture_balance,
     remove_hot_sites,
 )
-from nsp_cli.image.codecs.raw_segments import bytes_missing, is_pruned
+from nsp_cli.image.codecs.raw_segments import check_whole
 from nsp_cli.image.formats import check_size
 from nsp_cli.image.frame import Frame, Metadata, Pixels
 from nsp_cli.image.metadata.exif import exif_dpi, mark_developed
@@ -42,10 +42,7 @@ def decode(data: bytes, develop: RawOptions | None = None) -> Frame:
     """
     develop = develop or RawOptions()
     warnings: list[str] = []
-    if missing := bytes_missing(data):
-        raise InputError(f"the RAW file is cut off: {missing:,} bytes are missing")
-    if is_pruned(data):
-        raise InputError("the RAW file is without the sensor's data: only its preview is left")
+    check_whole(data)
     try:
         with rawpy.imread(BytesIO(data)) as raw:
             check_size(raw.sizes.iwidth, raw.sizes.iheight)

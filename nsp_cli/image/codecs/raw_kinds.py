@@ -61,9 +61,10 @@ class RawOptions:
 
 def is_raw(data: bytes, suffix: str = "") -> bool:
     """Test whether the bytes are a RAW file; the suffix decides only where TIFF's structure leaves it open."""
-    if data.startswith(_STARTS) or data[4:12] == b"ftypcrx " or data[6:14] == b"HEAPCCDR":
+    start = bytes(data[:16])  # of bytes, or of mapped memory
+    if start.startswith(_STARTS) or data[4:12] == b"ftypcrx " or data[6:14] == b"HEAPCCDR":
         return True
-    if not data.startswith(_TIFF_STARTS):
+    if not start.startswith(_TIFF_STARTS):
         return False
     return data[8:10] == b"CR" or suffix.lower() in RAW_SUFFIXES or _is_raw_tiff(data)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
+from nsp_cli.errors import InputError
 from nsp_cli.image.codecs.raw_kinds import SENSOR_COLOURS, is_reduced
 from nsp_cli.image.metadata.ifd import Directory, Field, Tree
 from nsp_cli.image.metadata.raw_exif import OLYMPUS, as_tiff
@@ -17,6 +18,14 @@ _PHOTOMETRIC, _SUB_IFDS, _DNG_VERSION = 262, 330, 50706
 _SEGMENTS = ((273, 279), (324, 325))  # strips, tiles: (offsets, byte counts)
 _RAF_START, _RAF_CFA = b"FUJIFILMCCD-RAW", 100
 _MOST_DIRECTORIES = 64  # damaged files can point in circles
+
+
+def check_whole(data: bytes) -> None:
+    """Raise `InputError` for a RAW file that is cut off, or without the sensor's data; `data` may be mapped memory."""
+    if missing := bytes_missing(data):
+        raise InputError(f"the RAW file is cut off: {missing:,} bytes are missing")
+    if is_pruned(data):
+        raise InputError("the RAW file is without the sensor's data: only its preview is left")
 
 
 def bytes_missing(data: bytes) -> int:
@@ -28,12 +37,12 @@ def bytes_missing(data: bytes) -> int:
         A whole RAW file. Formats that are neither TIFF-based nor CR3 nor RAF have no check, and give 0; neither has
         Panasonic's, whose byte counts are those of the uncompressed data.
     """
-    if data.startswith(_RAF_START):
+    if data[: len(_RAF_START)] == _RAF_START:
         ends = [sum(struct.unpack_from(">II", data, _RAF_CFA))] if len(data) >= _RAF_CFA + 8 else [_RAF_CFA + 8]
     elif data[4:8] == b"ftyp":
         ends = list(_box_ends(data))
     else:
-        ends = list(_segment_ends(as_tiff(data) if data.startswith(OLYMPUS) else data))
+        ends = list(_segment_ends(as_tiff(data) if data[:4] in OLYMPUS else data))
     return max([end - len(data) for end in ends] + [0])
 
 

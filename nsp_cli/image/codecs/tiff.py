@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Generator
+from contextlib import contextmanager
 from io import BytesIO
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from tifffile import TiffFile, TiffPage
@@ -39,11 +41,7 @@ def decode(data: bytes) -> Frame:
     """Decode a TIFF file; see `Codec.decode`."""
     tree = Tree(data)
     first = tree.directory(tree.first)
-    _check_pages(tree, first)
-    with TiffFile(BytesIO(data)) as file:
-        page = cast(TiffPage, file.pages[0])
-        check_size(page.imagewidth, page.imagelength)
-        _check_page(page, len(data))
+    with _checked(BytesIO(data), tree, first) as page:
         array = _pixels(page, data)
         photometric, extra = page.photometric, page.extrasamples
     pixels, alpha = split_channels(array)
@@ -64,6 +62,24 @@ def decode(data: bytes) -> Frame:
     iptc = iptc or next(iter(iptc_blocks(in_photoshop)), None)
     warnings += tuple(left_behind(in_photoshop, "TIFF"))
     return Frame(pixels, alpha, Metadata(icc, exif, xmp, exif_dpi(exif), iptc), "tiff", warnings=warnings)
+
+
+def check_header(data: Any) -> None:
+    """Raise the InputError or ValueError of `decode` as far as the directories decide; `data` is mapped memory."""
+    tree = Tree(data)
+    with _checked(data, tree, tree.directory(tree.first)):
+        pass
+
+
+@contextmanager
+def _checked(file: Any, tree: Tree, first: Directory) -> Generator[TiffPage]:
+    """Open the first page of a file whose structure is `tree`, after all checks that need no pixels."""
+    _check_pages(tree, first)
+    with TiffFile(file) as opened:
+        page = cast(TiffPage, opened.pages[0])
+        check_size(page.imagewidth, page.imagelength)
+        _check_page(page, len(tree.data))
+        yield page
 
 
 def _bytes(tree: Tree, directory: Directory, tag: int) -> bytes | None:
