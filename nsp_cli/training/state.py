@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -97,6 +98,15 @@ class State:
         for name, weight in blended.state_dict().items():
             weight.lerp_(self.initial[name].to(weight), fraction)
         return blended
+
+    def resume(self, folder: Path, photos: Sequence[Path], teachers: str) -> None:
+        """Load the state of a run that was made with the same photos and teachers. Raises `ModelError` for another."""
+        self.load(folder)
+        names = "\n".join(path.name for path in photos).encode("utf-8", "surrogateescape")
+        if self.photos not in (contents(photos), hashlib.sha256(names).hexdigest()):  # earlier versions: names alone
+            raise ModelError(OTHER_PHOTOS)
+        if self.teachers != teachers:
+            raise ModelError("A teacher's file has changed since the run began; `resume` needs the same one.")
 
     def save(self, folder: Path) -> None:
         """Write the state over the last one. Raises `OutputError`."""

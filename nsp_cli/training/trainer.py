@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import signal
@@ -31,7 +30,7 @@ from nsp_cli.training.config import TrainConfig
 from nsp_cli.training.data import Open, StepBatches, contents, large_enough, open_alone, train_val_split
 from nsp_cli.training.distributed import from_main_process, training_processes, wrap
 from nsp_cli.training.optimizers import OPTIMIZERS
-from nsp_cli.training.state import OTHER_PHOTOS, State, ema_of, learning_rate
+from nsp_cli.training.state import State, ema_of, learning_rate
 from nsp_cli.training.teachers import Teacher, TeacherInterrupt, TeacherTargets, find_teacher, identities
 from nsp_cli.training.validation import Monitor
 
@@ -160,11 +159,7 @@ class _Run:
         initial = {name: weight.clone() for name, weight in network.state_dict().items()} if settings.keep else None
         state = State(settings, network, ema_of(network, settings.ema), optimizer, initial=initial)
         if job.resume:
-            state.load(job.folder)
-            if state.photos not in (contents(job.photos), _hash_of_names(job.photos)):
-                raise ModelError(OTHER_PHOTOS)
-            if state.teachers != teachers:
-                raise ModelError("A teacher's file has changed since the run began; `resume` needs the same one.")
+            state.resume(job.folder, job.photos, teachers)
         state.photos, state.teachers = contents(job.photos), teachers
         return state
 
@@ -303,11 +298,6 @@ def _ignore_interrupts(worker: int) -> None:  # noqa: ARG001
 def _helps_to_compile(device: torch.device) -> bool:
     """Return whether `torch.compile` makes steps faster: on CUDA, with triton."""
     return device.type == "cuda" and find_spec("triton") is not None
-
-
-def _hash_of_names(photos: Sequence[Path]) -> str:
-    """Hash the names alone, as the states of earlier versions have it."""
-    return hashlib.sha256("\n".join(path.name for path in photos).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _load_initial(path: Path, network: nn.Module) -> nn.Module:
