@@ -2,6 +2,7 @@
 
 from nsp_cli.training.adapting import adapt, references_in
 from nsp_cli.training.config import TrainConfig
+from nsp_cli.training.job import Job, Progress
 from nsp_cli.training.presets import (
     PHOTOGRAPHER,
     PRESETS,
@@ -11,7 +12,7 @@ from nsp_cli.training.presets import (
     needs_clean_photos,
 )
 from nsp_cli.training.state import PendingAnalysis, has_run, saved_settings
-from nsp_cli.training.trainer import Job, Progress, train
+from nsp_cli.training.trainer import train
 
 __all__ = [
     "PHOTOGRAPHER",

@@ -6,8 +6,7 @@ import json
 import math
 import signal
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from nsp_cli.training.cache import OutputCache
 from nsp_cli.training.config import TrainConfig
 from nsp_cli.training.data import Open, StepBatches, contents, large_enough, open_alone, train_val_split
 from nsp_cli.training.distributed import from_main_process, training_processes, wrap
+from nsp_cli.training.job import Job, Progress
 from nsp_cli.training.optimizers import OPTIMIZERS
 from nsp_cli.training.state import State, ema_of, learning_rate
 from nsp_cli.training.teachers import Teacher, TeacherInterrupt, TeacherTargets, find_teacher, identities
@@ -41,65 +41,31 @@ _LOG_EVERY = 20  # steps
 _DIVERGED = "Training diverged: the loss is no longer a number at step {step}; use a lower `lr` or `precision=fp32`."
 
 
-@dataclass(frozen=True)
-class Progress:
-    """State of a run after a step, for the caller."""
-
-    step: int
-    fraction: float
-    loss: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Job:
-    """Photos and files of a run.
-
-    Attributes
-    ----------
-    photos : to train on: noisy ones, or clean ones where the method `needs_clean_photos`; for those that are held out
-        see `TrainConfig.validation_every`
-    target : the weights file to write
-    folder : of the run's own files (state, scalars, previews)
-    start : file of the initial weights; None for random ones
-    pairs : (noisy, clean) files for a PSNR that is reported and decides nothing
-    shown : photos for the previews, before and after; without them the validation photos
-    device : "auto", "cuda", "cuda:1", "mps" or "cpu"
-    resume : whether to continue the run in `folder`
-    stop : called before each step; true ends the run, which can be resumed
-    report : called every few steps, by the main process alone
-    """
-
-    photos: Sequence[Path]
-    target: Path
-    folder: Path
-    start: Path | None = None
-    pairs: Sequence[tuple[Path, Path]] = ()
-    shown: Sequence[Path] = ()
-    device: str = "auto"
-    resume: bool = False
-    stop: Callable[[], bool] = field(default=lambda: False)
-    report: Callable[[Progress], None] = field(default=lambda _: None)
-
-
 def train(settings: TrainConfig, job: Job) -> Path:
     """Train a network and write its weights.
 
     Parameters
     ----------
-    settings : method, network, schedule and the other settings that the run's state keeps
-    job : photos and files; the run ends early where `job.stop()` is true, and can be resumed
+    settings : TrainConfig
+        Method, network, schedule and the other settings that the run's state keeps.
+    job : Job
+        Photos and files; the run ends early where `job.stop()` is true, and can be resumed.
 
     Returns
     -------
-    `job.target`, the file of the weights.
+    Path
+        `job.target`, the file of the weights.
 
     Raises
     ------
-    NspError : the loss is no longer a number
-    UsageError : a setting does not fit the method, or there are too few photos
-    ModelError : the initial weights or the state to resume cannot be used
-    NoInputError : no photo is as large as a crop
+    NspError
+        The loss is no longer a number.
+    UsageError
+        A setting does not fit the method, or there are too few photos.
+    ModelError
+        The initial weights or the state to resume cannot be used.
+    NoInputError
+        No photo is as large as a crop.
     """
     with training_processes(choose_device(job.device)) as (process, device):
         _Run(settings, job, process, device).run()
