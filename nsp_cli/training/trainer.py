@@ -6,7 +6,6 @@ import json
 import math
 import signal
 import time
-from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
