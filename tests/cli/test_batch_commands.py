@@ -11,9 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nsp_cli.cli.commands.export import export
 from nsp_cli.cli.commands.train import find_photos
+from nsp_cli.errors import NoInputError
 from nsp_cli.image import Frame, encode, read
 from nsp_cli.model.registry import sha256
+from nsp_cli.model.spec import Precision
 from tests.cli.test_commands import nsp, run
 
 Weights = Callable[..., Path]
@@ -149,6 +152,17 @@ def test_pictures_that_are_not_read_are_counted_and_named(weights: Weights, nois
         3,
         True,
     )
+
+
+def test_the_photos_of_a_calibration_that_are_not_read_are_counted_and_named(
+    weights: Weights, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "photos" / "deep"
+    folder.mkdir(parents=True)
+    (folder / "a.jxl").write_bytes(b"not looked at")
+    with pytest.raises(NoInputError):
+        export(tmp_path / "x.onnx", str(weights()), precision=Precision.INT8, calibrate=folder.parent)
+    assert "1 file is not read: 1 JPEG XL" in capsys.readouterr().err
 
 
 def test_every_command_counts_pictures_that_are_not_read(

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Annotated
 
 from nsp_cli.cli import common_flags
+from nsp_cli.cli.batch.outcome import unread_sentence
+from nsp_cli.cli.batch.plan import count_unread
 from nsp_cli.cli.common_flags import option, switch
 from nsp_cli.cli.console import err, warn
 from nsp_cli.engine.options import ModelOptions
 from nsp_cli.errors import UsageError
 from nsp_cli.model.spec import Precision, Task
 from nsp_cli.system.atomic import check_place
-from nsp_cli.system.files import exists
+from nsp_cli.system.files import exists, is_file
 
 EXPORT = "Export"
 """A panel of `nsp export --help`."""
@@ -115,6 +117,8 @@ def export(
     check_place(target)
     settings = ModelOptions(blind=blind).settings
     if calibrate is not None:
+        if unread := count_unread(path for path in calibrate.rglob("*") if is_file(path)):
+            warn(unread_sentence(unread))
         change = api.export_int8(
             model, target, task, photos=calibrate, settings=settings, noise_input=noise_input, overwrite=overwrite
         )
