@@ -44,7 +44,7 @@ def test_json_has_a_line_for_each_photo_and_stdout_has_nothing_else(
 
 
 def test_a_dry_run_tells_sizes_and_an_estimate(weights: Weights, noisy_photos: Path, tmp_path: Path) -> None:
-    (noisy_photos / "bad.png").write_bytes(b"nothing")
+    (noisy_photos / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "0.png").write_bytes(b"mine")
     code, said = run("denoise", noisy_photos, tmp_path / "out", "--dry-run", "-m", weights())
