@@ -1,4 +1,4 @@
-"""The settings of one `denoise` or `sr`, as one frozen tree that is passed whole. Imports no framework."""
+"""The settings of one `denoise` or `sr`: `DenoiseOptions`, which is frozen and passed on whole. Imports no torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Strength = float | Literal["auto"]
 
 
 class IfExists(StrEnum):
-    """Actions when an output exists already."""
+    """What to do when an output exists already."""
 
     SKIP = "skip"
     OVERWRITE = "overwrite"
@@ -145,6 +145,19 @@ class DenoiseOptions:
         Factor of enlargement that the model must have; None for any.
     tile : int
         Side of a tile in pixels; 0 to choose it from the free memory.
+    model : ModelOptions
+        The model, and the device and runtime that run it.
+    blend : BlendOptions
+        Strengths of the blend of photo and result.
+    raw : RawOptions
+        How a RAW file is developed.
+    output : OutputOptions
+        How the result is written.
+
+    Raises
+    ------
+    UsageError
+        The output is a DNG, and `raw` has settings that a DNG leaves open.
     """
 
     task: Task = Task.DENOISE

@@ -39,16 +39,24 @@ class Runtime:
 def choose_runtime(request: Request, machine: Machine, *, graph: bool, int8: bool) -> Runtime | None:
     """Choose how to run a model that ships with graphs; None for torch, with the weights.
 
-    On a CPU onnxruntime is the first to start, in float32, and OpenVINO the fastest from `_OPENVINO_FROM_MP` megapixels
-    on: in int8, which takes half the time of float32 with VNNI, with AVX2 alone three fifths, and four fifths of the
-    time of bfloat16 where the rest of the graph is in that; else in bfloat16 where the processor multiplies it.
-    onnxruntime gains nothing by int8. Without OpenVINO, torch in bfloat16 is faster than onnxruntime, and makes up for
-    its start from `_TORCH_FROM_MP` megapixels on (`benchmarks/README.md`).
+    On a CPU onnxruntime starts first, and OpenVINO is the fastest from `_OPENVINO_FROM_MP` megapixels on: in int8 with
+    AVX2, else in bfloat16 where the processor multiplies it, else in float32. onnxruntime gains nothing by int8.
+    Without OpenVINO, torch in bfloat16 is faster than onnxruntime from `_TORCH_FROM_MP` megapixels on. The
+    choice is a table in docs/architecture.md; the reasons are in benchmarks/README.md.
 
     Parameters
     ----------
+    request : Request
+        The arguments of `load_backend`.
+    machine : Machine
+        The computer that runs the model.
     graph, int8 : bool
         Whether the model ships with a graph in floating point, and with one in int8.
+
+    Returns
+    -------
+    Runtime or None
+        The runtime of a graph and its precision; None for the weights in torch.
     """
     openvino = request.backend == "openvino" or (request.backend == "auto" and machine.openvino)
     large = request.megapixels >= _OPENVINO_FROM_MP

@@ -22,14 +22,13 @@ from nsp_cli.system.arguments import ArgumentError, Between, check_fields
 Crop = NDArray[np.float32]
 """(P, P, C), sRGB-encoded in [0, 1]."""
 
-Stride = Annotated[int, Between(1, 32)]
-Inputs = Annotated[int, Between(0, 1024)]
-Passes = Annotated[int, Between(0, 64)]
-Border = Annotated[int, Between(0, 64)]
-Weight = Annotated[float, Between(0, 1000)]
-Fraction = Annotated[float, Between(0, 1)]
-"""Types of methods' settings with their bounds: pixels, sub-images, runs of the network, pixels, weight of a loss,
-probability."""
+# Types of methods' settings, with their bounds:
+Stride = Annotated[int, Between(1, 32)]  # pixels
+Inputs = Annotated[int, Between(0, 1024)]  # sub-images
+Passes = Annotated[int, Between(0, 64)]  # runs of the network
+Border = Annotated[int, Between(0, 64)]  # pixels
+Weight = Annotated[float, Between(0, 1000)]  # of a term of the loss
+Fraction = Annotated[float, Between(0, 1)]  # of examples or pixels; a probability
 
 
 def check_settings(method: Any) -> None:

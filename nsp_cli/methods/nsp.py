@@ -275,7 +275,7 @@ def _flips(photo: Tensor) -> list[Tensor]:
 
 
 def _unflip(batch: Tensor, n: int) -> list[Tensor]:
-    """Undo `_flips` on its concatenation of four times n photos."""
+    """Undo `_flips` on a batch (4·n, C, H, W), n photos in four flips; return the four parts."""
     return [_flip(part, phase) for phase, part in enumerate(batch.split(n))]
 
 

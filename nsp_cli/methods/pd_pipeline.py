@@ -26,7 +26,7 @@ from nsp_cli.ops.refine import REPLACE_FRACTION, refine
 
 
 class Layout(StrEnum):
-    """Arrangements of a PD's sub-images for the network."""
+    """How the sub-images of PD are arranged for the network."""
 
     BATCH = "batch"
     """Each sub-image as a picture of its own, with its own border; tiles then agree with the whole photo."""

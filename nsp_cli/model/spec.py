@@ -39,7 +39,7 @@ TaskName = Annotated[str, OneOf(tuple(Task))]
 
 
 class Precision(StrEnum):
-    """The number format of a forward pass. The last layer is float32 in each of them."""
+    """Number formats of a forward pass, whose last layer is always float32; AUTO depends on model and device."""
 
     AUTO = "auto"
     FP32 = "fp32"

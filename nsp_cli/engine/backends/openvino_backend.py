@@ -28,9 +28,9 @@ class OpenVinoBackend:
     path : Path
         A graph that takes all planes of a tile, see `onnx_file.export`.
     precision : Precision
-        fp32, or bf16, in which sums and what the network adds to the photo stay float32; int8 for such graphs, in which
-        what is not int8 is bf16 where the processor multiplies it (float32 if the graph enlarges: the photo's own
-        enlargement would be rounded).
+        "fp32", "bf16" or, for graphs in int8, "int8". In "bf16", sums and what the network adds to the photo stay
+        float32. In "int8", the other parts are bfloat16 where the processor multiplies it. They are float32 elsewhere,
+        and in a graph that enlarges: bfloat16 would round the photo's own enlargement.
     threads : int
         CPU threads; 0 uses all cores.
 
