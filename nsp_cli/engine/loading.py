@@ -62,9 +62,8 @@ def load_backend(
     device : str
         "auto" (a GPU if there is one), "cuda", "cuda:1", "mps" or "cpu".
     precision : str
-        "fp32", "bf16", "fp16" (on a GPU), "int8" (on a CPU, for models that ship with an int8 graph) or "auto": what
-        the processor computes fastest, and fp32 for a network without a skip connection from its input. An ONNX file
-        has a precision of its own.
+        "fp32", "bf16", "fp16" (on a GPU), "int8" (on a CPU, for models that ship with an int8 graph) or "auto": the
+        fastest, but fp32 for a network without a skip connection from its input. An ONNX file has its own.
     backend : str
         "torch" (.safetensors files), "onnx" (.onnx files), "openvino" or "auto"; models that ship run in all three.
     settings : mapping

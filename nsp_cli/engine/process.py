@@ -7,7 +7,7 @@ input, its output and one tile.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
@@ -38,10 +38,9 @@ def process(
 ) -> Frame:
     """Denoise or enlarge a photo, and keep its metadata and alpha.
 
-    The input of the network is sRGB. A photo in other colours is converted by its profile, and the change is converted
-    back. Values beyond [0, 1], of wider gamuts, are not clipped: their noise would stay. Colours under an alpha of 0 do
-    not influence visible ones, and stay unless the pipeline enlarges. Hot pixels are removed, see `hot_pixels`, as much
-    as the blend has of any change.
+    The network's input is sRGB: a photo in other colours is converted by its profile, and the change is converted back.
+    Values beyond [0, 1] are not clipped, since their noise would stay. Colours under an alpha of 0 do not influence
+    visible ones, and stay unless the pipeline enlarges. Hot pixels are removed as much as the blend has of any change.
 
     Parameters
     ----------
@@ -67,10 +66,8 @@ def process(
         The tile is out of range.
     MemoryLimitError
         Not even the smallest tile fits into memory.
-    OutputError
-        The model returns values that are not finite.
-    InputError
-        The photo has values that are not finite.
+    InputError, OutputError
+        The photo, or what the model returns, has values that are not finite.
     """
     spec, (height, width, channels) = backend.spec, frame.pixels.shape
     side, warning = side_of(tile, spec, backend.free_bytes())
@@ -88,12 +85,9 @@ def process(
     if spec.tile:
         _fill_faded(out, backend, converter, side, report)
     else:
-        whole = Region(0, 0, height, width)
-        regions = whole.split(side) if tile else whole.split_evenly(side, spec.halo, spec.multiple)
-        _fill(out, backend, converter, list(regions), report)
+        _fill(out, backend, converter, side, report, evenly=not tile)
     keep_shadows(clean, out)
-    warnings = (*frame.warnings, *unused, *([warning] if warning else []), *doubts)
-    return replace(_with_pixels(frame, out, spec.scale), warnings=warnings)
+    return _with_pixels(frame, out, spec.scale, (*unused, *([warning] if warning else []), *doubts))
 
 
 def _noise_level(frame: Frame, blend: Blend, space: Space | None) -> tuple[float, tuple[str, ...]]:
@@ -113,13 +107,15 @@ def _noise_level(frame: Frame, blend: Blend, space: Space | None) -> tuple[float
     return measured.trusted_luma, (doubt,)
 
 
-def _with_pixels(frame: Frame, out: Pixels, scale: int) -> Frame:
-    """Return the photo with the pixels of its result; without enlargement, colours under an alpha of 0 stay."""
-    if scale > 1:
-        return frame.with_pixels(out, None if frame.alpha is None else enlarge(frame.alpha, scale))
-    if (unseen := hidden(frame)) is not None:
+def _with_pixels(frame: Frame, out: Pixels, scale: int, warnings: Iterable[str]) -> Frame:
+    """Return the photo with the pixels of its result and further warnings.
+
+    Without enlargement, colours under an alpha of 0 stay.
+    """
+    alpha = None if frame.alpha is None or scale == 1 else enlarge(frame.alpha, scale)
+    if scale == 1 and (unseen := hidden(frame)) is not None:
         out[unseen] = frame.pixels[unseen]
-    return frame.with_pixels(out)
+    return replace(frame.with_pixels(out, alpha), warnings=(*frame.warnings, *warnings))
 
 
 _ROWS = 32  # of a tile that are converted at once: what they need then stays in the processor's cache
@@ -129,15 +125,19 @@ def _fill(
     out: Pixels,
     backend: Backend,
     converter: Converter,
-    regions: Sequence[Region],
+    side: int,
     report: Callable[[float], None],
+    *,
+    evenly: bool,
 ) -> None:
     """Process tile by tile, with smaller tiles when the memory runs out.
 
+    Tiles are squares of `side` pixels, or with `evenly` of about the same size, see `Region.split_evenly`.
     While the backend runs on one tile, other threads convert the tiles before and after it.
     """
     (height, width), spec = converter.frame.size, backend.spec
-    waiting = deque(regions)
+    whole = Region(0, 0, height, width)
+    waiting = deque(whole.split_evenly(side, spec.halo, spec.multiple) if evenly else whole.split(side))
     done = 0
     ahead: Future[Tile] | None = None
     behind: Future[None] | None = None
