@@ -142,7 +142,8 @@ def denoise(
         Standard deviation of the luma noise where white is 255, 0 to 255. None measures it on the photo. It is an
         input of noise-conditional models, such as `fast`, and is used by `strength="auto"`; else it is refused.
     tile : int
-        Side of a tile in pixels. 0 chooses it by the free memory.
+        Side of a tile in pixels. 0 chooses it by the free memory, or is the model's own where the result depends on the
+        tile, as that of TBSN does.
     report : callable
         Called with the fraction of the photo that is done, 0 to 1.
 
@@ -203,7 +204,8 @@ def super_resolve(
     Returns
     -------
     ndarray, PIL.Image.Image or Frame
-        The kind and dtype of `photo`, of shape (scale · H, scale · W, C); the models that ship have scale 2.
+        The kind and dtype of `photo`, of shape (scale · H, scale · W, C); the models that ship have scale 2. Float
+        values may exceed those of the photo a little at edges.
 
     Raises
     ------

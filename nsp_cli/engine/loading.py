@@ -88,6 +88,8 @@ def load_backend(
         `backend` or `settings` do not fit the file.
     """
     task = Task(task)
+    if device.startswith("cpu:") and device[4:].isdigit():  # PyTorch's "cpu:0" is the CPU
+        device = "cpu"
     path = registry.resolve(model, task)
     chosen = Runtime("onnx" if path.suffix == ".onnx" else "torch", precision)
     if not settings and not exact_halo:

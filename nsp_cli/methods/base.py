@@ -210,6 +210,12 @@ class SelfEnsemble(WrappedNetwork):
         return total / self.count
 
 
+def refuse_noise_level(network: nn.Module) -> None:
+    """Raise `UsageError` for a noise-conditional network, in methods that have no noise level to give it."""
+    if is_noise_conditional(as_network(network)):
+        raise UsageError("This method has no noise level for the network; add `network_args.noise_level=false`.")
+
+
 def refuse_to_enlarge(task: Task) -> None:
     """Raise `ModelError` for any task but denoising."""
     if task is not Task.DENOISE:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import ModelError
-from nsp_cli.methods.base import refuse_to_enlarge
+from nsp_cli.methods.base import refuse_noise_level, refuse_to_enlarge
 from nsp_cli.model.spec import MIN_NETWORK_SIDE, PipelineSpec, Task
 from nsp_cli.networks import Network, as_network, grid_of, tile_of
 from nsp_cli.ops.masks import PERIOD, draw_patterns
@@ -146,7 +146,14 @@ def _without_border(x: Tensor, border: int) -> Tensor:
 
 
 def same_size(network: nn.Module) -> Network:
-    """Check that a network has scale 1 and return it as `Network`. Raises `ModelError`."""
+    """Check that a network has scale 1 and no noise level, and return it as `Network`.
+
+    Raises
+    ------
+    ModelError, UsageError
+        It enlarges, or is noise-conditional.
+    """
+    refuse_noise_level(network)
     described = as_network(network)
     if described.scale != 1:
         raise ModelError(f"This method needs a network with scale 1, got scale {described.scale}.")

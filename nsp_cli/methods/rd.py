@@ -21,7 +21,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import UsageError
-from nsp_cli.methods.base import PlainPipeline, SelfSupervised
+from nsp_cli.methods.base import PlainPipeline, SelfSupervised, refuse_noise_level
 from nsp_cli.methods.preset_settings import APR_RD, PHOTOGRAPHER, Preset
 from nsp_cli.model.spec import Task
 from nsp_cli.networks import PLAIN_NETWORKS, as_network
@@ -69,8 +69,10 @@ class RD(SelfSupervised):
         Raises
         ------
         UsageError
-            One target alone is to be recharged: nothing of it would be left; or the network enlarges.
+            One target alone is to be recharged: nothing of it would be left; or the network enlarges, or is
+            noise-conditional.
         """
+        refuse_noise_level(network)
         if as_network(network).scale != 1:
             raise UsageError(
                 "A student keeps the photo's size, and this network enlarges it; add `network_args.scale=1`."

@@ -81,6 +81,23 @@ def test_a_model_that_enlarges_is_another_task(
         assert json.loads(package.read("two/config.json"))["task"] == "upscale"
 
 
+@pytest.mark.parametrize(("scale", "name"), [(3, None), (4, "model_x4.onnx")])
+def test_the_graph_has_the_name_of_its_enlargement(
+    scale: int, name: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(darktable, "trace", lambda *_: onnx.ModelProto())
+    monkeypatch.setattr(darktable, "_disagreement", lambda *_: 0.0)
+    stub = _Stub()
+    stub.spec = PipelineSpec(Task.DIRECT, scale=scale, multiple=1, halo=8, working_bytes=8)
+    if name is None:
+        with pytest.raises(ModelError, match="darktable enlarges by 2 or 4, and this model by 3"):
+            next(darktable.export(stub, ModelInfo("x", tmp_path), tmp_path / "a.dtmodel"))
+        return
+    next(darktable.export(stub, ModelInfo("x", tmp_path), tmp_path / "a.dtmodel"))
+    with zipfile.ZipFile(tmp_path / "a.dtmodel") as package:
+        assert package.namelist() == ["a/config.json", f"a/{name}"]
+
+
 def test_packages_that_differ_from_torch_are_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(darktable, "trace", lambda *_: onnx.ModelProto())
     monkeypatch.setattr(darktable, "_disagreement", lambda *_: float("nan"))

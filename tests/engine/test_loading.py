@@ -45,6 +45,7 @@ def run_on(monkeypatch: pytest.MonkeyPatch, there: Machine) -> None:
         ({"backend": "onnx", "megapixels": 24}, True, False, True, "OnnxBackend"),
         ({"megapixels": 0.1}, False, True, True, "TorchBackend"),
         ({"megapixels": 0.1, "device": "cpu"}, False, True, True, "OnnxBackend"),
+        ({"megapixels": 24, "device": "cpu:0"}, False, True, True, "OpenVinoBackend fp32"),
         ({"megapixels": 0.1, "exact_halo": True}, False, False, True, "TorchBackend"),
         ({"megapixels": 0.1, "model": "nsp"}, False, False, True, "TorchBackend"),
     ],

@@ -113,6 +113,14 @@ def test_cases_and_presets_are_pairs_that_are_trained() -> None:
             check_network(method, settings.network)
 
 
+@pytest.mark.parametrize("name", ["amsnet", "rd"])
+def test_a_method_without_a_noise_level_refuses_a_network_with_one(name: str) -> None:
+    method = build_method(name, {})
+    network = build_network("resunet", {"widths": (8, 8), "depths": (1, 1), "noise_level": True})
+    with pytest.raises(UsageError, match=r"add `network_args\.noise_level=false`"):
+        method.loss(network, torch.rand(1, 9 if method.needs_teachers else 3, 80, 80), Generator())
+
+
 @every
 def test_the_published_network_has_its_published_size(case: Case) -> None:
     with torch.device("meta"):

@@ -1,8 +1,9 @@
 """Packages for darktable's neural restore: a zip file with `config.json` and a graph of fixed shape.
 
 The format is that of the darktable AI SDK: one folder, named as the model's id, with `config.json` and `model.onnx`
-(`model_x2.onnx` for a model that enlarges). darktable cuts a photo into tiles that overlap by 64 pixels, and has one
-constant for all further inputs; a noise-conditional model therefore has a package for each of three noise levels.
+(`model_x2.onnx` or `model_x4.onnx` for a model that enlarges). darktable cuts a photo into tiles that overlap by 64
+pixels, and has one constant for all further inputs; a noise-conditional model therefore has a package for each of three
+noise levels.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ LEVELS = {"low": 3 / 255, "mid": 7 / 255, "high": 14 / 255}
 """Standard deviation of the luma noise (white = 1) of each package. Above 15 of 255 the error at darktable's seams may
 exceed one level of 255."""
 
+_GRAPH_NAMES = {1: "model.onnx", 2: "model_x2.onnx", 4: "model_x4.onnx"}
+"""Names of the graph in a package, by the factor of enlargement."""
+
 
 def packages(pipeline: Pipeline, target: Path) -> dict[Path, float | None]:
     """Return the files that `export` writes, each with its noise level; None for a model that has no such input."""
@@ -66,8 +70,11 @@ def export(
     TargetExistsError
         A file exists; none is written then.
     ModelError
-        onnxruntime and torch disagree.
+        onnxruntime and torch disagree, or the model enlarges by a factor that darktable does not have.
     """
+    scale = pipeline.spec.scale
+    if scale not in _GRAPH_NAMES:
+        raise ModelError(f"darktable enlarges by 2 or 4, and this model by {scale}.")
     files = packages(pipeline, target)
     there = next((path for path in files if exists(path)), None)
     if there is not None and not overwrite:
@@ -83,7 +90,9 @@ def export(
                 f"onnxruntime and torch differ by {worst:.1e}, more than {TOLERANCE:.0e}; {path} is not written."
             )
         write_atomically(
-            _package(path.stem, graph, _config(path.stem, info, pipeline.spec.scale, level)), path, overwrite=overwrite
+            _package(path.stem, graph, _config(path.stem, info, scale, level), _GRAPH_NAMES[scale]),
+            path,
+            overwrite=overwrite,
         )
         yield path, worst
 
@@ -133,8 +142,8 @@ def _config(identity: str, info: ModelInfo, scale: int, level: float | None) -> 
     }
 
 
-def _package(identity: str, graph: bytes, config: dict[str, Any]) -> bytes:
-    name = "model.onnx" if config["task"] == "denoise" else "model_x2.onnx"
+def _package(identity: str, graph: bytes, config: dict[str, Any], name: str) -> bytes:
+    """Return the zip file of a package, whose graph has a `name` by which darktable finds it."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as package:
         for file, data in (("config.json", json.dumps(config, indent=4, ensure_ascii=False)), (name, graph)):
