@@ -12,10 +12,12 @@ from nsp_cli.engine.blending import Blend, scale_change
 from nsp_cli.image.frame import Frame, Pixels, from_unit, peak, to_unit
 from nsp_cli.noise.quantiles import quantile
 
-_FACTOR = 2.0  # times the range of the 8 neighbours, and of most pixels' neighbours, that a hot pixel exceeds theirs by
-_EVERY = 8  # rows and columns of the pixels whose neighbours' range is typical of the photo
-_FLOOR = 24 / 255  # in addition, so that a faint dot on an even area stays
-_OTHERS = 0.25  # most that another channel may exceed its neighbours by, as a fraction: a star is in all channels
+_FACTOR = 2.0
+"""A hot pixel exceeds its neighbours by this many times their range, and by as many times the photo's typical range."""
+
+_EVERY = 8  # rows and columns between the pixels whose neighbours' range is typical of the photo
+_FLOOR = 24 / 255  # added to these limits, so that a faint dot on an even area stays
+_OTHERS = 0.25  # largest excess of another channel, as a fraction of the hot one's: a star is bright in all channels
 _ROWS = 256  # of the photo that are searched at once
 
 _NEIGHBOURS = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], np.uint8)
