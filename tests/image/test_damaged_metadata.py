@@ -2,10 +2,13 @@
 
 import struct
 import zlib
+from collections.abc import Callable
+from io import BytesIO
 
 import numpy as np
 import pytest
 from image_builders import build_exif, random_frame, smooth_frame
+from PIL import Image
 
 from nsp_cli.errors import InputError
 from nsp_cli.image import Frame, Metadata, encode, read
@@ -122,6 +125,43 @@ def test_damaged_segments_of_a_jpeg(segment: tuple[int, bytes], named: str) -> N
     np.testing.assert_array_equal(found.pixels, read(jpeg_with()).pixels)
     assert [named in warning for warning in found.warnings] == [True]
     assert found.metadata.icc is None
+
+
+def app5(length: int, body: bytes = b"vendor" + bytes(100)) -> bytes:
+    return b"\xff\xe5" + struct.pack(">H", length) + body
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        (lambda jpeg: jpeg[:2] + app5(104) + jpeg[2:], "4 bytes between segments"),
+        (lambda jpeg: jpeg[:2] + app5(112) + jpeg[2:], "14 bytes between segments"),  # the next one's first 4 are lost
+        (lambda jpeg: jpeg[:2] + app5(0) + jpeg[2:], "108 bytes between segments"),
+        (lambda jpeg: jpeg[:2] + app5(1) + jpeg[2:], "107 bytes between segments"),
+        (lambda jpeg: jpeg[:20] + b"Exif\0\0" + jpeg[20:], "6 bytes between segments, EXIF"),
+        (lambda jpeg: jpeg[:-2] + app5(65000), "a segment that reaches beyond the end"),
+        (lambda jpeg: jpeg[:-2] + app5(65000) + jpeg[-2:], "a segment that reaches beyond the end"),
+    ],
+)
+def test_a_wrong_length_of_a_segment_costs_no_pixel(
+    damage: Callable[[bytes], bytes], named: str, progressive: bool
+) -> None:
+    out = BytesIO()
+    Image.fromarray(np.asarray(smooth_frame().pixels)).save(out, "JPEG", progressive=progressive)
+    whole = out.getvalue()
+    assert whole[20:22] == b"\xff\xdb"  # behind JFIF's segment
+    found = read(damage(whole))
+    np.testing.assert_array_equal(found.pixels, read(whole).pixels)
+    (warning,) = (warning for warning in found.warnings if "damaged metadata" in warning)
+    assert named in warning
+
+
+@pytest.mark.parametrize("length", [8, 60, 300, 65000])
+def test_a_segment_that_covers_tables_of_the_picture_is_refused(length: int) -> None:
+    whole = encode(smooth_frame(), "jpeg")[0]
+    with pytest.raises(InputError, match="damaged or incomplete"):
+        read(whole[:20] + app5(length, b"") + whole[20:])
 
 
 @pytest.mark.parametrize("offset", [b"\x7f\xff\xff\xff", b"\0\0\0\1"])

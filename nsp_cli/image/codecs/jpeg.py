@@ -14,7 +14,13 @@ from PIL import Image, JpegImagePlugin
 
 from nsp_cli.errors import InputError
 from nsp_cli.image.codecs.jpeg_extras import first_iptc, left_behind
-from nsp_cli.image.codecs.jpeg_scans import has_every_block, unsupported_kind, with_end_marker, without_short_segments
+from nsp_cli.image.codecs.jpeg_scans import (
+    has_every_block,
+    unsupported_kind,
+    with_end_marker,
+    without_damaged_segments,
+    without_short_segments,
+)
 from nsp_cli.image.formats import check_size
 from nsp_cli.image.frame import Frame, Metadata, Pixels, split_channels
 from nsp_cli.image.metadata.exif import exif_dpi
@@ -25,6 +31,7 @@ python_warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.Tif
 
 _SUBSAMPLING = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 _MAX_EXIF, _MAX_XMP, _MAX_IPTC = 65_533 - 6, 65_533 - 29, 65_533 - 27
+_DAMAGED = "The JPEG has damaged metadata, which is not carried over: {}."
 _MOST_PIXELS_A_BYTE = 2_000
 """Largest plausible ratio: each block of 64 pixels takes at least a bit, and chroma has a quarter as many blocks."""
 
@@ -42,7 +49,7 @@ def decode(data: bytes) -> Frame:
         raise InputError(f"a JPEG in {image.mode} is not supported: convert it to RGB first")
     pixels, warnings = _pixels(image, data)
     if damaged:
-        warnings += (f"The JPEG has damaged metadata, which is not carried over: {', '.join(damaged)}.",)
+        warnings += (_DAMAGED.format(", ".join(damaged)),)
     info = cast(dict[str, Any], image.info)
     exif = info.get("exif", b"").removeprefix(b"Exif\0\0") or None
     metadata = Metadata(
@@ -65,16 +72,20 @@ def _pixels(image: JpegImagePlugin.JpegImageFile, data: bytes) -> tuple[Pixels, 
     colours = "RGB" if image.mode == "RGB" else "GRAY"
     with contextlib.suppress(ValueError):  # for any warning of libjpeg, most of which lose nothing
         return simplejpeg.decode_jpeg(data, colours, fastdct=False, fastupsample=False, strict=True), ()
-    ended = True
+    data, damaged = without_damaged_segments(data)
+    warnings = (_DAMAGED.format(", ".join(damaged)),) if damaged else ()
     try:
-        array = np.array(image)
+        array = np.array(JpegImagePlugin.JpegImageFile(BytesIO(data)) if damaged else image)
+        ended = True
     except OSError:  # also when the end marker alone is missing
         ended, data = False, with_end_marker(data)
         array = np.array(JpegImagePlugin.JpegImageFile(BytesIO(data)))
     pixels, _ = split_channels(array)
     if not has_every_block(data, strict=not ended):
         raise ValueError("a part of the picture is missing")
-    return pixels, () if ended else ("The JPEG ends without its end marker, but all of the picture is there.",)
+    if not ended:
+        warnings += ("The JPEG ends without its end marker, but all of the picture is there.",)
+    return pixels, warnings
 
 
 def encode(frame: Frame, quality: int) -> tuple[bytes, tuple[str, ...]]:

@@ -18,6 +18,8 @@ _DEEP = (12, 16)  # bits
 _RESTARTS = range(0xD0, 0xD8)
 _ALONE = (0x01, *_RESTARTS, 0xD8)
 _FIXED_PARTS = {0xE0: (b"JFIF\0", 12), 0xE2: (b"ICC_PROFILE\0", 14)}  # APP0 and APP2: label, bytes with it
+_METADATA = (*range(0xE0, 0xF0), 0xFE)  # application segments, comments
+_LABELS = {b"Exif\0": "EXIF", b"ICC_PROFILE\0": "ICC profile", b"ns.adobe.com/xap/": "XMP", b"Photoshop 3.0\0": "IPTC"}
 _COEFFICIENTS = 64  # of a block
 
 _DAMAGE = re.compile("premature end|bad Huffman code|found marker|([0-9]+) extraneous bytes before marker 0x(..)", re.I)
@@ -48,6 +50,32 @@ def without_short_segments(data: bytes) -> tuple[bytes, tuple[str, ...]]:
             names.append(label.decode().strip("\0"))
             data = data[: place - 2] + data[place + length :]
     return data, tuple(sorted(names))
+
+
+def without_damaged_segments(data: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """Remove what a wrong length of a segment of metadata leaves; return the file and descriptions of what was removed.
+
+    Too small a length leaves bytes that belong to no segment before the first scan, and too large a one the rest of the
+    next segment. A segment after the picture that reaches beyond the end of the file hides that nothing is missing.
+    """
+    names: list[str] = []
+    last, place = _last_segment(data)
+    if last in _METADATA and place + int.from_bytes(data[place : place + 2], "big") > len(data):
+        data = data[: place - 2]
+        names.append("a segment that reaches beyond the end")
+    parts, at = [data[:2]], 2
+    for marker, place in _segments(data, 2, until=_SCAN):
+        start = place - 2
+        if data[at:start].strip(b"\xff"):  # further FF before a marker are padding
+            labels = [name for label, name in _LABELS.items() if label in parts[-1] + data[at:start]]
+            names.append(", ".join([f"{start - at:,} bytes between segments", *labels]))
+        if marker == _SCAN:
+            return b"".join([*parts, data[start:]]), tuple(names)
+        at = place + (0 if marker in _ALONE else int.from_bytes(data[place : place + 2], "big"))
+        at = max(at, place)
+        if marker in _ALONE or at >= place + 2:
+            parts.append(data[start:at])
+    return data, tuple(names)
 
 
 def end_of_picture(data: bytes) -> int:
