@@ -106,7 +106,7 @@ def progress(items: int, unit: str, *, quiet: bool = False) -> Generator[Reporte
                 bar.update(task, completed=finished)
 
             yield Reporter(
-                lambda share: bar.update(task, completed=finished + share),
+                lambda fraction: bar.update(task, completed=finished + fraction),
                 lambda text: bar.console.print(plain(text)),
                 done,
                 lambda words: bar.update(task, status=words),

@@ -1,6 +1,6 @@
 """Automatic strength (`strength="auto"`): the weight of the denoised photo, from the noise of the photo.
 
-Of a noisy photo x + n and a result x + e, whose errors are independent, the mix with the least error takes the share
+Of a noisy photo x + n and a result x + e, whose errors are independent, the mix with the least error takes the fraction
 w = σ² / (σ² + mean e²) of the result. σ is what `noise.estimate` finds; and the mean square of what the result changes,
 e − n, is just σ² + mean e². So w = σ² / mean change², with no constant to fit and true for any model: where a model
 takes away more than the noise, it takes detail, and gets less weight. All in luma, which carries the visible detail.

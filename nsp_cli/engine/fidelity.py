@@ -27,11 +27,11 @@ BORDER_BOUND = 8.0 / 255
 _CELL = 16  # pixels: means are taken over squares of this side
 _CELLS = 2048  # at most, evenly spread over a photo of any size
 _BORDER = 4  # pixels: the width of the strip along each side
-_FLATTEST = 0.25  # fraction of cells
-_FEWEST = 8  # cells: with fewer nothing is refused
+_FLAT_FRACTION = 0.25  # of the cells, those with the least detail
+_MIN_CELLS = 8  # cells: with fewer nothing is refused
 _CLIPPED = 0.02  # fraction of a cell's values at black or white
 _EDGE = 0.5 / 255  # distance from black and white
-_ERRORS = 2.0  # standard errors of a mean that are no shift
+_STANDARD_ERRORS = 2.0  # of a mean: a shift within them may be chance
 _FLAT = "in flat areas"
 _SIDES = ("top", "bottom", "left", "right")
 
@@ -109,9 +109,9 @@ def _shift(before: Pixels, after: Pixels, to_srgb: Convert | None) -> Shift:
     values, changed = _srgb(before, to_srgb), _srgb(after, to_srgb)
     clipped = ((values <= _EDGE) | (values >= 1 - _EDGE)).mean((1, 2)).max(1) > _CLIPPED
     usable = np.flatnonzero(~clipped)
-    if len(usable) < _FEWEST:
+    if len(usable) < _MIN_CELLS:
         return Shift(*np.zeros((2, before.shape[3]), np.float32))
-    flat = usable[np.argsort(_roughness(values[usable]))][: max(int(_FLATTEST * len(usable)), _FEWEST)]
+    flat = usable[np.argsort(_roughness(values[usable]))][: max(int(_FLAT_FRACTION * len(usable)), _MIN_CELLS)]
     values, changed = values[flat], changed[flat]
     encoded = changed.mean((1, 2)) - values.mean((1, 2))
     light = SRGB_CURVE.from_linear(_light(changed)) - SRGB_CURVE.from_linear(_light(values))
@@ -126,7 +126,7 @@ def _shift(before: Pixels, after: Pixels, to_srgb: Convert | None) -> Shift:
 def _beyond_doubt(changes: Values) -> Values:
     """Return the mean of (N, C) changes, less the part that may be chance."""
     mean, error = changes.mean(0), changes.std(0) / np.sqrt(len(changes))
-    return np.sign(mean) * np.maximum(np.abs(mean) - _ERRORS * error, 0)
+    return np.sign(mean) * np.maximum(np.abs(mean) - _STANDARD_ERRORS * error, 0)
 
 
 def _light(cells: Values) -> Values:

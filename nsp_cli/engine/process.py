@@ -19,7 +19,7 @@ from nsp_cli.engine.blending import Blend
 from nsp_cli.engine.conversion import Converter, Tile, enlarge
 from nsp_cli.engine.hot_pixels import fade_hot_pixels, without_hot_pixels
 from nsp_cli.engine.shadows import keep_shadows
-from nsp_cli.engine.tiling import Region, fade, min_side_in_low_memory, round_tile, side_of
+from nsp_cli.engine.tiling import Region, fade, min_split_side, round_tile, tile_side
 from nsp_cli.errors import MemoryLimitError
 from nsp_cli.image.alpha import fill_hidden, hidden
 from nsp_cli.image.colour import Space, colour_space
@@ -70,7 +70,7 @@ def process(
         The photo, or what the model returns, has values that are not finite.
     """
     spec, (height, width, channels) = backend.spec, frame.pixels.shape
-    side, warning = side_of(tile, spec, backend.free_bytes())
+    side, warning = tile_side(tile, spec, backend.free_bytes())
     unchanged = blend.is_identity(channels)
     if unchanged and spec.scale == 1:
         report(1.0)
@@ -203,6 +203,6 @@ def _fill_faded(
 
 def _halved(region: Region, spec: PipelineSpec) -> int:
     side = round_tile(region.longest // 2, spec)
-    if side < min_side_in_low_memory(spec):
+    if side < min_split_side(spec):
         raise MemoryLimitError("There is not enough free memory for even the smallest tile; close other programs.")
     return side

@@ -46,13 +46,13 @@ def keep_shadows(frame: Frame, out: Pixels) -> None:
     for top in range(0, len(out), cell):
         rows = out[top : top + cell]
         at = np.clip((np.arange(top, top + len(rows)) + 0.5) / cell - 0.5, 0, len(bias) - 1)
-        above, share = at.astype(int), (at % 1).astype(np.float32)[:, None, None]
+        above, weight = at.astype(int), (at % 1).astype(np.float32)[:, None, None]
         below = np.minimum(above + 1, len(bias) - 1)
         light = _light(rows)
         dark = _darkness(light, noise)
         changed = dark[..., 0] > 0
         if changed.any():
-            light += dark * (wide[above] * (1 - share) + wide[below] * share)
+            light += dark * (wide[above] * (1 - weight) + wide[below] * weight)
             rows[changed] = from_unit(SRGB_CURVE.from_linear(light[changed]), out.dtype)
 
 
@@ -98,23 +98,23 @@ def _bias(frame: Frame, out: Pixels, noise: float) -> _Light:
         sums.append([_resize(part, (-(-width // _CELL), 1), area=True) for part in parts])
     smooth = [cv2.GaussianBlur(np.concatenate(part), (0, 0), _SPREAD) for part in zip(*sums, strict=True)]
     shape = (len(sums), sums[0][0].shape[1], -1)
-    share, *means = (np.asarray(part, np.float32).reshape(shape) for part in smooth)
-    lacking, mean, square = (part / np.maximum(share, np.float32(1e-3)) for part in means)
-    return lacking - _chance_colour(mean, square - mean**2, share)
+    fraction, *means = (np.asarray(part, np.float32).reshape(shape) for part in smooth)
+    lacking, mean, square = (part / np.maximum(fraction, np.float32(1e-3)) for part in means)
+    return lacking - _chance_colour(mean, square - mean**2, fraction)
 
 
-def _chance_colour(mean: _Light, variance: _Light, share: _Light) -> _Light:
+def _chance_colour(mean: _Light, variance: _Light, fraction: _Light) -> _Light:
     """Return the part of the colour of dark areas that may be chance: as far as it is within its standard error.
 
     Parameters
     ----------
     mean, variance : ndarray
         (h, w, C) of the light in each area.
-    share : ndarray
+    fraction : ndarray
         (h, w, 1), fraction of the area's pixels that are dark.
     """
     colour = mean - mean.mean(2, keepdims=True)
-    pixels = np.maximum(share * 4 * np.pi * (_SPREAD * _CELL) ** 2 / _CORRELATED, 1)
+    pixels = np.maximum(fraction * 4 * np.pi * (_SPREAD * _CELL) ** 2 / _CORRELATED, 1)
     chance = (2 / 3) * np.maximum(variance, 0).sum(2, keepdims=True) / pixels  # expected square of a grey area's colour
     within = _DOUBT * chance / np.maximum((colour**2).sum(2, keepdims=True), np.float32(1e-12))
     return colour * np.minimum(within, 1).astype(np.float32)

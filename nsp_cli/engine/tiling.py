@@ -100,12 +100,12 @@ MOST_BYTES = 10**9
 """Largest memory of one tile in bytes: a photo of 100 megapixels then stays under three times its own float32 size."""
 
 
-def min_side_in_low_memory(spec: PipelineSpec) -> int:
+def min_split_side(spec: PipelineSpec) -> int:
     """Return the side in pixels to which tiles are halved at most when the memory runs out."""
     return max(spec.multiple * 8, 32)
 
 
-def min_given_side(spec: PipelineSpec) -> int:
+def min_requested_side(spec: PipelineSpec) -> int:
     """Return the smallest side that a caller may give: half a halo, which costs 25 times the photo's own pixels."""
     return -(-spec.halo // (2 * spec.multiple)) * spec.multiple
 
@@ -125,10 +125,10 @@ def choose_tile(spec: PipelineSpec, free_bytes: int, largest: int = 1152) -> int
         return spec.tile
     budget = min(free_bytes / 3, MOST_BYTES)
     side = int((budget / spec.working_bytes) ** 0.5) - 2 * spec.halo
-    return round_tile(max(min(side, largest), min_side_in_low_memory(spec), min_given_side(spec)), spec)
+    return round_tile(max(min(side, largest), min_split_side(spec), min_requested_side(spec)), spec)
 
 
-def side_of(tile: int, spec: PipelineSpec, free_bytes: int) -> tuple[int, str | None]:
+def tile_side(tile: int, spec: PipelineSpec, free_bytes: int) -> tuple[int, str | None]:
     """Return the side of the tiles for a `tile` that a caller gave, and a warning where it is another one.
 
     Parameters
@@ -145,7 +145,7 @@ def side_of(tile: int, spec: PipelineSpec, free_bytes: int) -> tuple[int, str | 
         raise UsageError(f"`tile` must be 0 (automatic) or a number of pixels, got {tile}.")
     if tile == 0:
         return choose_tile(spec, free_bytes), None
-    side, least = round_tile(tile, spec), min_given_side(spec)
+    side, least = round_tile(tile, spec), min_requested_side(spec)
     if side >= least or spec.tile:
         return side, None
     return least, f"A tile of {tile} pixels would be nearly all halo; tiles of {least} pixels are used."

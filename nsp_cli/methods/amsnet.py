@@ -102,10 +102,10 @@ class AMSNet(SelfSupervised):
 
     def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> PDPipeline:
         """Build the inference pipeline, a single module for the torch backend and for export."""
-        return PDPipeline(FilledIn(network), self.test_stride, task, channels, passes=self.refine, period=PERIOD)
+        return PDPipeline(MaskedInference(network), self.test_stride, task, channels, passes=self.refine, period=PERIOD)
 
 
-class FilledIn(WrappedNetwork):
+class MaskedInference(WrappedNetwork):
     """Take each pixel from the branch whose input lacks it, (N, C, h, w) to the same; sides divide by `size_multiple`.
 
     Parameters

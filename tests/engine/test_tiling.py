@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from nsp_cli.engine.tiling import Region, choose_tile, fade, min_side_in_low_memory, pad_tile, round_tile, side_of
+from nsp_cli.engine.tiling import Region, choose_tile, fade, min_split_side, pad_tile, round_tile, tile_side
 from nsp_cli.errors import UsageError
 from nsp_cli.model.spec import PipelineSpec
 from nsp_cli.ops.padding import pad_to_multiple
@@ -64,21 +64,21 @@ def test_a_halo_ends_at_the_photo_and_is_found_again() -> None:
 def test_a_chosen_tile_fits_the_free_memory_and_the_stride(free: int) -> None:
     side = choose_tile(SPEC, free)
     assert side % SPEC.multiple == 0
-    assert side >= min_side_in_low_memory(SPEC)
-    if side > min_side_in_low_memory(SPEC):
+    assert side >= min_split_side(SPEC)
+    if side > min_split_side(SPEC):
         assert (side + 2 * SPEC.halo) ** 2 * SPEC.working_bytes <= free / 3
 
 
 def test_a_side_that_is_chosen_gives_no_warning() -> None:
     """The side of NSP's wide networks in little memory: the floor is half of a halo there, and nobody gave a tile."""
     spec = replace(SPEC, multiple=2, halo=90)
-    assert side_of(0, spec, 0) == (46, None)
-    assert side_of(46, spec, 0) == (46, None)
-    side, warning = side_of(10, spec, 0)
+    assert tile_side(0, spec, 0) == (46, None)
+    assert tile_side(46, spec, 0) == (46, None)
+    side, warning = tile_side(10, spec, 0)
     assert (side, warning) == (46, "A tile of 10 pixels would be nearly all halo; tiles of 46 pixels are used.")
-    assert side_of(10, replace(spec, tile=40), 0) == (10, None)
+    assert tile_side(10, replace(spec, tile=40), 0) == (10, None)
     with pytest.raises(UsageError, match="`tile` must be 0"):
-        side_of(-1, spec, 0)
+        tile_side(-1, spec, 0)
 
 
 def test_rounding_a_tile_never_gives_zero() -> None:

@@ -5,7 +5,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import UsageError
-from nsp_cli.methods.amsnet import AMSNet, FilledIn, total_variation
+from nsp_cli.methods.amsnet import AMSNet, MaskedInference, total_variation
 from nsp_cli.model.spec import Task
 from nsp_cli.networks import build_network
 from tests.methods.cases import TINY_UNET, Case, Trial
@@ -92,7 +92,7 @@ def test_smoothness_adds_the_total_variation_of_the_output() -> None:
 
 def test_the_masks_of_the_test_are_complementary() -> None:
     spy, x = Spy(), torch.rand(2, 3, 20, 24) + 0.1
-    FilledIn(spy)(x)
+    MaskedInference(spy)(x)
     first, second = (given != 0 for given in spy.given[0].chunk(2))
     assert torch.equal(first, ~second)
     assert torch.equal(spy.given[0].chunk(2)[0] + spy.given[0].chunk(2)[1], x)

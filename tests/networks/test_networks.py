@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from nsp_cli.methods.amsnet import FilledIn
+from nsp_cli.methods.amsnet import MaskedInference
 from nsp_cli.methods.apr import APR
 from nsp_cli.methods.base import SelfEnsemble
 from nsp_cli.methods.simulated import Simulated
@@ -48,7 +48,7 @@ def test_networks_with_a_blind_spot_do_not_depend_on_their_own_pixel(name: str) 
 def test_a_wrapped_network_has_the_description_of_the_network(name: str) -> None:
     network = build_network(name, SMALL[name])
     own = as_network(network)
-    for wrapped in map(as_network, (WrappedNetwork(network), SelfEnsemble(network, 2), FilledIn(network))):
+    for wrapped in map(as_network, (WrappedNetwork(network), SelfEnsemble(network, 2), MaskedInference(network))):
         for read in (grid_of, tile_of, is_noise_conditional, has_input_skip):
             assert read(wrapped) == read(own)
         assert (wrapped.scale, wrapped.size_multiple) == (own.scale, own.size_multiple)

@@ -131,15 +131,15 @@ def run_pipe(step: PhotoStep, options: DenoiseOptions, batch: BatchOptions) -> i
 def run_batch(works: Sequence[Work], step: PhotoStep, options: DenoiseOptions, batch: BatchOptions) -> int:
     """Process all photos, go on past bad ones, list the failures, and return the exit code."""
     with process_group() as process, stop_on_interrupt("photo", ignore_second=not process.is_alone) as stop:
-        share = process.shard(works)
+        shard = process.shard(works)
         if process.is_main_process and not batch.quiet:
             _warn_of_shortages(works, options)
         context = BatchContext(step, options, batch, preview_size(batch, len(works)))
-        log = BatchLog(describe(options), batch, len(share))
+        log = BatchLog(describe(options), batch, len(shard))
         try:
-            with progress(len(share), "photos", quiet=batch.quiet) as reporter:
-                run(share, context, reporter, stop, partial(log.add, reporter=reporter))
-                log.stop(share[log.tally.finished :])
+            with progress(len(shard), "photos", quiet=batch.quiet) as reporter:
+                run(shard, context, reporter, stop, partial(log.add, reporter=reporter))
+                log.stop(shard[log.tally.finished :])
         except KeyboardInterrupt:
             log.summarize()
             end_at_once()
