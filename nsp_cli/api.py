@@ -98,8 +98,12 @@ def denoise_frame(
 
     Raises
     ------
-    NspError
-        See `engine.process.process` and `engine.auto_strength.resolve_blend`.
+    UsageError
+        The blend or the tile does not fit the model.
+    MemoryLimitError
+        Not even the smallest tile fits into memory.
+    InputError, OutputError
+        The photo, or what the model returns, has values that are not finite.
     """
     blend = resolve_blend(options.blend, frame, backend)
     return process(frame, backend, blend, tile=options.tile, report=report), blend

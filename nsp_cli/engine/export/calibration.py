@@ -1,4 +1,4 @@
-"""Quantise a trained network without training, by the ranges of its activations on photos."""
+"""Quantize a trained network without training, by the ranges of its activations on photos."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SIDE = 256  # pixels of the middle of a photo
 
 
 def quantize_by_photos(network: nn.Module, folder: Path) -> tuple[nn.Module, float]:
-    """Quantise a ResUNet by the ranges of its activations on photos like those that it is to denoise.
+    """Quantize a ResUNet by the ranges of its activations on photos like those that it is to denoise.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def quantize_by_photos(network: nn.Module, folder: Path) -> tuple[nn.Module, flo
 
     Returns
     -------
-        The quantised network, and how much its output on these photos differs: root mean square, white = 1.
+        The quantized network, and how much its output on these photos differs: root mean square, white = 1.
 
     Raises
     ------

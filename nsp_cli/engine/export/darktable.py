@@ -71,6 +71,10 @@ def export(
         A file exists; none is written then.
     ModelError
         onnxruntime and torch disagree, or the model enlarges by a factor that darktable does not have.
+    OutputError
+        A file cannot be written.
+    UnavailableError
+        onnx is not installed.
     """
     scale = pipeline.spec.scale
     if scale not in _GRAPH_NAMES:

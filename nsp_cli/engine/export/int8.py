@@ -1,4 +1,4 @@
-"""Networks in int8: simulated quantisation for training, and the QDQ form of an exported graph.
+"""Networks in int8: simulated quantization for training, and the QDQ form of an exported graph.
 
 The input of a convolution is uint8 with one scale and zero point; its weights are int8 with a scale for each output
 channel; its sums are int32. Its output is uint8 again if a ReLU follows. Otherwise it stays in floating point, as do
@@ -128,7 +128,7 @@ def quantize(network: nn.Module) -> dict[str, QuantizedConv]:
 
     Returns
     -------
-        The quantised convolutions by their names.
+        The quantized convolutions by their names.
 
     Raises
     ------
@@ -153,7 +153,7 @@ def quantize(network: nn.Module) -> dict[str, QuantizedConv]:
 
 
 def quantized_convolutions(network: nn.Module) -> dict[str, QuantizedConv]:
-    """Return the quantised convolutions of a network by their names."""
+    """Return the quantized convolutions of a network by their names."""
     return {name: module for name, module in network.named_modules() if isinstance(module, QuantizedConv)}
 
 

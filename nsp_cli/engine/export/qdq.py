@@ -35,7 +35,7 @@ def weight_scales(weight: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 class _Nodes:
-    """The nodes of a graph that is quantised, in their order, and the tensors that are rounded so far.
+    """The nodes of a graph that is quantized, in their order, and the tensors that are rounded so far.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class _Nodes:
 
 
 def to_qdq(model: bytes, convolutions: Mapping[str, tuple[Levels, Levels | None]]) -> bytes:
-    """Quantise convolutions of an ONNX model, and return the new model.
+    """Quantize convolutions of an ONNX model.
 
     Weights become int8 with a scale for each output channel, biases int32. The output is rounded after its ReLU, if one
     follows.
@@ -109,8 +109,13 @@ def to_qdq(model: bytes, convolutions: Mapping[str, tuple[Levels, Levels | None]
     model : bytes
         The model, whose tensors have the names of the network's weights, with any prefix.
     convolutions : mapping
-        The levels of the input of each convolution that is quantised, and of its output if that is, by the name of its
-        module.
+        The levels of the input of each convolution that is quantized, and of its output if that is, by the name of its
+        module. Each has a bias.
+
+    Returns
+    -------
+    bytes
+        The new model.
     """
     from onnx import load_from_string, numpy_helper
 
