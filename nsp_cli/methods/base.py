@@ -124,7 +124,7 @@ class Method(Protocol):
 
 
 class SelfSupervised:
-    """Base class of methods that train on noisy photos alone."""
+    """Base class of methods that need no clean photos, with the values that most of them have."""
 
     needs_clean_photos = False
     needs_teachers = False

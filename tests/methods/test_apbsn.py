@@ -1,4 +1,4 @@
-"""AP-BSN's loss and settings; its way at test time is in test_decomposed."""
+"""AP-BSN's loss and settings; its inference is in test_pd_pipeline."""
 
 import pytest
 import torch

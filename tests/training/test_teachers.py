@@ -1,4 +1,4 @@
-"""Teachers are asked in several ways, once for each photo, and a run knows them by their content."""
+"""Teachers run in several variants, once for each photo, and a run identifies them by their content."""
 
 from __future__ import annotations
 
