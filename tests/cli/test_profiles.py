@@ -1,6 +1,7 @@
 """`--like RESULT`, and the settings for cameras in config.toml."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -217,3 +218,29 @@ def test_like_says_that_a_model_has_changed(
     code, said = run("denoise", photo, tmp_path / "c.png", "--like", result)
     assert code == 0
     assert "made with another version of the model m.safetensors" in said
+
+
+def test_a_report_starts_with_the_settings_of_config(photo: Path, config: Path, weights: Weights) -> None:
+    other, page, folder = weights("other.safetensors"), photo.with_name("r.html"), photo.with_name("photos")
+    config.write_text(CONFIG + f"model = '{other}'\n")
+    arguments = ("denoise", "-m", weights(), "--report", page, "--if-exists", "overwrite")
+    assert run(*arguments, photo)[0] == 0
+    text = page.read_text("utf-8")
+    assert _ends(text) == {"strength": "30.0", "luma": "100.0", "chroma": "20.0"}
+    assert "nsp denoise IN -o OUT -m tiny --strength 30 --luma 100 --chroma 20</code>" in text
+    assert run("denoise", "--report", page, "--if-exists", "overwrite", photo)[0] == 0
+    assert "nsp denoise IN -o OUT -m other --strength 30 --luma 100 --chroma 20</code>" in page.read_text("utf-8")
+    folder.mkdir()
+    photo.rename(folder / "a.png")
+    write(Frame(np.zeros((24, 32, 3), np.uint8)), folder / "b.png")
+    assert run(*arguments, folder, "-o", photo.with_name("out"))[0] == 0
+    text = page.read_text("utf-8")
+    assert _ends(text) == {"strength": "30.0", "luma": "100.0", "chroma": "100.0"}  # the largest of both
+    assert "nsp denoise IN -o OUT -m tiny</code>" in text  # config chooses for each photo
+
+
+def _ends(page: str) -> dict[str, str]:
+    """Return the sliders' ends, at which they start."""
+    found = re.findall(r'name="(strength|luma|chroma)" min="0" max="([^"]*)" value="([^"]*)"', page)
+    assert all(end == start for _, end, start in found)
+    return {name: end for name, end, _ in found}

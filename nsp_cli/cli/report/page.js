@@ -66,11 +66,12 @@ function followSliders(form) {
   const command = code.textContent;
   const wanted = () => Object.fromEntries(ranges.map((range) => [range.name, Number(range.value)]));
   const crops = [...document.querySelectorAll(".compare.crop")].map((box) => new Crop(box));
-  const changed = () => ranges.some((range) => range.value !== range.max);
+  const changed = () => ranges.some((range) => Number(range.value) !== Number(range.max));
   const show = () => {
     const values = wanted();
     for (const range of ranges) range.nextElementSibling.value = range.value;
-    const flags = ranges.filter((range) => Number(range.value) !== 100).map((range) => `--${range.name} ${range.value}`);
+    const isGiven = (range) => Number(range.value) !== 100 || command.includes(` --${range.name} `);
+    const flags = ranges.filter(isGiven).map((range) => `--${range.name} ${range.value}`);
     code.textContent = changed() ? [command.replace(/ --(strength|luma|chroma) \S+/g, ""), ...flags].join(" ") : command;
     for (const crop of crops) crop.show(values);
   };

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ TITLE = "nsp: before and after"
 
 _CARD = re.compile(r'<article id="([0-9a-f]+)".*?</article>', re.DOTALL)
 _LOOK = ("strength", "luma", "chroma")
+_USED = re.compile(r' data-(strength|luma|chroma|model)="([^"]*)"')
+"""What a photo was denoised with, in the first tag of its card."""
 
 
 class Report:
@@ -60,9 +63,11 @@ class Report:
         target = place(page, replace_any=replace_any)
         earlier = _earlier_cards(target)
         kept = [earlier[name] for name in map(mark, self.skipped) if name in earlier]
+        cards = [*kept, *self.cards]
+        uses = [dict(_USED.findall(card.partition(">")[0])) for card in cards]
         write_page(
             target,
-            [*kept, *self.cards],
+            cards,
             title=TITLE,
             heading="Before and after",
             left="before",
@@ -70,8 +75,8 @@ class Report:
             summary=plain(tally.sentence()),
             numbers=_numbers(tally, seconds),
             settings=_settings(self._recipe),
-            look=_most(self._recipe, {}),
-            command=_command(self._recipe),
+            look=_ends(self._recipe, uses),
+            command=_command(self._recipe, uses),
             failures=[plain(problem) for problem in tally.problems()],
             made=f"nsp {__version__}, {datetime.now():%Y-%m-%d %H:%M}",
         )
@@ -129,15 +134,35 @@ def _most(recipe: Recipe, notes: dict[str, object]) -> dict[str, int | float]:
     return {name: 100 if values[name] == "auto" else round(float(values[name]), 1) for name in _LOOK}
 
 
-def _command(recipe: Recipe) -> str:
-    """Return the command line that gives the look that the page shows at first."""
-    command = "denoise" if recipe.settings.get("task", "denoise") == "denoise" else "sr"
+def _ends(recipe: Recipe, uses: Sequence[Mapping[str, str]]) -> dict[str, int | float]:
+    """Return the ends of the page's sliders, where they start: the largest values that a photo has."""
+    return {
+        name: max((float(use[name]) for use in uses if name in use), default=value)
+        for name, value in _most(recipe, {}).items()
+    }
+
+
+def _command(recipe: Recipe, uses: Sequence[Mapping[str, str]]) -> str:
+    """Return the command line that gives the look that the page shows at first.
+
+    Where a config file chose other settings, they are part of it, as far as they are the same for all photos: for
+    others, the command leaves the choice to that file.
+    """
+    task = "denoise" if recipe.settings.get("task", "denoise") == "denoise" else "sr"
+    settings = {name: recipe.settings.get(name, 100.0) for name in _LOOK}
+    looks = {tuple(use.get(name) for name in _LOOK) for use in uses}
+    models = {unescape(use.get("model", recipe.model)) for use in uses} or {recipe.model}
+    usual = tuple(str(value) for value in _most(recipe, {}).values())
+    configured = settings["strength"] != "auto" and bool(looks) and looks != {usual}
+    if configured and len(looks) == 1:
+        settings = {name: float(value or 100) for name, value in zip(_LOOK, *looks, strict=True)}
     look = [
-        f"--{name} {recipe.settings[name]:g}" if recipe.settings[name] != "auto" else "--strength auto"
-        for name in _LOOK
-        if recipe.settings.get(name, 100.0) != 100.0
+        f"--{name} {value}" if value == "auto" else f"--{name} {value:g}"
+        for name, value in settings.items()
+        if value != 100.0 or (configured and len(looks) == 1)
     ]
-    return " ".join([f"nsp {command} IN -o OUT -m {recipe.model}", *look])
+    model = ["-m", *models] if len(models) == 1 else []
+    return " ".join(["nsp", task, "IN -o OUT", *model, *look])
 
 
 def _fact(name: str, value: object) -> str:
@@ -159,6 +184,7 @@ def _card(outcome: Outcome, recipe: Recipe) -> str:
         name=plain(outcome.source.name),
         mark=mark(outcome.target or outcome.source),
         look=_most(recipe, {name: value for name, value in outcome.notes.items() if name in _LOOK}),
+        model=str(outcome.notes.get("model", recipe.model)),
         facts=plain(f"{outcome.source} → {outcome.target} · {' · '.join(facts)}"),
         notes=[plain(sentence) for sentence in outcome.warnings],
         views=views,
