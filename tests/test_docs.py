@@ -56,6 +56,23 @@ def test_flags_exist(name: str) -> None:
     assert said <= set().union(*flags_of_commands().values()) | OF_OTHERS
 
 
+def test_the_commands_of_the_readme_write_different_files() -> None:
+    """Whoever copies them in order is not stopped by a file that exists already."""
+    lines = re.findall(
+        r"(?:`|^)nsp ([a-z]+) ([^`\n#]*)", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    written: list[str] = []
+    for command, rest in lines:
+        named, _, after = rest.partition(" -o ")
+        plain = named.partition(" -")[0].split()
+        if after and "--resume" not in rest:
+            written.append(after.split()[0])
+        elif command in ("denoise", "sr", "watch", "import", "export") and not named.startswith("--"):
+            written += plain[:1] if command == "export" else plain[1:2]
+    assert len(written) > 15
+    assert sorted(written) == sorted(set(written))
+
+
 def test_every_preset_of_a_paper_is_in_the_table_of_the_papers() -> None:
     lines = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8").splitlines()
     rows = [line for line in lines if line.startswith("| ")]

@@ -125,10 +125,11 @@ def _load(source: Path) -> Any:
             size = sum(entry.file_size for entry in archive.infolist())
             pickles = [entry for entry in archive.infolist() if entry.filename.endswith("data.pkl")]
             allocates = size <= _MOST_BYTES and any(_BYTEARRAY in archive.read(entry) for entry in pickles)
-    except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as error:
-        found = getattr(error, "strerror", None) or "another kind of file"
+    except OSError as error:
+        raise ModelError(f"{source} cannot be read: {error.strerror or type(error).__name__}.") from error
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as error:
         raise ModelError(
-            f"{source} is no checkpoint that torch.save of PyTorch 1.6 or newer wrote: {found}."
+            f"{source} is no checkpoint that torch.save of PyTorch 1.6 or newer wrote: another kind of file."
         ) from error
     if size > _MOST_BYTES:
         raise ModelError(
