@@ -199,9 +199,10 @@ class PendingAnalysis:
 
     @staticmethod
     def remove(folder: Path) -> None:
-        """Remove the file."""
+        """Remove the file, and the folder if it is then empty."""
         with suppress(OSError):
             (folder / _ANALYSIS).unlink()
+            folder.rmdir()
 
 
 def has_run(folder: Path) -> bool:

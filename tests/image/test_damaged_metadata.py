@@ -164,6 +164,14 @@ def test_a_segment_that_covers_tables_of_the_picture_is_refused(length: int) -> 
         read(whole[:20] + app5(length, b"") + whole[20:])
 
 
+@pytest.mark.parametrize("marker", [0xDB, 0xC4])
+def test_a_table_of_the_picture_with_a_wrong_length_is_refused(marker: int) -> None:
+    whole = encode(smooth_frame(), "jpeg")[0]
+    at = whole.index(bytes([0xFF, marker])) + 6
+    with pytest.raises(InputError, match="damaged or incomplete"):
+        read(whole[:at] + b"\x40\x41\x42\x43\x44" + whole[at:])
+
+
 @pytest.mark.parametrize("offset", [b"\x7f\xff\xff\xff", b"\0\0\0\1"])
 def test_damaged_exif_of_an_avif(offset: bytes) -> None:
     exif = build_exif()

@@ -57,20 +57,25 @@ def without_damaged_segments(data: bytes) -> tuple[bytes, tuple[str, ...]]:
 
     Too small a length leaves bytes that belong to no segment before the first scan, and too large a one the rest of the
     next segment. A segment after the picture that reaches beyond the end of the file hides that nothing is missing.
+    Nothing is removed where a table of the picture has such a length.
     """
+    whole = data
     names: list[str] = []
     last, place = _last_segment(data)
     if last in _METADATA and place + int.from_bytes(data[place : place + 2], "big") > len(data):
         data = data[: place - 2]
         names.append("a segment that reaches beyond the end")
-    parts, at = [data[:2]], 2
+    parts, at, before = [data[:2]], 2, _METADATA[0]
     for marker, place in _segments(data, 2, until=_SCAN):
         start = place - 2
         if data[at:start].strip(b"\xff"):  # further FF before a marker are padding
+            if before not in _METADATA:
+                return whole, ()
             labels = [name for label, name in _LABELS.items() if label in parts[-1] + data[at:start]]
             names.append(", ".join([f"{start - at:,} bytes between segments", *labels]))
         if marker == _SCAN:
             return b"".join([*parts, data[start:]]), tuple(names)
+        before = marker
         at = place + (0 if marker in _ALONE else int.from_bytes(data[place : place + 2], "big"))
         at = max(at, place)
         if marker in _ALONE or at >= place + 2:
