@@ -89,3 +89,18 @@ def test_olympus_files_are_tiffs_under_another_number(start: bytes) -> None:
     moved = start + moved_to_the_end(dng(preview=False))[4:]
     assert bytes_missing(moved) == 0
     assert bytes_missing(moved[:-100]) == 100
+
+
+@pytest.mark.parametrize(("kind", "bits", "pixels"), [(4, 12, 14), (5, 12, 10), (5, 14, 9), (6, 14, 14), (7, 14, 14)])
+def test_packets_of_panasonic(kind: int, bits: int, pixels: int) -> None:
+    width, height, start = 140, 90, 512
+    fields = [(2, width), (3, height), (10, bits), (45, kind), (280, start)]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in fields)
+    head = b"IIU\0" + struct.pack("<IH", 8, len(fields)) + entries + bytes(4)
+    whole = head.ljust(start, b"\0") + bytes(width * height // pixels * 16)
+    assert bytes_missing(whole) == 0
+    assert bytes_missing(whole + b"more") == 0
+    assert bytes_missing(whole[:-1000]) == 1000
+    assert bytes_missing(head[:20]) == 0
+    other = head.replace(struct.pack("<HHII", 45, 4, 1, kind), struct.pack("<HHII", 45, 4, 1, 8))
+    assert bytes_missing(other) == 0

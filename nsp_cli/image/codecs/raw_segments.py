@@ -1,7 +1,8 @@
 """Find out whether a RAW file is cut off or pruned: LibRaw fills what is missing with black, a row or other bytes.
 
-Sources: TIFF 6.0 (strips, tiles) and the DNG specification for TIFF-based files, ISO/IEC 14496-12 (boxes) for CR3, and
-for RAF the layout that LibRaw and exiftool document (offset and length of the sensor's data at byte 100).
+Sources: TIFF 6.0 (strips, tiles) and the DNG specification for TIFF-based files, ISO/IEC 14496-12 (boxes) for CR3, for
+RAF the layout that LibRaw and exiftool document (offset and length of the sensor's data at byte 100), and for RW2
+exiftool's names of Panasonic's fields and the packets of pixels that LibRaw and rawspeed document.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from nsp_cli.image.metadata.raw_exif import OLYMPUS, as_tiff
 _PHOTOMETRIC, _SUB_IFDS, _DNG_VERSION = 262, 330, 50706
 _SEGMENTS = ((273, 279), (324, 325))  # strips, tiles: (offsets, byte counts)
 _RAF_START, _RAF_CFA = b"FUJIFILMCCD-RAW", 100
+_PANASONIC = b"IIU\0"
+_WIDTH, _HEIGHT, _BITS, _FORMAT, _DATA = 2, 3, 10, 45, 280  # Panasonic's own fields of a directory
+_PACKET, _PACKET_PIXELS = 16, 14  # bytes, and the most pixels in them of any format
 _MOST_DIRECTORIES = 64  # damaged files can point in circles
 
 
@@ -34,13 +38,15 @@ def bytes_missing(data: bytes) -> int:
     Parameters
     ----------
     data : bytes
-        A whole RAW file. Formats that are neither TIFF-based nor CR3 nor RAF have no check, and give 0; neither has
-        Panasonic's, whose byte counts are those of the uncompressed data.
+        A whole RAW file. Formats that are neither TIFF-based nor CR3 nor RAF have no check, and give 0. Panasonic's RW2
+        have no byte counts of the compressed data: a small cut of some is not found.
     """
     if data[: len(_RAF_START)] == _RAF_START:
         ends = [sum(struct.unpack_from(">II", data, _RAF_CFA))] if len(data) >= _RAF_CFA + 8 else [_RAF_CFA + 8]
     elif data[4:8] == b"ftyp":
         ends = list(_box_ends(data))
+    elif data[:4] == _PANASONIC:
+        ends = [_panasonic_end(data)]
     else:
         ends = list(_segment_ends(as_tiff(data) if data[:4] in OLYMPUS else data))
     return max([end - len(data) for end in ends] + [0])
@@ -78,6 +84,25 @@ def _box_ends(data: bytes) -> Iterator[int]:
             return
         at += size
         yield at
+
+
+def _panasonic_end(data: bytes) -> int:
+    """Return a place that the sensor's data of an RW2 at least reach; 0 where it is unknown.
+
+    Formats 4 to 7 have packets of 16 bytes: of 14 pixels at most, in format 5 of as many as their bits leave room for.
+    """
+    try:
+        tree = Tree(as_tiff(data))
+        fields = tree.directory(tree.first).fields
+    except ValueError:
+        return 0
+    width, height, bits, kind, start = (
+        tree.number(fields.get(tag)) or 0 for tag in (_WIDTH, _HEIGHT, _BITS, _FORMAT, _DATA)
+    )
+    if kind not in (4, 5, 6, 7) or not start:
+        return 0
+    pixels = 8 * _PACKET // bits if kind == 5 and bits in (12, 14) else _PACKET_PIXELS
+    return start + width * height // pixels * _PACKET
 
 
 def _segment_ends(data: bytes) -> Iterator[int]:
