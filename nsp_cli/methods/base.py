@@ -1,4 +1,4 @@
-"""The method protocol and common base classes."""
+"""The method protocol and common base classes. How a method is added: see `methods.REGISTERED`."""
 
 from __future__ import annotations
 
