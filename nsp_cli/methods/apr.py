@@ -68,11 +68,11 @@ class APR(SelfSupervised):
     networks = ("atbsn",)
     presets: ClassVar[Mapping[str, Preset]] = {
         PHOTOGRAPHER: Preset(
-            "AT-BSN at a third of its width: 30 photos, no GPU, half an hour",
+            "AT-BSN at a third of its width, with a blind residual: 30 photos, no GPU, half an hour",
             {
                 "method_args": {"margin": MARGIN},
                 "network": "atbsn",
-                "network_args": {"width": 16},
+                "network_args": {"width": 16, "residual": True},
                 "minutes": 30.0,
                 "batch": 4,
                 "patch": 96,

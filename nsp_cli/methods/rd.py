@@ -45,8 +45,8 @@ class RD(SelfSupervised):
     networks = PLAIN_NETWORKS
     presets: ClassVar[Mapping[str, Preset]] = {
         PHOTOGRAPHER: Preset(
-            "the published student of 1.0 M parameters: 30 photos, no GPU, half an hour",
-            {"network": "unet", "minutes": 30.0, "batch": 4, "patch": 128},
+            "a ResUNet of 1.0 M parameters, which starts from the photo itself: 30 photos, no GPU, half an hour",
+            {"network": "resunet", "minutes": 30.0, "batch": 4, "patch": 128},
         ),
         "paper": Preset(
             "RD as published: a U-Net of 1.00 M parameters, 200,000 steps; for a GPU",

@@ -7,7 +7,7 @@ spot also works with a small one.
 
 Source: Chen et al., "Exploring asymmetric tunable blind-spots for self-supervised denoising" (AT-BSN, CVPR 2024), in
 the shape that APR-RD (AAAI 2025) publishes; the half-planes are those of Laine et al. (NeurIPS 2019). The tail for
-t > 1 is ours, after NSP's on DBSN.
+t > 1 is ours, after NSP's on DBSN, and so is the residual prediction.
 """
 
 from __future__ import annotations
@@ -77,6 +77,10 @@ class ATBSN(nn.Module):
         t, the factor from input to output.
     blind_spot_size : int
         Default of k in `forward`.
+    residual : bool
+        Predict the difference from the mean of the four pixels that are k above, below, left and right
+        (`rim_average`) instead of the photo itself; the last convolution starts at zero, so training starts from a
+        blurred photo.
     """
 
     def __init__(
@@ -86,9 +90,11 @@ class ATBSN(nn.Module):
         levels: Levels = 5,
         scale: Scale = 1,
         blind_spot_size: Annotated[int, Between(0, 16)] = 1,
+        residual: bool = False,
     ) -> None:
         super().__init__()
         self.scale, self.blind_spot_size = scale, blind_spot_size
+        self.residual = self.input_skip = residual
         self.size_multiple = 2**levels
         # Upwards, the farthest. On the way down a level takes three of its rows (convolution two, shift one), on the
         # way up five (each convolution two, and one since a row grows from the row above), intro and bottom two.
@@ -108,12 +114,16 @@ class ATBSN(nn.Module):
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, _SLOPE)
                 nn.init.zeros_(layer.bias)  # pyright: ignore[reportArgumentType]
+        if residual:
+            nn.init.zeros_(self.last.weight)
 
     def forward(self, x: Tensor, blind_spot_size: int | None = None) -> Tensor:
-        """Map (N, C, h, w) to (N, C, h, w); `blind_spot_size` overrides the blind-spot radius."""
-        features = self.fuse(self._half_planes(x, self.blind_spot_size if blind_spot_size is None else blind_spot_size))
+        """Map (N, C, h, w) to (N, C, t·h, t·w); `blind_spot_size` overrides the blind-spot radius."""
+        k = self.blind_spot_size if blind_spot_size is None else blind_spot_size
+        features = self.fuse(self._half_planes(x, k))
         with torch.autocast(x.device.type, enabled=False):
-            return self.last(features.float())
+            out = self.last(features.float())
+            return out + F.interpolate(rim_average(x.float(), k), scale_factor=self.scale) if self.residual else out
 
     def _half_planes(self, x: Tensor, k: int) -> Tensor:
         """Compute features (N, 8·width, h, w) of what lies above, below, right and left of each pixel, k away."""
@@ -121,6 +131,22 @@ class ATBSN(nn.Module):
         above, below = _lowered(self.unet(torch.cat([x, _half_turn(x)])), k).chunk(2)
         right, left = _lowered(self.unet(torch.cat([_left(x), _right(x)])), k).chunk(2)
         return torch.cat([above, _half_turn(below), _right(right), _left(left)], 1)
+
+
+def rim_average(x: Tensor, k: int) -> Tensor:
+    """Average the four pixels k above, below, left and right of each pixel, (N, C, h, w) to the same.
+
+    At the border the mean is that of the pixels that exist; where there are none, the result is 0.
+    """
+    ones = torch.ones_like(x[:1, :1])
+    sums, counts = (
+        _lowered(y, k)
+        + _half_turn(_lowered(_half_turn(y), k))
+        + _right(_lowered(_left(y), k))
+        + _left(_lowered(_right(y), k))
+        for y in (x, ones)
+    )
+    return sums / counts.clamp_min(1)
 
 
 def _lowered(features: Tensor, rows: int) -> Tensor:

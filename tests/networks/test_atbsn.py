@@ -16,7 +16,9 @@ WIDTH = 8
 
 def tiny(**arguments: int) -> ATBSN:
     torch.manual_seed(0)
-    return ATBSN(**{"width": WIDTH, "levels": LEVELS, **arguments})
+    network = ATBSN(**{"width": WIDTH, "levels": LEVELS, **arguments})
+    torch.nn.init.normal_(network.last.weight)  # a residual network starts with zeros
+    return network
 
 
 def seen_from(network: ATBSN, y: int, x: int, sides: tuple[int, int], blind_spot_size: int) -> Tensor:
@@ -36,11 +38,11 @@ def test_the_published_parameter_count() -> None:
     assert size(scale=2) == 1_379_427  # the second 1×1 convolution gives t² times as many channels
 
 
-@pytest.mark.parametrize("scale", [1, 2])
+@pytest.mark.parametrize(("scale", "residual"), [(1, False), (2, False), (1, True)])
 @pytest.mark.parametrize("k", range(6))
-def test_the_blind_spot_is_exact_at_every_phase(scale: int, k: int) -> None:
+def test_the_blind_spot_is_exact_at_every_phase(scale: int, residual: bool, k: int) -> None:
     """Never a pixel in it, always the middle of its rim, and each pixel of its rim from one phase or another."""
-    network = tiny(scale=scale)
+    network = tiny(scale=scale, residual=residual)
     rims: list[Tensor] = []
     for y in range(20, 20 + CELL):
         for x in range(24, 24 + CELL):
@@ -54,6 +56,18 @@ def test_the_blind_spot_is_exact_at_every_phase(scale: int, k: int) -> None:
             rims.append(rim)
     everywhere = torch.stack(rims).any(0)
     assert int(everywhere.sum()) == (2 * k + 1) ** 2 - (max(2 * k - 1, 0)) ** 2
+
+
+@pytest.mark.parametrize("k", [0, 1, 2, 5])
+def test_a_new_residual_network_is_the_average_of_the_rim(k: int) -> None:
+    photo = torch.rand(1, 3, 16, 24)
+    result = ATBSN(width=WIDTH, levels=LEVELS, residual=True)(photo, blind_spot_size=k)
+    y, x = 7, 11
+    rim = [photo[..., y - k, x], photo[..., y + k, x], photo[..., y, x - k], photo[..., y, x + k]]
+    torch.testing.assert_close(result[..., y, x], torch.stack(rim).mean(0))
+    corner = (photo[..., k, 0] + photo[..., 0, k]) / 2 if k else photo[..., 0, 0]
+    torch.testing.assert_close(result[..., 0, 0], corner)
+    assert torch.equal(result, photo) == (k == 0)
 
 
 @pytest.mark.parametrize(("y", "x"), [(0, 0), (3, 43), (39, 0), (38, 42), (0, 17), (21, 43)])
