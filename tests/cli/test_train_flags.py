@@ -42,7 +42,7 @@ def test_a_teacher_is_trained_and_distilled_and_the_student_denoises(noisy_photo
     teacher, student = tmp_path / "teacher.safetensors", tmp_path / "student.safetensors"
     assert run("train", noisy_photos, "-o", teacher, "--width", 8, "--depth", 1, *SHORT)[0] == 0
     distil = ["--method", "rd", "--teacher", teacher, "--teacher", teacher, "--teacher-views", 3, *SHORT]
-    network = ["--width", 6, "--set", "levels=2"]
+    network = ["--network", "unet", "--width", 6, "--set", "levels=2"]
     assert run("train", noisy_photos, "-o", student, *distil, *network)[0] == 0
     spec = load_model(student)[1]
     assert (spec.method, spec.network, spec.network_args) == ("rd", "unet", {"width": 6, "levels": 2})
@@ -85,7 +85,7 @@ def test_values_go_to_the_method_or_else_to_the_network() -> None:
         "balance": 1,
         "test_shift": 1,
     }  # the network's own hole is the method's to decide
-    assert settings.network_args == {"width": 16, "levels": 3}
+    assert settings.network_args == {"width": 16, "residual": True, "levels": 3}
     assert "blind_spot_size" not in settings.network_args
 
 
