@@ -24,7 +24,7 @@ from timing import interleave, parser, print_table
 from nsp_cli.api import load_backend
 from nsp_cli.cli.batch.batch_options import BatchOptions
 from nsp_cli.cli.batch.plan import plan
-from nsp_cli.cli.batch.runner import run
+from nsp_cli.cli.batch.runner import BatchContext, run
 from nsp_cli.cli.console import Reporter
 from nsp_cli.engine.options import DenoiseOptions, IfExists, OutputOptions
 from nsp_cli.engine.process import process
@@ -60,7 +60,8 @@ def alone(work: Callable[[Frame], Frame], frame: Frame, count: int) -> None:
 def batch(work: Callable[[Frame], Frame], folder: Path, out: Path, jobs: int) -> None:
     works, _ = plan([str(folder), str(out)])
     options = DenoiseOptions(output=OutputOptions(if_exists=IfExists.OVERWRITE))
-    run(works, lambda frame, _: work(frame), options, BatchOptions(jobs=jobs), _QUIET, lambda: False, lambda _: None)
+    context = BatchContext(lambda frame, _: work(frame), options, BatchOptions(jobs=jobs))
+    run(works, context, _QUIET, lambda: False, lambda _: None)
 
 
 def main() -> None:

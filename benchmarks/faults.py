@@ -121,15 +121,22 @@ def _killed(pool: ProcessPoolExecutor) -> None:
 
 
 def judged(paths: list[Path]) -> list[str] | None:
-    """Names of the files whose pixels ImageMagick cannot read; None where it is not installed."""
+    """Names of the files whose pixels ImageMagick cannot read; None where it is not installed.
+
+    What it cannot read among others is tried once more alone: after some files it reads no further TIFF.
+    """
     program = shutil.which("identify")
     if program is None:
         return None
-    unread = {path.name for path in paths}
-    for start in range(0, len(paths), _CHUNK):
-        command = [program, "-format", "%f %#\n", *map(str, paths[start : start + _CHUNK])]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
-        unread -= {line.split()[0] for line in done.stdout.splitlines() if len(line.split()) == 2}
+    unread = {path.name: path for path in paths}
+    for size in (_CHUNK, 1):
+        left = list(unread.values())
+        for start in range(0, len(left), size):
+            command = [program, "-format", "%f %#\n", *map(str, left[start : start + size])]
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
+            for line in done.stdout.splitlines():
+                if len(words := line.split()) == 2:
+                    unread.pop(words[0], None)
     return sorted(unread)
 
 

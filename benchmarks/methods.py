@@ -44,6 +44,7 @@ from nsp_cli.image import Frame, read
 from nsp_cli.methods import METHODS, Method, build_method
 from nsp_cli.methods.base import Crop, PlainPipeline, SelfSupervised
 from nsp_cli.model.spec import Task
+from nsp_cli.networks import PLAIN_NETWORKS
 from nsp_cli.training import PHOTOGRAPHER, Job, TrainConfig, find_preset, has_run, train, trainer
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
@@ -83,6 +84,7 @@ class Supervised(SelfSupervised):
 
     noise: str = "white"
 
+    networks = PLAIN_NETWORKS
     smallest_patch = 32
     needs_clean_photos = True
 

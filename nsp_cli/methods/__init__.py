@@ -79,8 +79,7 @@ def build_method(name: str, arguments: Mapping[str, Any]) -> Method:
 
 def check_network(method: str, network: str) -> None:
     """Raise `UsageError` for a network that the method does not train, such as one without the blind spot it needs."""
-    _check(method)
-    networks = {each.name: each.networks for each in REGISTERED}[method]
+    networks = build_method(method, {}).networks
     if network not in networks:
         kind = "with" if set(networks) <= set(WITH_BLIND_SPOT) else "without"
         raise UsageError(
