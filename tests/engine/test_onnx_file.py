@@ -133,7 +133,7 @@ def test_denoising_with_onnx_imports_no_torch(exported: Path, noisy_photos: Path
 def test_a_graph_that_disagrees_is_not_kept(
     weights: Weights, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(onnx_file, "_graph", lambda *_, **__: exported.read_bytes())
+    monkeypatch.setattr(onnx_file, "_pipeline_graph", lambda *_, **__: exported.read_bytes())
     monkeypatch.setattr(onnx_file, "TOLERANCE", 1e-12)
     with pytest.raises(ModelError, match="nothing was written"):
         api.export(weights(), tmp_path / "model.onnx")
@@ -144,7 +144,7 @@ def test_a_graph_that_disagrees_is_not_kept(
 def test_a_graph_whose_result_is_not_finite_is_not_kept(
     weights: Weights, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(onnx_file, "_graph", lambda *_, **__: exported.read_bytes())
+    monkeypatch.setattr(onnx_file, "_pipeline_graph", lambda *_, **__: exported.read_bytes())
     monkeypatch.setattr(OnnxBackend, "run", lambda _, tile: np.full_like(tile, np.nan))
     with pytest.raises(ModelError, match="nothing was written"):
         api.export(weights(), tmp_path / "model.onnx")

@@ -132,7 +132,7 @@ def test_training_goes_on_from_them_and_they_teach(noisy_photos: Path, tmp_path:
     more, spec = load_model(tmp_path / "more.safetensors")
     assert spec.network_args == load_model(model)[1].network_args
     assert any(not (w == v).all() for w, v in zip(more.parameters(), load_model(model)[0].parameters(), strict=True))
-    student = ("--method", "rd", "--teacher", model, "--set", "width=4", "--set", "levels=2")
+    student = ("--method", "rd", "--network", "unet", "--teacher", model, "--set", "width=4", "--set", "levels=2")
     assert run("train", noisy_photos, "-o", tmp_path / "student.safetensors", *student, *small)[0] == 0
     assert load_model(tmp_path / "student.safetensors")[1].training["teachers"][0]["file"] == "w.safetensors"
 
