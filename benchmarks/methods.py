@@ -54,7 +54,7 @@ _SMALL_TBSN = {"dim": 16, "blocks": (1, 1, 2), "refinement": 1}
 
 SYSTEMS: dict[str, tuple[str, Mapping[str, Any]]] = {
     **{name: (name, {}) for name in METHODS},
-    "rd-1.02M": ("rd", {"network_args": {"intro": False, "skips": "features"}}),
+    "rd-1.02M": ("rd", {"network": "unet", "network_args": {"intro": False, "skips": "features"}}),
     "at-bsn": ("apr", {"method_args": {"neighbours": False}}),
     "nsp-tbsn": ("nsp", {"network": "tbsn", "network_args": _SMALL_TBSN}),
     "tbsn": ("apbsn", {"network": "tbsn", "network_args": {**_SMALL_TBSN, "tail": "plain"}}),

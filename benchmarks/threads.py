@@ -9,6 +9,7 @@ samples with more threads than cores.
 
 from __future__ import annotations
 
+import argparse
 import os
 import shlex
 import subprocess
@@ -18,7 +19,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from timing import parser, print_table
+from timing import print_table
 
 
 def runnable(pid: int) -> int:
@@ -45,7 +46,7 @@ def sample(command: list[str], seconds: float) -> Counter[int]:
 
 
 def main() -> None:
-    flags = parser(__doc__)
+    flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     flags.add_argument("photo", type=Path, metavar="PHOTO")
     flags.add_argument("--flags", default="", help="further flags of nsp denoise, in one string")
     flags.add_argument("--every", type=float, default=3, help="milliseconds between samples (%(default)s)")

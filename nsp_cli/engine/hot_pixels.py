@@ -46,9 +46,9 @@ def without_hot_pixels(frame: Frame) -> Frame:
 
 
 def fade_hot_pixels(frame: Frame, clean: Frame, blend: Blend) -> Frame:
-    """Remove the hot pixels of a photo as much as the blend has of any change.
+    """Remove the hot pixels of a photo in proportion to the strengths of the blend.
 
-    `clean` is what `without_hot_pixels` makes of the photo; it is returned for a blend with all of the change.
+    `clean` is the result of `without_hot_pixels`, and is returned itself where all strengths are 100.
     """
     if clean is frame or min(blend.strength, blend.luma, blend.chroma) == 100:
         return clean

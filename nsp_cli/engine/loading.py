@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import inf
@@ -88,8 +89,7 @@ def load_backend(
         `backend` or `settings` do not fit the file.
     """
     task = Task(task)
-    if device.startswith("cpu:") and device[4:].isdigit():  # PyTorch's "cpu:0" is the CPU
-        device = "cpu"
+    device = re.sub("^cpu:[0-9]+$", "cpu", device)  # PyTorch's name for it
     path = registry.resolve(model, task)
     chosen = Runtime("onnx" if path.suffix == ".onnx" else "torch", precision)
     if not settings and not exact_halo:

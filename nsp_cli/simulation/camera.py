@@ -60,10 +60,10 @@ class Camera:
     lens : float
         Radius (standard deviation) in sensor pixels of the lens's blur, 0 = none. Noise stays as fine as it is.
     demosaic : str
-        Of a Bayer sensor by `BILINEAR`, which blurs picture and noise, by `GRADIENT`, whose noise is finer, by
-        `DIRECTED`, which follows edges and takes some noise for edges, or by `IDEAL`, which blurs the noise as
-        `BILINEAR` does and the picture not at all; or `NO_MOSAIC`, three colours at every pixel. Zippers and false
-        colours at edges are not simulated.
+        How the mosaic of a Bayer sensor becomes three colours: `BILINEAR` blurs picture and noise, `GRADIENT` has
+        finer noise, `DIRECTED` follows edges and takes some noise for edges, `IDEAL` blurs the noise as `BILINEAR` does
+        and the picture not at all. `NO_MOSAIC` is a sensor with three colours at every pixel. Zippers and false colours
+        at edges are not simulated.
     saturation : float
         What the colour matrix from sensor to sRGB does to R − Y, G − Y and B − Y, and to their noise; 1 = none.
     contrast : float

@@ -154,7 +154,9 @@ class PendingAnalysis:
     settings : TrainConfig
         Those before the analysis.
     start : Path
-        File of the weights to start from; sha256 : hash of that file.
+        File of the weights to start from.
+    sha256 : str
+        Hash of that file.
     photos : str
         Hash of the photos, see `data.contents`.
     """
