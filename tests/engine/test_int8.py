@@ -13,7 +13,7 @@ from torch import nn
 from nsp_cli import api
 from nsp_cli.engine.backends import openvino_backend
 from nsp_cli.engine.export.calibration import quantize_by_photos
-from nsp_cli.engine.export.int8 import FakeQuantizer, calibrating, quantize, weight_scale
+from nsp_cli.engine.export.int8 import FakeQuantizer, calibrating, quantize
 from nsp_cli.engine.export.qdq import PAIR_LEVELS, weight_scales
 from nsp_cli.engine.process import process
 from nsp_cli.errors import BackendError, ModelError, NoInputError
@@ -77,6 +77,22 @@ def test_four_convolutions_stay_in_floating_point(network: ResUNet) -> None:
         quantize(build_network("dbsn", {"width": 8, "depth": 1, "scale": 2}))
 
 
+@pytest.mark.parametrize("layer", [nn.Tanh(), nn.AvgPool2d(3, 1, 1)])
+@pytest.mark.parametrize("place", [1, 2])
+def test_a_relu_becomes_part_of_the_convolution_right_before_it(network: ResUNet, layer: nn.Module, place: int) -> None:
+    """Another layer before the ReLU keeps it apart; one after the ReLU has values of another range."""
+    cast(nn.Sequential, cast(nn.Sequential, network.down[0])[0].body).insert(place, layer)
+    tile = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        exact = network(tile)
+        convolutions = quantize(network)
+        with calibrating(convolutions):
+            assert torch.equal(network(tile), exact)
+    first, last = convolutions["down.0.0.body.0"], convolutions["down.0.0.body.3"]
+    assert (first.target is None) == (place == 1)
+    assert last.source is not first.target
+
+
 def _largest_pair(model: onnx.ModelProto) -> int:
     """Return the largest sum of levels of one sign of two neighbouring input channels, of all convolutions in int8."""
     tensors = [onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer]
@@ -93,9 +109,7 @@ def _pairs(levels: np.ndarray) -> np.ndarray:
 def test_the_levels_of_two_neighbours_have_a_limit(channels: int) -> None:
     torch.manual_seed(channels)
     weight = torch.randn(5, channels, 3, 3) ** 3
-    scales = weight_scales(weight.numpy())
-    np.testing.assert_allclose(weight_scale(weight).flatten(), scales, rtol=1e-6)
-    levels = np.rint(weight.numpy() / scales[:, None, None, None])
+    levels = np.rint((weight / weight_scales(weight)).numpy())
     assert np.abs(levels).max() <= 127
     assert 127 <= max(_pairs(levels).max(), _pairs(-levels).max()) <= PAIR_LEVELS + 1
 

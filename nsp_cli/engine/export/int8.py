@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nsp_cli.engine.export.qdq import PAIR_LEVELS, SMALLEST_SCALE, WEIGHT_LEVELS, Levels
+from nsp_cli.engine.export.qdq import SMALLEST_SCALE, Levels, weight_scales
 from nsp_cli.errors import ModelError
 from nsp_cli.networks.unet import ResUNet
 
@@ -99,21 +99,12 @@ class QuantizedConv(nn.Conv2d):
         if self.source.observing:
             output = super().forward(self.source(input))
             return output if self.target is None else self.target(output)
-        scale = weight_scale(self.weight)
+        scale = weight_scales(self.weight)
         # Levels are integers of at most 8 bits and a sign, so that bfloat16 multiplies them exactly.
         sums = F.conv2d(self.source.levels(input), _round(self.weight / scale), None, self.stride, self.padding)
         bias = 0 if self.bias is None else self.bias[:, None, None]
         output = sums * (scale.flatten() * self.source.scale)[:, None, None] + bias
         return output if self.target is None else self.target(output)
-
-
-def weight_scale(weight: Tensor) -> Tensor:
-    """Return the scale of each output channel, (O, I, h, w) to (O, 1, 1, 1), see `qdq.weight_scales`."""
-    weight = weight.detach()
-    even = F.pad(weight, (0, 0, 0, 0, 0, weight.shape[1] % 2))
-    pairs = torch.stack([even, -even], 1).relu().unflatten(2, (-1, 2)).sum(3)
-    scale = torch.maximum(weight.abs().amax((1, 2, 3)) / WEIGHT_LEVELS, pairs.amax((1, 2, 3, 4)) / PAIR_LEVELS)
-    return scale.clamp_min(SMALLEST_SCALE)[:, None, None, None]
 
 
 def quantize(network: nn.Module) -> dict[str, QuantizedConv]:
@@ -149,6 +140,8 @@ def quantize(network: nn.Module) -> dict[str, QuantizedConv]:
             elif type(layer) is nn.Conv2d and id(layer) not in kept:
                 shared = before.target if before is not None else None
                 before = QuantizedConv.of(layer, shared or FakeQuantizer(), None)
+            else:
+                before = None
     return quantized_convolutions(network)
 
 

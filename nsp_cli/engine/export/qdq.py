@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 WEIGHT_LEVELS = 127
 PAIR_LEVELS = 160
@@ -25,13 +28,13 @@ class Levels(NamedTuple):
     zero: int
 
 
-def weight_scales(weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the scale of each output channel of (O, I, h, w) weights: see `WEIGHT_LEVELS` and `PAIR_LEVELS`."""
-    largest = np.abs(weight).max((1, 2, 3)) / np.float32(WEIGHT_LEVELS)
-    even = np.pad(weight, [(0, 0), (0, weight.shape[1] % 2), (0, 0), (0, 0)])
-    pairs = np.maximum(np.stack([even, -even]), 0).reshape(2, len(weight), -1, 2, *weight.shape[2:])
-    largest = np.maximum(largest, pairs.sum(3).max((0, 2, 3, 4)) / np.float32(PAIR_LEVELS))
-    return np.maximum(largest, np.float32(SMALLEST_SCALE))
+def weight_scales(weight: Tensor) -> Tensor:
+    """Return the scale of each output channel, (O, I, h, w) to (O, 1, 1, 1): see `WEIGHT_LEVELS` and `PAIR_LEVELS`."""
+    weight = weight.detach()
+    even = F.pad(weight, (0, 0, 0, 0, 0, weight.shape[1] % 2))
+    pairs = torch.stack([even, -even], 1).relu().unflatten(2, (-1, 2)).sum(3)
+    scale = torch.maximum(weight.abs().amax((1, 2, 3)) / WEIGHT_LEVELS, pairs.amax((1, 2, 3, 4)) / PAIR_LEVELS)
+    return scale.clamp_min(SMALLEST_SCALE)[:, None, None, None]
 
 
 class _Nodes:
@@ -131,8 +134,9 @@ def to_qdq(model: bytes, convolutions: Mapping[str, tuple[Levels, Levels | None]
             tensor = node.input[0]
             node.input[0] = new.rounded.get(tensor) or new.round(tensor, source, only=tensor in after)
             weight, bias = (numpy_helper.to_array(tensors[tensor]) for tensor in node.input[1:3])
-            scales = weight_scales(weight)
-            levels = np.rint(weight / scales[:, None, None, None]).astype(np.int8)
+            by_channel = weight_scales(torch.tensor(weight)).numpy()
+            scales = by_channel.ravel()
+            levels = np.rint(weight / by_channel).astype(np.int8)
             sums = scales * np.float32(source.scale)
             node.input[1] = new.dequantize(f"{name}.weight", levels, scales)
             node.input[2] = new.dequantize(f"{name}.bias", np.rint(bias / sums).astype(np.int32), sums)
