@@ -65,10 +65,11 @@ def test_a_resunet_adopts_one_that_was_told_the_noise_level() -> None:
     assert deaf.adopt(other) == other  # pyright: ignore
 
 
+@pytest.mark.parametrize("thin", [{}, {"hidden": (4, 6)}])
 @pytest.mark.parametrize("scale", [1, 2])
-def test_a_larger_resunet_adopts_a_smaller_one(scale: int) -> None:
+def test_a_larger_resunet_adopts_a_smaller_one(scale: int, thin: dict[str, object]) -> None:
     """It gives the same answer at first, and all of its new weights can learn after a step or two."""
-    small = lively()
+    small = lively(**thin)
     torch.manual_seed(1)
     large = build_network(
         "resunet", {**TINY, "widths": (12, 16), "depths": (3, 2), "scale": scale, "noise_level": True}
