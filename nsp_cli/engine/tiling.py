@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -64,10 +65,12 @@ class Region:
                 yield Region(top, left, min(top + height, self.bottom), min(left + width, self.right))
 
     def split_evenly(self, side: int, halo: int, multiple: int) -> Iterator[Region]:
-        """Cut into regions of about the same size such that the fewest pixels are read with halos, row by row.
+        """Cut into regions that are equally large with their halos, such that the fewest pixels are read, row by row.
 
-        No region with its halo, which ends at the border of this region, has more pixels than a square of `side` with
-        its halo. Origins are multiples of `multiple`, as `side` and the origin of this region are.
+        Halos end at the border of this region, so that regions there are larger by a halo. A runtime prepares itself
+        for each new size of a tile, which takes a tenth of the tile's time. No region with its halo has more pixels
+        than a square of `side` with its halo. Origins are multiples of `multiple`, as `side` and the origin of this
+        region are; sizes with halos differ only where that needs it.
         """
         most = (side + 2 * halo) ** 2
         rows, columns = (
@@ -75,24 +78,28 @@ class Region:
         )
         fitting = [(row, column) for row in rows for column in columns if row.read * column.read <= most]
         row, column = min(fitting, key=lambda cuts: cuts[0].total * cuts[1].total)
-        return self.split(row.part, column.part)
+        for top, bottom in pairwise(row.borders):
+            for left, right in pairwise(column.borders):
+                yield Region(self.top + top, self.left + left, self.top + bottom, self.left + right)
 
 
 class _Cut(NamedTuple):
-    """A side cut into equal parts, in pixels: a part, a part with its halo, and all parts with theirs."""
+    """A side cut into parts, in pixels: their borders, the longest part with its halo, and all parts with theirs."""
 
-    part: int
+    borders: tuple[int, ...]
     read: int
     total: int
 
 
 def _cuts(length: int, side: int, halo: int, multiple: int) -> list[_Cut]:
-    """Cut a side into 1, 2 … equal parts, up to twice as many as parts of at most `side` pixels are."""
-    cuts: list[_Cut] = []
-    for count in range(1, 2 * -(-length // side) + 1):
-        part = -(-length // (count * multiple)) * multiple
-        parts = -(-length // part)
-        cuts.append(_Cut(part, min(part + min(parts - 1, 2) * halo, length), length + 2 * halo * (parts - 1)))
+    """Cut a side into 1, 2 … parts, up to twice as many as parts of at most `side` pixels are."""
+    cuts = [_Cut((0, length), length, length)]
+    outer = halo // multiple * multiple  # that the first and the last part have more than the others
+    for count in range(2, 2 * -(-length // side) + 1):
+        part = max(-(-(length - 2 * outer) // (count * multiple)), 1) * multiple
+        borders = (0, *range(outer + part, length, part)[: count - 1], length)
+        read = [min(b + halo, length) - max(a - halo, 0) for a, b in pairwise(borders)]
+        cuts.append(_Cut(borders, max(read), sum(read)))
     return cuts
 
 
