@@ -22,7 +22,7 @@ from nsp_cli.cli.batch.plan import Work, plan
 from nsp_cli.cli.batch.runner import BatchContext, run
 from nsp_cli.cli.console import Reporter, plain
 from nsp_cli.engine.options import DenoiseOptions, IfExists, OutputOptions
-from nsp_cli.errors import BackendError, NoInputError, UsageError
+from nsp_cli.errors import BackendError, ModelError, NoInputError, UsageError
 from nsp_cli.image import Frame, RawOptions, read, write
 from nsp_cli.system import atomic
 
@@ -149,6 +149,44 @@ def test_an_error_of_the_device_ends_the_batch_and_keeps_what_is_done(card: Path
         run(works, BatchContext(change, DenoiseOptions(), BatchOptions()), QUIET, lambda: False, outcomes.append)
     assert [o.status for o in outcomes] == [Status.WRITTEN] * 4
     assert len(list((tmp_path / "out").iterdir())) == 4
+
+
+def test_the_model_is_opened_while_the_first_photo_is_read(
+    card: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nsp_cli.cli.batch import runner
+
+    reading, opening = threading.Event(), threading.Event()
+    read_photo = runner.read_photo
+
+    def read_it(source: Path, format: str | None, raw: RawOptions) -> Frame:
+        reading.set()
+        assert opening.wait(20)
+        return read_photo(source, format, raw)
+
+    def open_model() -> None:
+        opening.set()
+        assert reading.wait(20)
+
+    monkeypatch.setattr(runner, "read_photo", read_it)
+    works, _ = plan([str(card), str(tmp_path / "out")])
+    outcomes: list[Outcome] = []
+    context = BatchContext(same, DenoiseOptions(), BatchOptions(), open_model=open_model)
+    assert run(works, context, QUIET, lambda: False, outcomes.append)
+    assert {o.status for o in outcomes} == {Status.WRITTEN}
+
+
+def test_a_model_that_cannot_be_opened_ends_the_batch_before_a_photo_is_processed(card: Path, tmp_path: Path) -> None:
+    def open_model() -> None:
+        raise ModelError("There are no weights at x.")
+
+    works, _ = plan([str(card), str(tmp_path / "out")])
+    outcomes: list[Outcome] = []
+    context = BatchContext(same, DenoiseOptions(), BatchOptions(), open_model=open_model)
+    with pytest.raises(ModelError):
+        run(works, context, QUIET, lambda: False, outcomes.append)
+    assert not outcomes
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_stopped_batch_goes_on_where_it_was(card: Path, tmp_path: Path) -> None:

@@ -42,12 +42,15 @@ class BatchContext:
         The settings of photos, and of the batch.
     previews : Size or None
         Size of the report's pictures; None without a report.
+    open_model : callable or None
+        Called while the first photos are read. An error of it ends the batch before a photo is processed.
     """
 
     step: PhotoStep
     options: DenoiseOptions
     batch: BatchOptions
     previews: Size | None = None
+    open_model: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,9 @@ def run(
     """
     pipeline = _Pipeline(works, context, on_outcome)
     try:
+        if context.open_model is not None:
+            pipeline.read_ahead()
+            context.open_model()
         finished = _process_all(pipeline, context, reporter, stop)
         pipeline.wait_for_writes(0)
     except NspError:

@@ -128,13 +128,22 @@ def run_pipe(step: PhotoStep, options: DenoiseOptions, batch: BatchOptions) -> i
     return 0
 
 
-def run_batch(works: Sequence[Work], step: PhotoStep, options: DenoiseOptions, batch: BatchOptions) -> int:
-    """Process all photos, go on past bad ones, list the failures, and return the exit code."""
+def run_batch(
+    works: Sequence[Work],
+    step: PhotoStep,
+    options: DenoiseOptions,
+    batch: BatchOptions,
+    open_model: Callable[[], object] | None = None,
+) -> int:
+    """Process all photos, go on past bad ones, list the failures, and return the exit code.
+
+    `open_model` is called while the first photos are read, see `BatchContext`.
+    """
     with process_group() as process, stop_on_interrupt("photo", ignore_second=not process.is_alone) as stop:
         shard = process.shard(works)
         if process.is_main_process and not batch.quiet:
             _warn_of_shortages(works, options)
-        context = BatchContext(step, options, batch, preview_size(batch, len(works)))
+        context = BatchContext(step, options, batch, preview_size(batch, len(works)), open_model)
         log = BatchLog(describe(options), batch, len(shard))
         try:
             with progress(len(shard), "photos", quiet=batch.quiet) as reporter:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 from math import inf
 from typing import TYPE_CHECKING, Annotated
 
@@ -90,7 +90,7 @@ def _run(
 ) -> None:
     """Process the photos of a command, or show what would be written, and exit with its code.
 
-    The model is opened before a photo is read, unless no photo is to be processed.
+    The model is opened before a photo is processed, and only if one is to be processed.
     """
     from nsp_cli.api import open_backend
     from nsp_cli.cli.batch import estimate, session
@@ -112,7 +112,7 @@ def _run(
     def opened(model: ModelOptions) -> Backend:
         return open_backend(replace(settings, model=model), inf if piped else estimate.megapixels(works))
 
-    if piped or batch.dry_run or any(can_be_written(work, settings.output) for work in works):
+    if piped or batch.dry_run:
         opened(settings.model)
     step = photo_step(opened, settings, profiles)
     if batch.dry_run:
@@ -120,7 +120,8 @@ def _run(
     elif piped:
         code = session.run_pipe(step, settings, batch)
     else:
-        code = session.run_batch(works, step, settings, batch)
+        used = any(can_be_written(work, settings.output) for work in works)
+        code = session.run_batch(works, step, settings, batch, partial(opened, settings.model) if used else None)
     if code:
         raise typer.Exit(code)
 
