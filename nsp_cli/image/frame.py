@@ -177,10 +177,11 @@ def range_fault(pixels: Pixels) -> str:
     low, high = float(pixels.min()), float(pixels.max())  # NaN wherever there is one
     if low >= -_BRIGHT and high <= _BRIGHT:
         return ""
-    if np.isfinite([low, high]).all():
-        bright = sum(int(np.count_nonzero(np.abs(row) > _BRIGHT)) for row in pixels)  # a row needs no memory
-        if bright <= _MOST_BRIGHT * pixels.size:
-            return ""
+    if not np.isfinite([low, high]).all():
+        return "has values that are NaN or infinite; replace them"
+    bright = sum(int(np.count_nonzero(np.abs(row) > _BRIGHT)) for row in pixels)  # a row needs no memory
+    if bright <= _MOST_BRIGHT * pixels.size:
+        return ""
     return (
         f"has values from 0 (black) to 1 (white), and at most {_MOST_BRIGHT:.0%} of them above {_BRIGHT:g}, "
         f"got {low:g} to {high:g}; divide it by the value of white"

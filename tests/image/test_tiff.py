@@ -122,7 +122,7 @@ def test_floats_beyond_one_are_kept_and_nan_is_not(make_frame: FrameMaker) -> No
     np.testing.assert_array_equal(read(written(array)).pixels, array)
     for bad in (np.nan, np.inf, -np.inf):
         array[4, 5, 1] = bad
-        with pytest.raises(InputError, match="NaN or infinite"):
+        with pytest.raises(InputError, match="a float TIFF has values that are NaN or infinite; replace them"):
             read(written(array))
 
 
