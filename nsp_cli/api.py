@@ -20,7 +20,7 @@ from nsp_cli.errors import UsageError
 from nsp_cli.image.arrays import as_frame, to_input_kind
 from nsp_cli.image.frame import Frame
 from nsp_cli.model import registry
-from nsp_cli.model.spec import Task, TaskName
+from nsp_cli.model.spec import SrMode, Task, TaskName
 from nsp_cli.system.arguments import OneOf, checked
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ __all__ = [
 
 Photo = TypeVar("Photo", Frame, NDArray[np.uint8], NDArray[np.uint16], NDArray[np.float32], "Image")
 
-Mode = Annotated[str, OneOf(tuple(task for task in Task if task != Task.DENOISE))]
-"""A `Task` that enlarges, or its value as text."""
+Mode = Annotated[str, OneOf(tuple(SrMode))]
+"""A `Task` that enlarges, see `SrMode`, or its value as text."""
 
 DEFAULT_SR_MODE = Task.DIRECT
 """The mode that measures best on noise that is correlated like a camera's: `benchmarks/super_resolution.py`."""

@@ -34,6 +34,14 @@ class Task(StrEnum):
     SHUFFLE_DENOISE = "shuffle-denoise"
 
 
+class SrMode(StrEnum):
+    """The tasks that enlarge, which are the modes of super-resolution."""
+
+    DIRECT = Task.DIRECT
+    SHUFFLE = Task.SHUFFLE
+    SHUFFLE_DENOISE = Task.SHUFFLE_DENOISE
+
+
 TaskName = Annotated[str, OneOf(tuple(Task))]
 """A `Task`, or its value as text."""
 

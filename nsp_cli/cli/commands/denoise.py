@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from enum import StrEnum
 from functools import cache, partial
 from math import inf
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +15,7 @@ from nsp_cli.cli.flag_decorator import takes
 from nsp_cli.cli.photo_flags import PhotoFlags
 from nsp_cli.engine.options import ModelOptions
 from nsp_cli.errors import UsageError
-from nsp_cli.model.spec import Task
+from nsp_cli.model.spec import SrMode, Task
 
 if TYPE_CHECKING:
     from nsp_cli.cli.batch.batch_options import BatchOptions
@@ -25,14 +24,6 @@ if TYPE_CHECKING:
 
 ENLARGING = "Enlarging"
 """A panel of `nsp sr --help`."""
-
-
-class SrMode(StrEnum):
-    """Choices of `--mode`: the tasks that enlarge."""
-
-    DIRECT = Task.DIRECT
-    SHUFFLE = Task.SHUFFLE
-    SHUFFLE_DENOISE = Task.SHUFFLE_DENOISE
 
 
 InPlace = Annotated[
