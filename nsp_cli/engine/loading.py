@@ -31,7 +31,7 @@ NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
 
 _FILES_OF_RUNTIMES = {
     "torch": "a .safetensors file",
-    "onnx": "an .onnx file that `nsp export` writes",
+    "onnx": "an .onnx file that nsp exported",
     "openvino": "models that ship with a graph for it, such as fast",
 }
 """Models that each runtime opens, for messages."""
@@ -100,7 +100,7 @@ def load_backend(
     if chosen.runtime == "torch":
         return _open_torch(path, task, device, precision, settings, exact_halo)
     if chosen.runtime == "onnx" and settings:
-        raise UsageError(f"The settings of {path.name} were fixed when it was exported; give them to `nsp export`.")
+        raise UsageError(f"The settings of {path.name} were fixed when it was exported; export it again with others.")
     return _open_graph(path, task, device, chosen)
 
 

@@ -116,7 +116,7 @@ def _similarity(a: NDArray[Any], b: NDArray[Any], **how: Any) -> float:
     try:
         from skimage.metrics import structural_similarity
     except ImportError as error:
-        raise UnavailableError("nsp eval needs scikit-image; install it with: pip install scikit-image.") from error
+        raise UnavailableError("SSIM needs scikit-image; install it with: pip install scikit-image.") from error
     similarity: Any = structural_similarity(a, b, data_range=255, **how)
     return float(similarity)
 

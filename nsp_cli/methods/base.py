@@ -222,4 +222,4 @@ def refuse_to_enlarge(task: Task) -> None:
         able = [info for info in shipped() if set(info.default_for) - {Task.DENOISE}]
         best = next((info.name for info in able if task in info.default_for), able[0].name) if able else "NAME"
         names = " and ".join(info.name for info in able)
-        raise ModelError(f"This model has no '{task}'; of those that ship {names} enlarge: nsp sr -m {best}.")
+        raise ModelError(f"This model has no '{task}'; of those that ship {names} enlarge; use `model={best}`.")

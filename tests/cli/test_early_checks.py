@@ -42,8 +42,8 @@ def test_a_format_may_be_spelled_in_capitals(
 def test_a_model_that_does_not_enlarge_is_answered_by_those_that_do(noisy_photos: Path, tmp_path: Path) -> None:
     code, said = run("sr", noisy_photos / "0.png", "-o", tmp_path / "x.png", "-m", "best")
     assert code == ModelError.exit_code
-    assert "nsp and fast-sr enlarge: nsp sr -m fast-sr" in said
-    assert "nsp sr -m nsp" in run("sr", noisy_photos / "0.png", "-m", "best", "--mode", "shuffle")[1]
+    assert "nsp and fast-sr enlarge; use --model fast-sr" in said
+    assert "; use --model nsp" in run("sr", noisy_photos / "0.png", "-m", "best", "--mode", "shuffle")[1]
 
 
 @pytest.mark.parametrize("jobs", [0, 65])

@@ -228,5 +228,5 @@ def test_the_blind_spot_is_chosen_at_run_time(
     code, said = run("denoise", photo, tmp_path / "no.png", "-m", weights(), "--blind", 1)
     assert (code, said) == (2, "The model tiny.safetensors has no blind spot to choose.")
     code, said = run("denoise", photo, tmp_path / "no.png", "-m", tmp_path / "nought.onnx", "--blind", 1)
-    assert (code, "give them to `nsp export`" in said) == (2, True)
+    assert (code, "fixed when it was exported; export it again" in said) == (2, True)
     assert run("denoise", photo, tmp_path / "no.png", "-m", shifting, "--blind", 6)[0] == 2

@@ -116,7 +116,7 @@ def test_int8_is_chosen_where_it_is_the_fastest(
         ),
         ({"backend": "onnx", "precision": "int8", "device": "cuda"}, True, "int8 on the CPU alone; add `device=cpu`"),
         ({"backend": "onnx", "precision": "int8"}, True, "int8 on the CPU alone; add `device=cpu`"),
-        ({"backend": "onnx", "model": "nsp"}, False, "runs an .onnx file that `nsp export` writes, got nsp"),
+        ({"backend": "onnx", "model": "nsp"}, False, "runs an .onnx file that nsp exported, got nsp"),
     ],
 )
 def test_the_cause_is_named_where_a_shipped_model_does_not_run_in_a_backend(

@@ -64,7 +64,7 @@ class OnnxBackend:
         self.device = next(name for name, provider in _PROVIDERS.items() if provider in used)
         metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         if PIPELINE_KEY not in metadata:
-            raise ModelError(f"{path} was not written by nsp export: its metadata has no '{PIPELINE_KEY}'.")
+            raise ModelError(f"{path} was not exported by nsp: its metadata has no '{PIPELINE_KEY}'.")
         self.spec = PipelineSpec.from_json(metadata[PIPELINE_KEY])
         first = self._session.get_inputs()[0]
         self._input: str = first.name
