@@ -28,7 +28,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import mean, median
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 from unittest.mock import patch
 
 import numpy as np
@@ -41,7 +41,7 @@ from nsp_cli.api import load_backend, load_model
 from nsp_cli.engine.process import process
 from nsp_cli.evaluation.metrics import find_pairs, psnr, to_uint8
 from nsp_cli.image import Frame, read
-from nsp_cli.methods import METHODS, Method, build_method
+from nsp_cli.methods import METHODS, Method, Preset, build_method
 from nsp_cli.methods.base import Crop, PlainPipeline, SelfSupervised
 from nsp_cli.model.spec import Task
 from nsp_cli.networks import PLAIN_NETWORKS
@@ -84,9 +84,12 @@ class Supervised(SelfSupervised):
 
     noise: str = "white"
 
+    name: ClassVar[str] = BOUND
+    summary: ClassVar[str] = "learn clean photos from noisy ones"
+    presets: ClassVar[Mapping[str, Preset]] = {}
     networks = PLAIN_NETWORKS
     smallest_patch = 32
-    needs_clean_photos = True
+    needs_clean_photos: ClassVar[bool] = True
 
     def make_example(self, crop: Crop, rng: np.random.Generator) -> Crop:
         """(P, P, 3) → (P, P, 6): noisy, then clean."""

@@ -1,4 +1,14 @@
-"""The training methods: one file each, with pairs, loss and inference pipeline; see `Method`."""
+"""The training methods: one file each, with pairs, loss, inference pipeline and presets; see `Method`.
+
+To add a method:
+
+1. write a file in this folder with a class that has the members of the protocol `Method` (`base.py`);
+2. import it here and give it a line of `REGISTERED`: the help texts, `nsp train --method list` and the tests of all
+   methods follow this list;
+3. write `tests/methods/test_NAME.py` with its own tests, `CASES` for the contract of all methods (`test_contract.py`)
+   and `TRIALS` (`test_sanity.py`), see `tests/methods/cases.py`;
+4. add a row and a section to `docs/methods.md`.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +42,7 @@ __all__ = [
     "settings_of",
 ]
 
-REGISTERED = (
+REGISTERED: tuple[type[Method], ...] = (
     NSP,
     APR,
     RD,
@@ -41,14 +51,7 @@ REGISTERED = (
     SDAP,
     AMSNet,
 )
-"""The methods of `--method`, in the order of its help. A new method is
-
-1. a file in `methods/` with a class, which has `name`, `summary`, `presets` and the members of the protocol `Method`;
-2. an import and a line here: the help texts, `nsp train --method list` and the tables of tests follow this list;
-3. a file `tests/methods/test_NAME.py` with its own tests, `CASES` of the contract (`test_contract.py`) and `TRIALS`
-   (`test_sanity.py`), see `tests/methods/cases.py`;
-4. a row and a section in `docs/methods.md`.
-"""
+"""The methods of `--method`, in the order of its help."""
 
 METHODS: dict[str, Callable[..., Method]] = {method.name: method for method in REGISTERED}
 

@@ -1,9 +1,9 @@
-"""The method protocol and common base classes. How a method is added: see `methods.REGISTERED`."""
+"""The method protocol and common base classes. How a method is added: see `nsp_cli/methods/__init__.py`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, ClassVar, Protocol
 
 import numpy as np
 import torch.nn.functional as F
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import ModelError, UsageError
+from nsp_cli.methods.preset_settings import Preset
 from nsp_cli.model.registry import shipped
 from nsp_cli.model.spec import MIN_NETWORK_SIDE, PipelineSpec, Task
 from nsp_cli.networks import WrappedNetwork, as_network, grid_of, is_noise_conditional, tile_of
@@ -56,8 +57,16 @@ class Pipeline(Protocol):
 class Method(Protocol):
     """A training method: its pairs, its loss and its inference pipeline.
 
+    A class of methods has a name, a summary, presets and what it needs; one with settings has the rest.
+
     Attributes
     ----------
+    name : str
+        Value of `--method`, and key of `methods.METHODS`.
+    summary : str
+        One line for people, which `nsp train --method list` prints.
+    presets : mapping
+        Named starting points for training, the one for photographers among them, see `preset_settings`.
     networks : sequence of str
         Names of the networks that the method trains, those with a blind spot or those without one.
     smallest_patch : int
@@ -75,6 +84,12 @@ class Method(Protocol):
         Settings with which the same weights give other, equally good results, which a student can be trained on.
     """
 
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    presets: ClassVar[Mapping[str, Preset]]
+    needs_clean_photos: ClassVar[bool]
+    needs_teachers: ClassVar[bool]
+
     @property
     def networks(self) -> Sequence[str]:
         """Names of the networks that the method trains."""
@@ -88,16 +103,6 @@ class Method(Protocol):
     @property
     def network_args(self) -> Mapping[str, Any]:
         """Arguments that the method prescribes to its network."""
-        ...
-
-    @property
-    def needs_clean_photos(self) -> bool:
-        """Whether the method trains on clean photos."""
-        ...
-
-    @property
-    def needs_teachers(self) -> bool:
-        """Whether the method trains on the outputs of teachers."""
         ...
 
     @property
@@ -126,8 +131,8 @@ class Method(Protocol):
 class SelfSupervised:
     """Base class of methods that need no clean photos, with the values that most of them have."""
 
-    needs_clean_photos = False
-    needs_teachers = False
+    needs_clean_photos: ClassVar[bool] = False
+    needs_teachers: ClassVar[bool] = False
     supports_noise_level = False
 
     @property

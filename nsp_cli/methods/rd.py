@@ -61,7 +61,7 @@ class RD(SelfSupervised):
     recharge: bool = True
 
     smallest_patch = 32
-    needs_teachers = True
+    needs_teachers: ClassVar[bool] = True
 
     def loss(self, network: nn.Module, batch: Tensor, generator: Generator) -> Tensor:
         """Compute the recharged loss of a batch: noisy crops, then K targets, (B, 3·(1 + K), P, P) in [0, 1].

@@ -127,8 +127,8 @@ class Simulated:
     name: ClassVar[str] = "simulated"
     summary: ClassVar[str] = "learn from clean photos with simulated camera noise"
     networks = PLAIN_NETWORKS
-    needs_clean_photos = True
-    needs_teachers = False
+    needs_clean_photos: ClassVar[bool] = True
+    needs_teachers: ClassVar[bool] = False
     supports_noise_level = True
     inference_variants = ONE_VARIANT
     presets: ClassVar[Mapping[str, Preset]] = {
