@@ -99,9 +99,7 @@ def load_backend(
         raise UsageError(_why_not(backend, path, task, precision, fixed))
     if chosen.runtime == "torch":
         return _open_torch(path, task, device, precision, settings, exact_halo)
-    if chosen.runtime == "onnx" and settings:
-        raise UsageError(f"The settings of {path.name} were fixed when it was exported; export it again with others.")
-    return _open_graph(path, task, device, chosen)
+    return _open_graph(path, task, device, chosen, settings)
 
 
 def _why_not(backend: str, path: Path, task: Task, precision: str, fixed: Sequence[str]) -> str:
@@ -172,8 +170,18 @@ def _shipped_graph(weights: Path, task: Task, request: Request) -> tuple[Path, R
     return (int8 if chosen.precision == Precision.INT8 else graph) or weights, chosen
 
 
-def _open_graph(path: Path, task: Task, device: str, chosen: Runtime) -> Backend:
-    """Open an ONNX graph in onnxruntime or OpenVINO. Raises `ModelError` where it was exported for another task."""
+def _open_graph(path: Path, task: Task, device: str, chosen: Runtime, settings: Mapping[str, Any]) -> Backend:
+    """Open an ONNX graph in onnxruntime or OpenVINO.
+
+    Raises
+    ------
+    UsageError
+        There are `settings`, which a graph takes no value for.
+    ModelError
+        It was exported for another task.
+    """
+    if settings:
+        raise UsageError(f"The settings of {path.name} were fixed when it was exported; export it again with others.")
     opener = _open_openvino if chosen.runtime == "openvino" else _open_onnx
     opened = opener(path, device, chosen.precision)
     if opened.spec.task != task:

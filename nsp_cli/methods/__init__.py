@@ -7,7 +7,7 @@ To add a method:
    methods follow this list;
 3. write `tests/methods/test_NAME.py` with its own tests, `CASES` for the contract of all methods (`test_contract.py`)
    and `TRIALS` (`test_sanity.py`), see `tests/methods/cases.py`;
-4. add a row and a section to `docs/methods.md`.
+4. add a row and a section to `docs/methods.md`, and a row of its table of papers for each preset `paper…`.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import typer
 
 from nsp_cli.cli.batch.outcome import unread_sentence
 from nsp_cli.cli.batch.plan import count_unread, missing, results_among
+from nsp_cli.cli.commands.train_config import resolve_flags
 from nsp_cli.cli.commands.train_flags import TrainFlags
 from nsp_cli.cli.console import err, progress, warn
 from nsp_cli.cli.flag_decorator import takes
@@ -58,6 +59,15 @@ def train(
 
 
 def _train(context: typer.Context, photos: list[Path], flags: TrainFlags, stop: Callable[[], bool]) -> None:
+    """Start or resume the run of the flags, with an analysis of the noise before it where the method needs one.
+
+    Raises
+    ------
+    UsageError
+        Flags do not go together, or files of another run are in the way.
+    NspError
+        See `find_photos`, `training.adapt` and `training.train`.
+    """
     from nsp_cli import training
     from nsp_cli.evaluation.metrics import find_pairs
 
@@ -84,7 +94,7 @@ def _train(context: typer.Context, photos: list[Path], flags: TrainFlags, stop: 
     else:
         if is_main:
             _refuse_overwriting(flags.output, folder)
-        settings, begin, found = *flags.resolve(), noisy
+        settings, begin, found = *resolve_flags(flags), noisy
         pending = _needed_analysis(settings, begin, noisy, flags)
     with _forgotten_after_errors(None if flags.resume else pending, folder):
         if pending is not None:

@@ -1,4 +1,4 @@
-"""Resolve the options of `nsp train` to a `TrainConfig` and the initial weights."""
+"""Turn the flags of `nsp train` into a `TrainConfig` and the initial weights."""
 
 from __future__ import annotations
 
@@ -15,15 +15,55 @@ from nsp_cli.model.spec import Task
 from nsp_cli.system.arguments import check_value, hint_of
 
 if TYPE_CHECKING:
+    from nsp_cli.cli.commands.train_flags import TrainFlags
     from nsp_cli.model.spec import ModelSpec
     from nsp_cli.training import TrainConfig
 
 SCRATCH = "scratch"
 
+_CONFIG_FIELDS = (
+    *("batch", "patch", "lr", "optimizer", "keep", "seed", "save_every", "compile"),
+    *("cache_megabytes", "teacher_views", "teacher_cache_megabytes"),
+)
+"""Flags that are fields of `TrainConfig`."""
+
+_ARGUMENTS = ("strategy", "stride", "targets", "inputs", "scale", "width", "depth", "residual")
+"""Flags that are settings of the method or arguments of the network."""
+
 _FIXED = {"channels"}
 """Arguments of networks that cannot be set: photos have three channels."""
 
 _NONE: Mapping[str, Any] = {}
+
+
+def resolve_flags(flags: TrainFlags) -> tuple[TrainConfig, Path | None]:
+    """Resolve the flags of a command to a configuration and the initial weights, see `resolve_config`."""
+    fields = {name: getattr(flags, name) for name in _CONFIG_FIELDS}
+    fields["precision"] = flags.precision and str(flags.precision)
+    fields["teachers"] = flags.teachers and _absolute_paths(flags.teachers)
+    arguments = _given({name: getattr(flags, name) for name in _ARGUMENTS}) | parse_set(flags.others or [])
+    return resolve_config(
+        flags.method,
+        flags.preset,
+        flags.start,
+        flags.network,
+        steps=flags.steps,
+        minutes=flags.minutes,
+        fields=_given(fields),
+        arguments=arguments,
+    )
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that are not None."""
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _absolute_paths(names: list[str]) -> tuple[str, ...]:
+    """Return absolute paths of models, so that a run can be resumed from another folder. Raises `ModelError`."""
+    from nsp_cli.model import registry
+
+    return tuple(str(registry.resolve(name).absolute()) for name in names)
 
 
 def resolve_config(
@@ -37,7 +77,7 @@ def resolve_config(
     fields: Mapping[str, Any] = _NONE,
     arguments: Mapping[str, Any] = _NONE,
 ) -> tuple[TrainConfig, Path | None]:
-    """Resolve the options of `nsp train` to a configuration and the initial weights, None for random ones.
+    """Resolve settings, None where the user gave none, to a configuration and the initial weights.
 
     Parameters
     ----------

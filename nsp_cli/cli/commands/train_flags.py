@@ -1,35 +1,21 @@
-"""The flags of `nsp train`."""
+"""The flags of `nsp train`; `train_config` makes a configuration of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 from nsp_cli.cli import common_flags
-from nsp_cli.cli.commands.train_config import parse_set, resolve_config
 from nsp_cli.cli.commands.train_help import METHODS, NETWORKS
 from nsp_cli.cli.common_flags import option, switch
 from nsp_cli.model.spec import Precision
-
-if TYPE_CHECKING:
-    from nsp_cli.training import TrainConfig
 
 RUN, METHOD, NETWORK, STEP, MEMORY = "Run", "Method", "Network", "Training step", "Memory"
 """The panels of `nsp train --help`."""
 
 PRESET = "the preset's"
 """The default of what presets decide."""
-
-_CONFIG_FIELDS = (
-    *("batch", "patch", "lr", "optimizer", "keep", "seed", "save_every", "compile"),
-    *("cache_megabytes", "teacher_views", "teacher_cache_megabytes"),
-)
-"""Flags that are fields of `TrainConfig`."""
-
-_ARGUMENTS = ("strategy", "stride", "targets", "inputs", "scale", "width", "depth", "residual")
-"""Flags that are settings of the method or arguments of the network."""
 
 
 @dataclass(frozen=True)
@@ -289,32 +275,3 @@ class TrainFlags:
     ] = None
     quiet: common_flags.Quiet = False
     verbose: common_flags.Verbose = False
-
-    def resolve(self) -> tuple[TrainConfig, Path | None]:
-        """Resolve to a configuration and the initial weights, see `resolve_config`."""
-        fields = {name: getattr(self, name) for name in _CONFIG_FIELDS}
-        fields["precision"] = self.precision and str(self.precision)
-        fields["teachers"] = self.teachers and _absolute_paths(self.teachers)
-        arguments = _given({name: getattr(self, name) for name in _ARGUMENTS}) | parse_set(self.others or [])
-        return resolve_config(
-            self.method,
-            self.preset,
-            self.start,
-            self.network,
-            steps=self.steps,
-            minutes=self.minutes,
-            fields=_given(fields),
-            arguments=arguments,
-        )
-
-
-def _given(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that are not None."""
-    return {key: value for key, value in values.items() if value is not None}
-
-
-def _absolute_paths(names: list[str]) -> tuple[str, ...]:
-    """Return absolute paths of models, so that a run can be resumed from another folder. Raises `ModelError`."""
-    from nsp_cli.model import registry
-
-    return tuple(str(registry.resolve(name).absolute()) for name in names)
