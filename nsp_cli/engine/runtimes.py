@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nsp_cli.engine.backends.machine import Machine
-from nsp_cli.model.spec import Precision
+from nsp_cli.model.spec import Device, Precision
 
 _OPENVINO_FROM_MP = 0.5
 """Megapixels for which OpenVINO takes as long as onnxruntime, its start included."""
@@ -25,7 +25,7 @@ class Request:
 
     def runs_on_cpu(self, machine: Machine) -> bool:
         """Return whether the network runs on the processor."""
-        return self.device == "cpu" or (self.device == "auto" and not machine.gpu)
+        return self.device == Device.CPU or (self.device == Device.AUTO and not machine.gpu)
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,15 @@ TaskName = Annotated[str, OneOf(tuple(Task))]
 """A `Task`, or its value as text."""
 
 
+class Device(StrEnum):
+    """Kinds of devices, by PyTorch's names; AUTO is a GPU if there is one, and "cuda:1" is the second GPU."""
+
+    AUTO = "auto"
+    CUDA = "cuda"
+    MPS = "mps"
+    CPU = "cpu"
+
+
 class Precision(StrEnum):
     """Number formats of a forward pass, whose last layer is always float32; AUTO depends on model and device."""
 

@@ -100,8 +100,10 @@ def _devices() -> Section:
     """Run a small convolution on each device of torch."""
     import torch
 
-    names = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-    names += ["mps"] if torch.backends.mps.is_available() else []
+    from nsp_cli.model.spec import Device
+
+    names = [str(Device.CPU), *(f"{Device.CUDA}:{i}" for i in range(torch.cuda.device_count()))]
+    names += [str(Device.MPS)] if torch.backends.mps.is_available() else []
     return {name: _on_device(name) for name in names}
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from nsp_cli.errors import BackendError, MemoryLimitError
-from nsp_cli.model.spec import Precision
+from nsp_cli.model.spec import Device, Precision
 from nsp_cli.system.memory import available_bytes
 
 _OUT_OF_MEMORY = (
@@ -23,15 +23,16 @@ _OUT_OF_MEMORY = (
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """Turn "auto", "cuda", "cuda:1", "mps" or "cpu" into a device that is there. Raises `BackendError`."""
+    """Turn a name, see `spec.Device`, into a device that is there. Raises `BackendError`."""
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-    if name == "auto":
-        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
+    there: dict[str, bool] = {Device.CUDA: cuda, Device.MPS: mps, Device.CPU: True}
+    if name == Device.AUTO:
+        return torch.device(next(str(kind) for kind, found in there.items() if found))
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise BackendError(f"The device must be auto, cuda, mps or cpu, got '{name}'.") from error
-    there = {"cuda": cuda and (device.index or 0) < torch.cuda.device_count(), "mps": mps, "cpu": True}
+        raise BackendError(f"The device must be one of {', '.join(Device)}, got '{name}'.") from error
+    there[Device.CUDA] = cuda and (device.index or 0) < torch.cuda.device_count()
     if not there.get(device.type, False):
         raise BackendError(f"The device '{name}' is not available here; use `device=auto` or `device=cpu`.")
     return device

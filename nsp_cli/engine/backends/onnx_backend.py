@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,18 @@ from numpy.typing import NDArray
 from nsp_cli.engine.backends.interruptible import call_interruptibly
 from nsp_cli.engine.tiling import pad_tile
 from nsp_cli.errors import BackendError, MemoryLimitError, ModelError
-from nsp_cli.model.spec import PipelineSpec
+from nsp_cli.model.spec import Device, PipelineSpec
 from nsp_cli.system.memory import available_bytes, return_large_blocks
 
 PIPELINE_KEY = "nsp.pipeline"
 NOISE_LEVEL = "noise_level"
 """Name of the optional second input of noise-conditional models, see `onnx_file.export`."""
 
-_PROVIDERS = {"cuda": "CUDAExecutionProvider", "mps": "CoreMLExecutionProvider", "cpu": "CPUExecutionProvider"}
+_PROVIDERS: Mapping[str, str] = {
+    Device.CUDA: "CUDAExecutionProvider",
+    Device.MPS: "CoreMLExecutionProvider",
+    Device.CPU: "CPUExecutionProvider",
+}
 
 
 class OnnxBackend:
@@ -29,7 +34,7 @@ class OnnxBackend:
     path : Path
         An .onnx file that `onnx_file.export` wrote.
     device : str
-        "auto", "cuda", "cuda:1", "mps" or "cpu".
+        See `spec.Device`.
     threads : int
         CPU threads; 0 uses all cores.
 
@@ -59,9 +64,9 @@ class OnnxBackend:
         except Exception as error:  # onnxruntime has one exception class for each status code
             raise ModelError(f"{path} is not an ONNX model that can be run: {first_line(error)}.") from error
         used = self._session.get_providers()
-        if device != "auto" and _PROVIDERS[device.split(":", maxsplit=1)[0]] not in used:
+        if device != Device.AUTO and _PROVIDERS[device.partition(":")[0]] not in used:
             raise BackendError(f"onnxruntime cannot use the device '{device}' here; use `device=cpu`.")
-        self.device = next(name for name, provider in _PROVIDERS.items() if provider in used)
+        self.device = next(str(kind) for kind, provider in _PROVIDERS.items() if provider in used)
         metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         if PIPELINE_KEY not in metadata:
             raise ModelError(f"{path} was not exported by nsp: its metadata has no '{PIPELINE_KEY}'.")
@@ -95,13 +100,13 @@ class OnnxBackend:
 
 def _providers(device: str) -> list[str | tuple[str, dict[str, int]]]:
     there = ort.get_available_providers()
-    if device == "auto":
-        return [_PROVIDERS[kind] for kind in ("cuda", "cpu") if _PROVIDERS[kind] in there]
+    if device == Device.AUTO:
+        return [_PROVIDERS[kind] for kind in (Device.CUDA, Device.CPU) if _PROVIDERS[kind] in there]
     kind, _, index = device.partition(":")
     provider = _PROVIDERS.get(kind)
     if provider is None or provider not in there:
         raise BackendError(f"onnxruntime has no provider for the device '{device}' here; use `device=cpu`.")
-    return [(provider, {"device_id": int(index)})] if kind == "cuda" and index.isdigit() else [provider]
+    return [(provider, {"device_id": int(index)})] if kind == Device.CUDA and index.isdigit() else [provider]
 
 
 def first_line(error: Exception) -> str:

@@ -13,7 +13,7 @@ from nsp_cli.engine.backends.machine import has_bf16
 from nsp_cli.engine.backends.onnx_backend import PIPELINE_KEY, first_line
 from nsp_cli.engine.tiling import pad_tile
 from nsp_cli.errors import BackendError, MemoryLimitError, ModelError, UnavailableError
-from nsp_cli.model.spec import PipelineSpec, Precision
+from nsp_cli.model.spec import Device, PipelineSpec, Precision
 from nsp_cli.system.memory import available_bytes, return_large_blocks
 
 _FLOAT32, _BFLOAT16 = "f32", "bf16"  # OpenVINO's names
@@ -42,7 +42,7 @@ class OpenVinoBackend:
         openvino is not installed.
     """
 
-    name, device = "OpenVINO", "cpu"
+    name, device = "OpenVINO", str(Device.CPU)
 
     def __init__(self, path: Path, precision: Precision = Precision.FP32, threads: int = 0) -> None:
         try:
