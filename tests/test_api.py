@@ -101,8 +101,8 @@ def test_a_backend_for_another_task_is_refused(model: Any, weights: Callable[...
 
 
 def test_a_frame_has_the_range_of_an_array(model: Any) -> None:
-    for value in (np.nan, 255):
-        with pytest.raises(UsageError, match="A float photo has values from 0"):
+    for value, fault in ((np.nan, "that are NaN or infinite"), (255, "from 0")):
+        with pytest.raises(UsageError, match=f"A float photo has values {fault}"):
             nsp_cli.denoise(Frame(np.full((8, 8, 3), value, np.float32)), backend=model)
 
 

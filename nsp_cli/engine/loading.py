@@ -16,8 +16,8 @@ from nsp_cli.engine.options import DenoiseOptions
 from nsp_cli.engine.runtimes import Request, Runtime, choose_runtime
 from nsp_cli.errors import BackendError, ModelError, UsageError
 from nsp_cli.model import registry
-from nsp_cli.model.renamed import METHOD_SETTINGS, with_new_names
-from nsp_cli.model.spec import Precision, Task, TaskName
+from nsp_cli.model.renamed import METHOD_SETTINGS, update_method_settings, with_new_names
+from nsp_cli.model.spec import Device, Precision, Task, TaskName
 from nsp_cli.system.arguments import ArgumentError, OneOf, check_value, checked, hint_of
 from nsp_cli.system.processes import process_info
 
@@ -89,7 +89,7 @@ def load_backend(
         `backend` or `settings` do not fit the file.
     """
     task = Task(task)
-    device = re.sub("^cpu:[0-9]+$", "cpu", device)  # PyTorch's name for it
+    device = re.sub(f"^{Device.CPU}:[0-9]+$", Device.CPU, device)  # PyTorch's name for it
     path = registry.resolve(model, task)
     chosen = Runtime("onnx" if path.suffix == ".onnx" else "torch", precision)
     if not settings and not exact_halo:
@@ -146,9 +146,9 @@ def open_backend(options: DenoiseOptions, megapixels: float = inf) -> Backend:
 def _device_of_process(device: str, model: str | None) -> str:
     """Return this process's GPU where torchrun started several processes and the user named none."""
     process = process_info()
-    if process.is_alone or device not in ("auto", "cuda"):
+    if process.is_alone or device not in (Device.AUTO, Device.CUDA):
         return device
-    if device == "auto" and model is not None and model.endswith(".onnx"):
+    if device == Device.AUTO and model is not None and model.endswith(".onnx"):
         import onnxruntime as ort
 
         if "CUDAExecutionProvider" not in ort.get_available_providers():
@@ -156,7 +156,7 @@ def _device_of_process(device: str, model: str | None) -> str:
     import torch
 
     devices = torch.cuda.device_count()
-    return f"cuda:{process.local_rank % devices}" if devices else device
+    return f"{Device.CUDA}:{process.local_rank % devices}" if devices else device
 
 
 def _shipped_graph(weights: Path, task: Task, request: Request) -> tuple[Path, Runtime] | None:
@@ -206,7 +206,7 @@ def _open_openvino(path: Path, device: str, precision: str) -> Backend:
     """Open a graph in OpenVINO. Raises `BackendError` for a device or a precision that it does not have here."""
     from nsp_cli.engine.backends.openvino_backend import OpenVinoBackend
 
-    if device not in ("auto", "cpu"):
+    if device not in (Device.AUTO, Device.CPU):
         raise BackendError(f"OpenVINO runs on the CPU here, got `device={device}`.")
     if precision == "fp16" or (precision == "bf16" and not has_bf16()):
         raise BackendError(f"OpenVINO has no {precision} on this processor; use `precision=fp32`.")
@@ -261,4 +261,4 @@ def method_of(spec: ModelSpec, settings: Mapping[str, Any], name: str) -> Method
             check_value(setting, value, hint_of(METHODS[spec.method], setting))
         except ArgumentError as error:
             raise UsageError(f"The setting {error}.") from error
-    return build_method(spec.method, {**spec.method_args, **settings})
+    return build_method(spec.method, update_method_settings(spec.method, {**spec.method_args, **settings}))

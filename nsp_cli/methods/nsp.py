@@ -51,8 +51,9 @@ class NSP(SelfSupervised):
     strategy : str
         One of `STRATEGIES`: "canonical", or how a cell of NSP's own pairs is divided.
     inputs : int
-        Inputs of a step: of the s² − n·t² in a cell of NSP's own pairs, 0 for all of them; of canonical pairs the
-        number of grids that are drawn, 0 for one.
+        Inputs of a step among the s² − n·t² in a cell of NSP's own pairs, 0 for all of them; canonical pairs have one.
+    canonical_grids : int
+        Grids that are drawn in a step for canonical pairs; NSP's own do not use it.
     canonical_strides : tuple of int
         Values of h in pixels that canonical pairs draw from; NSP's own pairs do not use them.
     phase : int or None
@@ -100,6 +101,7 @@ class NSP(SelfSupervised):
     targets: Annotated[int, Between(1, 1024)] = 1
     strategy: Annotated[str, OneOf(STRATEGIES)] = "consecutive"
     inputs: Inputs = 0
+    canonical_grids: Annotated[int, Between(1, 1024)] = 1
     canonical_strides: Annotated[tuple[Stride, ...], Between(1, 16)] = (2, 3)
     phase: int | None = None
 
@@ -107,6 +109,10 @@ class NSP(SelfSupervised):
         check_settings(self)
         if self.strategy == CANONICAL and self.scale != 2:
             raise UsageError(f"Canonical pairs need scale 2, got {self.scale}.")
+        if self.strategy == CANONICAL and self.inputs > 1:
+            raise UsageError(
+                f"Canonical pairs have one input each; use `method_args.canonical_grids={self.inputs}`, not `inputs`."
+            )
         if self.phase is not None and not 0 <= self.phase < self.scale**2:
             raise UsageError(f"A phase must be from 0 to {self.scale**2 - 1}, got {self.phase}.")
         object.__setattr__(self, "canonical_strides", tuple(self.canonical_strides))  # JSON gives a list
@@ -165,7 +171,7 @@ class NSP(SelfSupervised):
         h, w = photos.shape[2] // cell - 1, photos.shape[3] // cell - 1
         inputs: list[Tensor] = []
         targets: list[Tensor] = []
-        for _ in range(max(self.inputs, 1)):
+        for _ in range(self.canonical_grids):
             p, q = draw(cell), draw(cell)
             grid = photos[..., p : p + h * cell : step, q : q + w * cell : step]
             inputs.append(grid[..., ::2, ::2])

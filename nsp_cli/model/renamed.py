@@ -27,14 +27,25 @@ def with_new_names(values: Mapping[str, Any], renamed: Mapping[str, str]) -> dic
     return new | {name: value for name, value in values.items() if name not in renamed}
 
 
+def update_method_settings(method: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all settings of a method with old names replaced.
+
+    `inputs` of `nsp` was also the number of grids of canonical pairs, which is `canonical_grids` now.
+    """
+    updated = with_new_names(values, METHOD_SETTINGS.get(method, {}))
+    inputs = updated.get("inputs")
+    if method == "nsp" and updated.get("strategy") == "canonical" and isinstance(inputs, int) and inputs > 1:
+        del updated["inputs"]
+        updated.setdefault("canonical_grids", inputs)
+    return updated
+
+
 def update_description(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a `ModelSpec` or a `TrainConfig`, read from a file, with old names replaced."""
     updated = dict(values)
-    for field, owner, table in (
-        ("method_args", "method", METHOD_SETTINGS),
-        ("network_args", "network", NETWORK_ARGUMENTS),
-    ):
-        renamed = table.get(str(values.get(owner)))
-        if renamed and isinstance(values.get(field), dict):
-            updated[field] = with_new_names(values[field], renamed)
+    if isinstance(values.get("method_args"), dict):
+        updated["method_args"] = update_method_settings(str(values.get("method")), values["method_args"])
+    if isinstance(values.get("network_args"), dict):
+        renamed = NETWORK_ARGUMENTS.get(str(values.get("network")), {})
+        updated["network_args"] = with_new_names(values["network_args"], renamed)
     return updated

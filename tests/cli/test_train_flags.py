@@ -113,7 +113,7 @@ def test_weights_are_gone_on_from_with_their_method_or_another(weights: Weights,
     other, _ = resolve_config("nsp", start=str(weights(inputs=3)))
     assert (other.network_args["width"], other.method_args, other.patch) == (8, nsp.method_args, nsp.patch)
     own, _ = resolve_config(start=str(weights(inputs=3)))
-    assert own.method_args == {"strategy": "canonical", "inputs": 3}
+    assert own.method_args == {"strategy": "canonical", "canonical_grids": 3}
 
 
 def test_a_later_stage_starts_from_weights_with_its_own_learning_rate(weights: Weights, tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_the_weights_that_ship_are_the_start_unless_the_network_changes() -> Non
     assert settings.method == load_model(begin)[1].method
     settings, begin = resolve_config(arguments={"inputs": 2})
     assert begin == registry.resolve(None, Task.SHUFFLE)
-    assert (settings.method, settings.method_args["inputs"]) == ("nsp", 2)
+    assert (settings.method, settings.method_args["canonical_grids"]) == ("nsp", 2)
     settings, begin = resolve_config(arguments={"neutral_isp_prob": 0})
     assert begin == registry.resolve(None, Task.DENOISE)
     assert (settings.method, settings.method_args["neutral_isp_prob"]) == ("simulated", 0)

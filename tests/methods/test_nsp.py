@@ -47,7 +47,7 @@ CASES = [
 
 TRIALS = [
     Trial("nsp", "dbsn", TINY_BLIND, {"inputs": 2}, steps=100),
-    Trial("nsp", "dbsn", TINY_BLIND, {"strategy": "canonical", "inputs": 2}, steps=100, variant="canonical"),
+    Trial("nsp", "dbsn", TINY_BLIND, {"strategy": "canonical", "canonical_grids": 2}, steps=100, variant="canonical"),
 ]
 
 
@@ -82,8 +82,9 @@ def test_a_subset_of_inputs_is_a_subset() -> None:
 def test_the_canonical_input_is_the_corner_of_its_target(h: int) -> None:
     photos = numbered(2, 50, 50)
     for seed in range(10):
-        method = NSP(strategy="canonical", canonical_strides=(h,), inputs=2)
+        method = NSP(strategy="canonical", canonical_strides=(h,), canonical_grids=2)
         inputs, targets = method.pairs(photos, Generator().manual_seed(seed))
+        assert len(inputs) == 2 * 2  # of each photo
         assert torch.equal(inputs, targets[..., ::2, ::2])
         target = targets[0, 0, 0]
         assert (target[:, 1:] - target[:, :-1] == h).all()
@@ -91,7 +92,7 @@ def test_the_canonical_input_is_the_corner_of_its_target(h: int) -> None:
 
 
 def test_every_phase_of_the_canonical_grid_is_drawn() -> None:
-    method = NSP(strategy="canonical", canonical_strides=(2,), inputs=1)
+    method = NSP(strategy="canonical", canonical_strides=(2,))
     generator = Generator().manual_seed(0)
     first = {float(method.pairs(numbered(1, 50, 50), generator)[0].min()) for _ in range(300)}
     assert first == {50.0 * p + q for p in range(4) for q in range(4)}

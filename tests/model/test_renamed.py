@@ -14,9 +14,12 @@ import pytest
 
 import nsp_cli
 from nsp_cli.cli.commands.train_config import resolve_config
+from nsp_cli.errors import UsageError
 from nsp_cli.image import read
+from nsp_cli.methods import build_method
 from nsp_cli.model.checkpoint import load_model
 from nsp_cli.model.renamed import with_new_names
+from nsp_cli.model.spec import ModelSpec
 from nsp_cli.training import TrainConfig
 
 DATA = Path(__file__).parents[1] / "data"
@@ -86,6 +89,29 @@ def test_an_old_name_of_set_has_a_warning(capsys: pytest.CaptureFixture[str]) ->
     config, _ = resolve_config("simulated", start="scratch", arguments={"nights": 0.25})
     assert config.method_args == {"low_light_prob": 0.25}
     assert "--set nights is now --set low_light_prob" in " ".join(capsys.readouterr().err.split())
+
+
+def test_inputs_of_canonical_pairs_are_its_grids(capsys: pytest.CaptureFixture[str]) -> None:
+    """NSP's own pairs, and canonical ones with one input, keep the setting."""
+    for values, updated in (
+        ({"strategy": "canonical", "inputs": 2}, {"strategy": "canonical", "canonical_grids": 2}),
+        ({"strategy": "canonical", "inputs": 2, "canonical_grids": 3}, {"strategy": "canonical", "canonical_grids": 3}),
+        ({"strategy": "canonical", "inputs": 1}, {"strategy": "canonical", "inputs": 1}),
+        ({"strategy": "consecutive", "inputs": 2}, {"strategy": "consecutive", "inputs": 2}),
+        ({"inputs": 2}, {"inputs": 2}),
+    ):
+        stored = ModelSpec("dbsn", {}, "nsp", values).to_json()
+        assert ModelSpec.from_json(stored).method_args == updated
+        run = TrainConfig(method_args=values, steps=1).to_json()
+        assert TrainConfig.from_json(run).method_args == updated
+    config, _ = resolve_config("nsp", start="scratch", arguments={"inputs": 2})
+    assert (config.method_args["canonical_grids"], "inputs" in config.method_args) == (2, False)
+    assert "--inputs is now --set canonical_grids" in " ".join(capsys.readouterr().err.split())
+    config, _ = resolve_config("nsp", start="scratch", arguments={"strategy": "random", "inputs": 2})
+    assert (config.method_args["inputs"], "canonical_grids" in config.method_args) == (2, False)
+    assert not capsys.readouterr().err
+    with pytest.raises(UsageError, match=r"use `method_args\.canonical_grids=2`, not `inputs`"):
+        build_method("nsp", {"strategy": "canonical", "inputs": 2})
 
 
 def test_the_new_name_takes_precedence() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nsp_cli.cli.console import warn
 from nsp_cli.errors import UsageError
-from nsp_cli.model.renamed import METHOD_SETTINGS, NETWORK_ARGUMENTS, with_new_names
+from nsp_cli.model.renamed import METHOD_SETTINGS, NETWORK_ARGUMENTS, update_method_settings, with_new_names
 from nsp_cli.model.spec import Task
 from nsp_cli.system.arguments import check_value, hint_of
 
@@ -180,6 +180,10 @@ def with_arguments(config: TrainConfig, arguments: Mapping[str, Any]) -> TrainCo
                 f"There is no setting '{name}' here: the method {config.method} has {_listed(of_method)}, "
                 f"and the network {config.network} has {_listed(of_network)}."
             )
+    updated = update_method_settings(config.method, method_args)
+    if updated != method_args:
+        warn("Of canonical pairs --inputs is now --set canonical_grids; the old name will go in the next version.")
+        method_args = updated
     build_method(config.method, method_args)  # settings that contradict each other
     return replace(config, method_args=method_args, network_args=network_args)
 

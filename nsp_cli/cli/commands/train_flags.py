@@ -130,7 +130,11 @@ class TrainFlags:
     inputs: Annotated[
         int | None,
         option(
-            "--inputs", panel=METHOD, metavar="N", help="Use N inputs for each target; 0 uses all.", show_default=PRESET
+            "--inputs",
+            panel=METHOD,
+            metavar="N",
+            help="Use N inputs for each target; 0 uses all (not of canonical pairs).",
+            show_default=PRESET,
         ),
     ] = None
     scale: Annotated[
