@@ -18,7 +18,7 @@ from nsp_cli.cli.commands.models import list_models
 from nsp_cli.cli.commands.train import train
 from nsp_cli.cli.commands.train_help import registered
 from nsp_cli.cli.commands.watch import watch
-from nsp_cli.cli.common_flags import MESSAGES, in_order_of_panels
+from nsp_cli.cli.help_panels import MESSAGES, in_order_of_panels
 from nsp_cli.system.version import __version__
 
 

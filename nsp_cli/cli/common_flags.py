@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from nsp_cli.cli.help_panels import BATCH, IN_OUT, LOOK, MESSAGES, MODEL, RAW
 from nsp_cli.engine.options import BlendOptions, IfExists
 from nsp_cli.errors import UsageError
 from nsp_cli.model import spec
@@ -35,21 +36,6 @@ def either(values: Iterable[str]) -> str:
     """Join names as in "auto, torch or onnx"."""
     *others, last = values
     return f"{', '.join(others)} or {last}" if others else last
-
-
-IN_OUT, LOOK, RAW, MODEL = "Input and output", "Look", "RAW photos", "Model and device"
-BATCH, MESSAGES = "Batch", "Messages"
-"""The panels of `--help` that several commands have."""
-
-
-def in_order_of_panels(params: list[Any]) -> list[Any]:
-    """Sort parameters so that all commands have these panels in the same order, with a command's own after IN_OUT."""
-    last = [LOOK, RAW, MODEL, BATCH, MESSAGES]
-    first = {None: -2, IN_OUT: -1}
-    return sorted(
-        params,
-        key=lambda param: last.index(panel) + 1 if (panel := param.rich_help_panel) in last else first.get(panel, 0),
-    )
 
 
 def option(*names: str, panel: str, metavar: str | None = None, **more: Any) -> Any:

@@ -18,7 +18,7 @@ from nsp_cli.image.codecs.raw_kinds import RAW_SUFFIXES, RawOptions
 from nsp_cli.image.colour import ColourSpace, colour_space, srgb_pixels
 from nsp_cli.image.formats import SUFFIXES, WRITABLE, is_photo, output_suffix, unread_format
 from nsp_cli.image.frame import Frame, Metadata, from_unit, peak, to_unit
-from nsp_cli.image.metadata.exif import retouch_exif
+from nsp_cli.image.metadata.exif import update_exif
 from nsp_cli.image.reading import check_header, read, read_srgb
 from nsp_cli.image.writing import encode, write
 
@@ -39,9 +39,9 @@ __all__ = [
     "peak",
     "read",
     "read_srgb",
-    "retouch_exif",
     "srgb_pixels",
     "to_unit",
     "unread_format",
+    "update_exif",
     "write",
 ]

@@ -11,8 +11,8 @@ from nsp_cli.errors import OutputError, TargetExistsError
 from nsp_cli.image.colour import adobe_profile
 from nsp_cli.image.formats import BY_NAME, DNG, WRITABLE, Format
 from nsp_cli.image.frame import Frame, Metadata, from_unit, to_unit
-from nsp_cli.image.metadata.exif import exif_dpi, orientation_only, retouch_exif
-from nsp_cli.image.metadata.xmp import retouch_xmp
+from nsp_cli.image.metadata.exif import exif_dpi, orientation_only, update_exif
+from nsp_cli.image.metadata.xmp import update_xmp
 from nsp_cli.system.atomic import write_atomically
 from nsp_cli.system.files import exists
 
@@ -103,7 +103,7 @@ def encode(
         metadata = replace(metadata, icc=icc)
     if not keep_metadata:
         metadata = Metadata(icc=metadata.icc, exif=orientation_only(metadata.exif))
-    exif, xmp = retouch_exif(metadata.exif, frame.size), retouch_xmp(metadata.xmp, frame.size)
+    exif, xmp = update_exif(metadata.exif, frame.size), update_xmp(metadata.xmp, frame.size)
     frame = replace(frame, metadata=replace(metadata, exif=exif, xmp=xmp))
     fitted, warnings = _fit(frame, row)
     try:

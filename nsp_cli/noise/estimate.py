@@ -177,8 +177,8 @@ def _measure(
     for group in np.array_split(np.argsort(cells.mean((1, 2, 3)), kind="stable"), min(_GROUPS, len(cells))):
         most = max(round(_FLATTEST[block] * len(group)), _FEWEST)
         chosen = [
-            (group[np.argsort(variance[group][:, judges].mean(1), kind="stable")[:most]], measured)
-            for judges, measured in (((0, 3), (1, 2)), ((1, 2), (0, 3)))
+            (group[np.argsort(variance[group][:, selecting].mean(1), kind="stable")[:most]], measured)
+            for selecting, measured in (((0, 3), (1, 2)), ((1, 2), (0, 3)))
         ]
         found = [variance[flat][:, measured].mean(1) for flat, measured in chosen]
         levels.append(float(quantile(np.concatenate(found), 0.5)))

@@ -61,8 +61,8 @@ def estimate_noise_level(photos: Tensor) -> Tensor:
         # with so small a number, and the weights of a photo without noise are then 0.
         weight = (-F.max_pool2d(-is_usable.float(), 2)).clamp_min(_LEAST)
         total, count = photos.new_zeros(len(photos)), photos.new_zeros(len(photos))
-        for judges, measured_on in (((0, 3), (1, 2)), ((1, 2), (0, 3))):
-            flat = (cells[judges[0]] + cells[judges[1]]) / 2 + _FAINT
+        for selecting, measured_on in (((0, 3), (1, 2)), ((1, 2), (0, 3))):
+            flat = (cells[selecting[0]] + cells[selecting[1]]) / 2 + _FAINT
             counts = weight * (_FAINT / flat) ** _POWER
             total = total + (counts * (cells[measured_on[0]] + cells[measured_on[1]]) / 2).sum((1, 2, 3))
             count = count + counts.sum((1, 2, 3))

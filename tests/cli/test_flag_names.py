@@ -10,7 +10,7 @@ import typer
 from typer import rich_utils as typer_help
 
 import nsp_cli
-from nsp_cli.cli import common_flags
+from nsp_cli.cli import help_panels
 from nsp_cli.cli.app import app
 from nsp_cli.cli.flag_names import flag_of, with_flags
 from nsp_cli.model import registry
@@ -73,9 +73,9 @@ def test_the_help_names_the_default_models() -> None:
 def test_panels_of_the_help_have_one_order(name: str) -> None:
     context = typer.Context(COMMANDS[name])
     panels = dict.fromkeys(param.rich_help_panel for param in COMMANDS[name].get_params(context))
-    common = [common_flags.IN_OUT, common_flags.LOOK, common_flags.RAW, common_flags.MODEL, common_flags.BATCH]
+    common = [help_panels.IN_OUT, help_panels.LOOK, help_panels.RAW, help_panels.MODEL, help_panels.BATCH]
     assert [panel for panel in panels if panel in common] == [panel for panel in common if panel in panels]
-    assert list(panels)[-1] == common_flags.MESSAGES
+    assert list(panels)[-1] == help_panels.MESSAGES
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from nsp_cli import api
 from nsp_cli.engine.backends import openvino_backend
 from nsp_cli.engine.export.calibration import quantize_by_photos
 from nsp_cli.engine.export.int8 import FakeQuantizer, calibrating, quantize
-from nsp_cli.engine.export.qdq import PAIR_LEVELS, weight_scales
+from nsp_cli.engine.export.qdq import MAX_PAIR_SUM, weight_scales
 from nsp_cli.engine.process import process
 from nsp_cli.errors import BackendError, ModelError, NoInputError
 from nsp_cli.image import Frame, from_unit, write
@@ -111,7 +111,7 @@ def test_the_levels_of_two_neighbours_have_a_limit(channels: int) -> None:
     weight = torch.randn(5, channels, 3, 3) ** 3
     levels = np.rint((weight / weight_scales(weight)).numpy())
     assert np.abs(levels).max() <= 127
-    assert 127 <= max(_pairs(levels).max(), _pairs(-levels).max()) <= PAIR_LEVELS + 1
+    assert 127 <= max(_pairs(levels).max(), _pairs(-levels).max()) <= MAX_PAIR_SUM + 1
 
 
 def test_an_export_in_int8_gives_what_torch_simulates(network: ResUNet, photos: Path, tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_an_export_in_int8_gives_what_torch_simulates(network: ResUNet, photos: 
     change = api.export_int8(model, target, photos=photos)
     rounded, again = quantize_by_photos(network, photos)
     assert 0 < change == again < 0.02
-    assert _largest_pair(onnx.load(target)) <= PAIR_LEVELS + 1
+    assert _largest_pair(onnx.load(target)) <= MAX_PAIR_SUM + 1
     weights = [tensor for tensor in onnx.load(target).graph.initializer if len(tensor.dims) == 4]
     assert [tensor.data_type for tensor in weights].count(onnx.TensorProto.INT8) == len(quantize(network))
     tile = noisy(32, 40).pixels.transpose(2, 0, 1)[None]
@@ -204,7 +204,7 @@ def test_a_shipped_graph_in_int8_is_close_to_float32(
     monkeypatch.setattr(openvino_backend, "has_bf16", lambda: bf16)
     graph = registry.shipped_folder() / f"{name}-{task}-int8.onnx"
     assert graph.stat().st_size < 1.5e6
-    assert _largest_pair(onnx.load(graph)) <= PAIR_LEVELS + 1
+    assert _largest_pair(onnx.load(graph)) <= MAX_PAIR_SUM + 1
     exact, by_openvino, by_onnx = (
         api.load_backend(name, task, device="cpu", precision=precision, backend=kind)
         for precision, kind in (("fp32", "openvino"), ("int8", "openvino"), ("int8", "onnx"))

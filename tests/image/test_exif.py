@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from image_builders import build_exif
 from PIL import Image
 
-from nsp_cli.image import Frame, Metadata, encode, read, retouch_exif
+from nsp_cli.image import Frame, Metadata, encode, read, update_exif
 from nsp_cli.image.metadata.exif import exif_dpi, exif_from_tiff, orientation_only
 from nsp_cli.image.metadata.ifd import Entry, Tree, append_directory
-from nsp_cli.image.metadata.xmp import retouch_xmp
+from nsp_cli.image.metadata.xmp import update_xmp
 
 
 def test_sizes_become_true_and_the_thumbnail_goes(exif: bytes, maker_note: bytes) -> None:
-    true = retouch_exif(exif, (960, 1280))
+    true = update_exif(exif, (960, 1280))
     assert true is not None
     read_back = Image.Exif()
     read_back.load(true)
@@ -32,7 +32,7 @@ def test_sizes_become_true_and_the_thumbnail_goes(exif: bytes, maker_note: bytes
 
 
 def test_a_side_beyond_16_bits_becomes_a_long(exif: bytes) -> None:
-    true = retouch_exif(exif, (70_000, 66_000))
+    true = update_exif(exif, (70_000, 66_000))
     assert true is not None
     read_back = Image.Exif()
     read_back.load(true)
@@ -41,13 +41,13 @@ def test_a_side_beyond_16_bits_becomes_a_long(exif: bytes) -> None:
 
 
 def test_retouching_twice_changes_nothing(exif: bytes) -> None:
-    once = retouch_exif(exif, (10, 20))
-    assert retouch_exif(once, (10, 20)) == once
+    once = update_exif(exif, (10, 20))
+    assert update_exif(once, (10, 20)) == once
 
 
 @pytest.mark.parametrize("block", [b"", b"II", b"II*\0\xff\xff\0\0", b"not exif at all", b"MM\0*\0\0\0\x08\0\x05"])
 def test_damaged_blocks_pass_unchanged(block: bytes) -> None:
-    assert retouch_exif(block, (10, 20)) == block
+    assert update_exif(block, (10, 20)) == block
     assert orientation_only(block) is None
     assert exif_dpi(block) is None
     frame = Frame(np.zeros((4, 4, 3), np.uint8), metadata=Metadata(exif=block or None))
@@ -69,7 +69,7 @@ def test_no_damage_in_exif_stops_a_write(block: bytes, at: float, junk: bytes) -
         found = read(encode(frame, name)[0])
         assert found.size == (4, 5)
         if name != "tiff":
-            assert found.metadata.exif == retouch_exif(damaged, (4, 5))
+            assert found.metadata.exif == update_exif(damaged, (4, 5))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -90,7 +90,7 @@ def test_orientation_only(orientation: int, order: str) -> None:
 def test_xmp_sizes_become_true() -> None:
     xmp = b"<a exif:PixelXDimension=\"640\" tiff:ImageLength = '48'/><tiff:ImageWidth>640</tiff:ImageWidth> 640"
     wanted = b"<a exif:PixelXDimension=\"1280\" tiff:ImageLength = '960'/><tiff:ImageWidth>1280</tiff:ImageWidth> 640"
-    assert retouch_xmp(xmp, (960, 1280)) == wanted
+    assert update_xmp(xmp, (960, 1280)) == wanted
 
 
 def test_maker_note_far_inside_a_tiff_is_moved_and_said_so(exif: bytes, maker_note: bytes) -> None:

@@ -14,7 +14,7 @@ from image_builders import smooth_frame
 from raw_builders import build_dng, mosaic
 
 from nsp_cli.image import Frame, Metadata, RawOptions, encode, read
-from nsp_cli.image.metadata.xmp import retouch_xmp
+from nsp_cli.image.metadata.xmp import update_xmp
 
 JPEG = encode(smooth_frame(), "jpeg")[0]
 IPTC = b"\x1c\2x\0\1a"
@@ -91,7 +91,7 @@ def test_of_two_blocks_of_iptc_the_first_is_kept() -> None:
 
 
 def test_xmp_announces_nothing_that_is_not_there(tmp_path: Path) -> None:
-    found = retouch_xmp(XMP, (48, 64))
+    found = update_xmp(XMP, (48, 64))
     assert found is not None
     for gone in (
         b"MotionPhoto",
@@ -106,7 +106,7 @@ def test_xmp_announces_nothing_that_is_not_there(tmp_path: Path) -> None:
         assert gone not in found
     for kept in (b'dc:format="image/jpeg"', b"<dc:title>Motion photo</dc:title>", b'rdf:about=""'):
         assert kept in found
-    assert retouch_xmp(found, (48, 64)) == found
+    assert update_xmp(found, (48, 64)) == found
     if shutil.which("exiftool"):
         path = tmp_path / "photo.jpg"
         path.write_bytes(encode(Frame(smooth_frame().pixels, metadata=Metadata(xmp=XMP)), "jpeg")[0])

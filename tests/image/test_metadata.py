@@ -13,7 +13,7 @@ import pytest
 from image_builders import only_page
 from PIL import Image
 
-from nsp_cli.image import Frame, Metadata, encode, read, retouch_exif, write
+from nsp_cli.image import Frame, Metadata, encode, read, update_exif, write
 from nsp_cli.image.metadata.exif import orientation_only
 
 FrameMaker = Callable[..., Frame]
@@ -83,7 +83,7 @@ def test_read_gives_back_what_was_written(
     assert found.metadata.dpi == (300.0, 300.0)
     assert found.metadata.iptc == (metadata.iptc if name in ("jpeg", "tiff") else None)
     assert found.metadata.xmp == metadata.xmp.replace(b"640", b"64") if metadata.xmp else None
-    true = retouch_exif(metadata.exif, (48, 64))
+    true = update_exif(metadata.exif, (48, 64))
     assert true is not None
     if name == "tiff":  # taken apart and put together, with the maker note at its place
         assert found.metadata.exif is not None
@@ -107,7 +107,7 @@ def test_icc_xmp_and_dpi_for_other_readers(
     if name in ("png", "jpeg", "webp"):
         _, kinds, blocks = cv2.imdecodeWithMetadata(np.frombuffer(data, np.uint8), flags=cv2.IMREAD_UNCHANGED)
         found = {kind: bytes(np.asarray(block).tobytes()) for kind, block in zip(kinds, blocks, strict=True)}
-        assert found[cv2.IMAGE_METADATA_EXIF].removeprefix(b"Exif\0\0") == retouch_exif(metadata.exif, (480, 640))
+        assert found[cv2.IMAGE_METADATA_EXIF].removeprefix(b"Exif\0\0") == update_exif(metadata.exif, (480, 640))
         assert found[cv2.IMAGE_METADATA_XMP].rstrip(b"\0").endswith(metadata.xmp or b"")
         if channels == 3:  # libpng does not give out an RGB profile of a grey picture
             assert found[cv2.IMAGE_METADATA_ICCP] == metadata.icc

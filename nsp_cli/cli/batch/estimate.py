@@ -13,7 +13,7 @@ import typer
 
 from nsp_cli.cli.batch.in_place import refuse_other_format
 from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status
-from nsp_cli.cli.batch.photo import is_wanted, refuse_large
+from nsp_cli.cli.batch.photo import refuse_large, should_process
 from nsp_cli.cli.batch.plan import Work
 from nsp_cli.cli.batch.profiles import Profiles
 from nsp_cli.cli.console import plain
@@ -42,7 +42,7 @@ def _foreseen(work: Work, options: DenoiseOptions) -> Outcome:
     """Predict a photo's outcome from its names and header, without the settings of profiles."""
     outcome = Outcome(work.source, work.target, Status.PLANNED, unread=work.unread)
     try:
-        if not is_wanted(work, options.output):
+        if not should_process(work, options.output):
             return replace(outcome, status=Status.SKIPPED)
         check_header(work.source)
         if options.output.in_place and (container := probe_container(work.source)) is not None:

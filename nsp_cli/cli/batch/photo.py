@@ -85,7 +85,7 @@ def refuse_large(size: tuple[int, int], format: str, options: DenoiseOptions) ->
         raise OutputError(f"{error}; use -f tiff or -f png.") from error
 
 
-def is_wanted(work: Work, output: OutputOptions) -> bool:
+def should_process(work: Work, output: OutputOptions) -> bool:
     """Return whether a photo is to be processed; False to skip it.
 
     Raises
@@ -142,7 +142,7 @@ def shortages(works: Iterable[Work], output: OutputOptions) -> list[str]:
 def can_be_written(work: Work, output: OutputOptions) -> bool:
     """Return whether a photo is to be processed and its output could be written, as far as it can be checked before."""
     try:
-        return is_wanted(work, output)
+        return should_process(work, output)
     except (InputError, OutputError):
         return False
 

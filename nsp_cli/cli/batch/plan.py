@@ -260,7 +260,7 @@ def _mark_inputs(works: Sequence[Work]) -> list[Work]:
     def checked(work: Work) -> Work:
         identity = _identity(work.target)
         if work.problem or identity not in inputs or inputs[identity] == work.source:
-            return work  # its own photo: `photo.is_wanted` refuses that
+            return work  # its own photo: `photo.should_process` refuses that
         other = inputs[identity]
         return replace(work, problem=f"{work.source}: its output {work.target} is the input {other}; use -o FOLDER.")
 

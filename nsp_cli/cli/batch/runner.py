@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from nsp_cli.cli.batch.batch_options import BatchOptions
 from nsp_cli.cli.batch.in_place import refuse_other_format
 from nsp_cli.cli.batch.outcome import Outcome, Status
-from nsp_cli.cli.batch.photo import PhotoStep, is_wanted, read_photo, refuse_large, write_photo
+from nsp_cli.cli.batch.photo import PhotoStep, read_photo, refuse_large, should_process, write_photo
 from nsp_cli.cli.batch.plan import Work
 from nsp_cli.cli.console import Reporter, err
 from nsp_cli.cli.flag_names import with_flags
@@ -170,7 +170,7 @@ def _read(work: Work, context: BatchContext) -> _Photo:
     started = time.monotonic()
     outcome = Outcome(work.source, work.target, Status.PLANNED, unread=work.unread)
     try:
-        if not is_wanted(work, context.options.output):
+        if not should_process(work, context.options.output):
             return _Photo(work, None, replace(outcome, status=Status.SKIPPED))
         format = WRITABLE[work.target.suffix.lower()]
         frame = read_photo(work.source, format, context.options.raw)
@@ -190,14 +190,14 @@ def _process(photo: _Photo, context: BatchContext, reporter: Reporter) -> tuple[
     started = time.monotonic()
     notes: dict[str, object] = {}
     try:
-        result = context.step(photo.frame, _of(photo, reporter, notes))
+        result = context.step(photo.frame, _reporter_for(photo, reporter, notes))
     except Exception as error:
         return None, _failed(photo.outcome, error, context)
     seconds = photo.outcome.seconds + time.monotonic() - started
     return result, replace(photo.outcome, notes=notes, seconds=seconds)
 
 
-def _of(photo: _Photo, reporter: Reporter, notes: dict[str, object]) -> Reporter:
+def _reporter_for(photo: _Photo, reporter: Reporter, notes: dict[str, object]) -> Reporter:
     """Return a reporter whose lines name the photo, since lines about others come between."""
     return replace(reporter, line=lambda text: reporter.line(f"{photo.work.source}: {text}"), note=notes.__setitem__)
 

@@ -11,8 +11,9 @@ import typer
 from nsp_cli.cli import common_flags
 from nsp_cli.cli.batch.outcome import unread_sentence
 from nsp_cli.cli.batch.plan import list_photos
-from nsp_cli.cli.common_flags import IN_OUT, option
+from nsp_cli.cli.common_flags import option
 from nsp_cli.cli.console import complain, err, progress
+from nsp_cli.cli.help_panels import IN_OUT
 from nsp_cli.errors import InputError, UsageError
 from nsp_cli.model.spec import Precision
 from nsp_cli.system.atomic import check_place

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nsp_cli.cli import common_flags
-from nsp_cli.cli.common_flags import IN_OUT, option, switch
+from nsp_cli.cli.common_flags import option, switch
 from nsp_cli.cli.flag_decorator import takes
+from nsp_cli.cli.help_panels import IN_OUT
 from nsp_cli.cli.photo_flags import PhotoFlags
 from nsp_cli.engine.options import ModelOptions
 from nsp_cli.errors import UsageError

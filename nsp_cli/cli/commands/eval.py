@@ -15,8 +15,9 @@ import typer
 from nsp_cli.cli import common_flags
 from nsp_cli.cli.batch.outcome import unread_sentence
 from nsp_cli.cli.batch.plan import count_unread
-from nsp_cli.cli.common_flags import IN_OUT, option
+from nsp_cli.cli.common_flags import option
 from nsp_cli.cli.console import complain, out, progress, warn
+from nsp_cli.cli.help_panels import IN_OUT
 from nsp_cli.engine.options import DenoiseOptions, ModelOptions
 from nsp_cli.errors import InputError, MemoryLimitError, UsageError
 from nsp_cli.model.spec import Precision

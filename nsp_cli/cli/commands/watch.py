@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nsp_cli.cli.common_flags import BATCH, option
+from nsp_cli.cli.common_flags import option
 from nsp_cli.cli.flag_decorator import takes
+from nsp_cli.cli.help_panels import BATCH
 from nsp_cli.cli.photo_flags import PhotoFlags
 from nsp_cli.engine.options import ModelOptions
 from nsp_cli.errors import NoInputError, UsageError

@@ -11,14 +11,14 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-WEIGHT_LEVELS = 127
-PAIR_LEVELS = 160
-"""Largest sum of the levels of two neighbouring input channels, but for rounding.
+WEIGHT_LEVELS = 127  # the largest level of a weight, int8
+MAX_PAIR_SUM = 160
+"""The largest sum of two neighbouring weights of one sign, in levels before rounding; neighbours in the input channels.
 
-x86 processors without VNNI add two products up in 16 bits and cut off what is larger: at 160 two activations of more
-than 204 of 255. A sum of 128 would never be cut off, but costs more accuracy than that.
+x86 processors without VNNI add two products in 16 bits, and sums above 32767 saturate. At 160 that needs activations
+whose weighted mean is above 204 of 255 (32767 / 160). A sum of 128 never saturates, but costs more accuracy than that.
 """
-SMALLEST_SCALE = 1e-8
+SMALLEST_SCALE = 1e-8  # keeps the scale above 0 where all weights or activations are 0
 
 
 class Levels(NamedTuple):
@@ -29,11 +29,11 @@ class Levels(NamedTuple):
 
 
 def weight_scales(weight: Tensor) -> Tensor:
-    """Return the scale of each output channel, (O, I, h, w) to (O, 1, 1, 1): see `WEIGHT_LEVELS` and `PAIR_LEVELS`."""
+    """Return the scale of each output channel, (O, I, h, w) to (O, 1, 1, 1): see `WEIGHT_LEVELS` and `MAX_PAIR_SUM`."""
     weight = weight.detach()
     even = F.pad(weight, (0, 0, 0, 0, 0, weight.shape[1] % 2))
     pairs = torch.stack([even, -even], 1).relu().unflatten(2, (-1, 2)).sum(3)
-    scale = torch.maximum(weight.abs().amax((1, 2, 3)) / WEIGHT_LEVELS, pairs.amax((1, 2, 3, 4)) / PAIR_LEVELS)
+    scale = torch.maximum(weight.abs().amax((1, 2, 3)) / WEIGHT_LEVELS, pairs.amax((1, 2, 3, 4)) / MAX_PAIR_SUM)
     return scale.clamp_min(SMALLEST_SCALE)[:, None, None, None]
 
 
@@ -43,9 +43,9 @@ class _Nodes:
     Attributes
     ----------
     nodes : list
-        Of the new graph.
+        The nodes of the new graph.
     rounded : mapping
-        Names of rounded tensors, by those of the tensors.
+        Name of a tensor → name of the rounded tensor.
     """
 
     def __init__(self, graph: Any) -> None:
@@ -65,16 +65,19 @@ class _Nodes:
         )
         return result
 
-    def round(self, tensor: str, levels: Levels, *, only: bool) -> str:
-        """Round a tensor to levels and return the result's name; `only`: it is not used unrounded."""
+    def round(self, tensor: str, levels: Levels, *, used_unrounded: bool) -> str:
+        """Round a tensor to levels and return the name of the result.
+
+        `used_unrounded` is whether other nodes use the tensor without rounding.
+        """
         grid = [
             self._constant(f"{tensor}/scale", np.float32(levels.scale)),
             self._constant(f"{tensor}/zero", np.uint8(levels.zero)),
         ]
         source = tensor
-        if not only:
-            # So that OpenVINO cannot round the tensor where it is computed. A function that changes nothing takes the
-            # rounding in: a seventh less time than a pass of its own, in float32.
+        if used_unrounded:
+            # A LeakyReLU of slope 1 changes nothing, but keeps OpenVINO from fusing the rounding into the node before
+            # it. OpenVINO fuses it into the LeakyReLU instead: a seventh less time than a separate pass in float32.
             self._add("LeakyRelu", [tensor], source := f"{tensor}/copy", alpha=1.0)
         self._add("QuantizeLinear", [source, *grid], f"{tensor}/levels")
         self._add("DequantizeLinear", [f"{tensor}/levels", *grid], f"{tensor}/rounded")
@@ -112,8 +115,8 @@ def to_qdq(model: bytes, convolutions: Mapping[str, tuple[Levels, Levels | None]
     model : bytes
         The model, whose tensors have the names of the network's weights, with any prefix.
     convolutions : mapping
-        The levels of the input of each convolution that is quantized, and of its output if that is, by the name of its
-        module. Each has a bias.
+        Name of a module → levels of its input, and levels of its output, or None to leave that unrounded. Each of these
+        convolutions needs a bias.
 
     Returns
     -------
@@ -132,7 +135,7 @@ def to_qdq(model: bytes, convolutions: Mapping[str, tuple[Levels, Levels | None]
         if name is not None:
             source, target = convolutions[name]
             tensor = node.input[0]
-            node.input[0] = new.rounded.get(tensor) or new.round(tensor, source, only=tensor in after)
+            node.input[0] = new.rounded.get(tensor) or new.round(tensor, source, used_unrounded=tensor not in after)
             weight, bias = (numpy_helper.to_array(tensors[tensor]) for tensor in node.input[1:3])
             by_channel = weight_scales(torch.tensor(weight)).numpy()
             scales = by_channel.ravel()
@@ -147,7 +150,7 @@ def to_qdq(model: bytes, convolutions: Mapping[str, tuple[Levels, Levels | None]
             node.input[:] = [new.rounded.get(tensor, tensor) if tensor in after else tensor for tensor in node.input]
         new.nodes.append(node)
         if node.output[0] in after:
-            new.round(node.output[0], after[node.output[0]], only=True)
+            new.round(node.output[0], after[node.output[0]], used_unrounded=False)
     new.store()
     return proto.SerializeToString()
 

@@ -57,8 +57,8 @@ def _parsed(exif: bytes | None) -> tuple[Tree, Directory] | None:
         return None
 
 
-def retouch_exif(exif: bytes | None, size: tuple[int, int]) -> bytes | None:
-    """Return EXIF that is true for a picture of `size` (height, width) with new pixels.
+def update_exif(exif: bytes | None, size: tuple[int, int]) -> bytes | None:
+    """Update EXIF for a picture of `size` (height, width) with new pixels.
 
     Pixel sizes, where they are given, are set; the thumbnail, which shows the old pixels, is unlinked (and cut off
     where it is the end of the block). All other bytes stay, and stay where they are. A block that cannot be parsed is

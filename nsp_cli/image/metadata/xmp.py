@@ -21,11 +21,11 @@ _UNTRUE = {  # by namespace: properties that announce data behind the picture, w
 }
 
 
-def retouch_xmp(xmp: bytes | None, size: tuple[int, int]) -> bytes | None:
-    """Return XMP that is true for a result of `size` (height, width).
+def update_xmp(xmp: bytes | None, size: tuple[int, int]) -> bytes | None:
+    """Update XMP for a result of `size` (height, width).
 
-    Copies of EXIF's pixel sizes, where they are given, are set. What announces a video, a gain map, a depth map or
-    further XMP behind the picture is removed.
+    Copies of EXIF's pixel sizes, where they are given, are set. Properties that announce a video, a gain map, a depth
+    map or further XMP behind the picture are removed.
     """
     if xmp is None:
         return None
