@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from nsp_cli.engine.backends.device import Precision, autocast, choose_precision
 from nsp_cli.image import is_photo
@@ -19,7 +20,6 @@ from nsp_cli.training.data import StepBatches
 
 _SAVE_EVERY = 100  # steps
 _WARM_UP = 50  # steps
-_CPU = torch.device("cpu")
 
 
 class Distillation:
@@ -33,6 +33,8 @@ class Distillation:
         Names of layers whose outputs are to agree, too. Empty at first.
     layer_weight : float
         Weight of their mean squared error, as a fraction of the variance of the teacher's output.
+    device : torch.device
+        That of the network when the run is made.
     """
 
     def __init__(
@@ -46,12 +48,14 @@ class Distillation:
         *,
         steps: int,
         rate: float,
+        workers: int = 0,
     ) -> None:
-        self.teacher = teacher.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.device = next(network.parameters()).device
+        self.teacher = teacher.to(self.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.method, self.optimizer, self.examples = method, optimizer, examples
-        self.steps, self.rate, self.state = steps, rate, state
-        self.precision = choose_precision(_CPU, Precision.AUTO)
+        self.steps, self.rate, self.state, self.workers = steps, rate, state, workers
+        self.precision = choose_precision(self.device, Precision.AUTO)
         self.layers: list[str] = []
         self.layer_weight = 0.0
         self.step = 0
@@ -61,12 +65,13 @@ class Distillation:
         started, begun = time.monotonic(), self.step
         mean = 0.0
         last = self.steps if stop_at is None else min(stop_at, self.steps)
-        while self.step < last:
+        steps = range(self.step, last)
+        for batch in DataLoader(self.examples, batch_size=None, sampler=steps, num_workers=self.workers):
             fall = 0.5 * (1 + math.cos(math.pi * self.step / self.steps)) * min(1.0, (self.step + 1) / _WARM_UP)
             for group in self.optimizer.param_groups:
                 group["lr"] = self.rate * fall * group.get("factor", 1.0)
-            with autocast(_CPU, self.precision):
-                loss = self.loss(self.examples[self.step])
+            with autocast(self.device, self.precision):
+                loss = self.loss(batch.to(self.device))
             self.optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)

@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from distillation import Distillation, examples_of
 from torch import Tensor, nn
 
+from nsp_cli.engine.backends.device import choose_device
 from nsp_cli.engine.loading import method_of
 from nsp_cli.methods.simulated import Simulated
 from nsp_cli.model.checkpoint import load_model, save_model
@@ -80,8 +81,8 @@ class Regression:
     def add(self, features: Tensor, outputs: Tensor) -> None:
         """Add samples."""
         features = torch.cat([features, features.new_ones(len(features), 1)], 1)
-        self.moments += (features.T @ features).double()
-        self.products += (features.T @ outputs).double()
+        self.moments += (features.T @ features).double().cpu()
+        self.products += (features.T @ outputs).double().cpu()
 
     def solve(self, channels: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Return the weights (9·len(channels) + 1, O) of some channels' features, and the inverse of their moments."""
@@ -117,7 +118,7 @@ def thin_block(teacher: nn.Module, network: nn.Module, block: str, batches: Sequ
         given = input_and_output(network, block, photos)[0]
         features = F.unfold(old[0](given).relu(), 3, padding=1).transpose(1, 2).flatten(0, 1)
         missing = (wanted - given).permute(0, 2, 3, 1).flatten(0, 2)
-        some = torch.randperm(len(features), generator=generator)[:_PIXELS]
+        some = torch.randperm(len(features), generator=generator)[:_PIXELS].to(features.device)
         regression.add(features[some], missing[some])
     kept = regression.choose(old[0].out_channels, new[0].out_channels)
     weights = regression.solve(kept)[0].float()
@@ -149,6 +150,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--patch", type=int, default=224, help="pixels of a crop; an example has half of them (224)")
     parser.add_argument("--seed", type=int, default=11)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--workers", type=int, default=0, help="processes that make examples; for a GPU (0)")
     parser.add_argument("--stop-at", type=int, metavar="STEP", help="stop there; the same line without it continues")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -157,7 +160,7 @@ def main() -> None:
         parser.error("WEIGHTS must be of a ResUNet.")
     spec = replace(spec, network_args={**spec.network_args, "hidden": [int(n) for n in arguments.hidden.split(",")]})
     torch.manual_seed(arguments.seed)
-    network = build_network(spec.network, spec.network_args)
+    network = build_network(spec.network, spec.network_args).to(choose_device(arguments.device))
     method = cast(Simulated, method_of(spec, {"ensemble": 1}, arguments.weights.name))
     shape = {"patch": arguments.patch, "batch": arguments.batch}
     run = Distillation(
@@ -169,15 +172,17 @@ def main() -> None:
         arguments.out / "thin.state",
         steps=arguments.steps,
         rate=arguments.lr,
+        workers=arguments.workers,
     )
     if run.resume():
         print(f"continued at step {run.step}")
     else:
         examples = examples_of(arguments.photos, method, **shape, steps=_BATCHES, seed=arguments.seed + 1)
-        batches = [torch.cat([batch[:, :3], batch[:, -1:]], 1) for batch in (examples[i] for i in range(_BATCHES))]
+        batches = [examples[step].to(run.device) for step in range(_BATCHES)]
+        batches = [torch.cat([batch[:, :3], batch[:, -1:]], 1) for batch in batches]
         for block in thin(teacher, network, batches):
             print(f"{block}: {cast(Any, network.get_submodule(block)).body[0].out_channels} channels", flush=True)
-    run.layers, run.layer_weight = blocks_of(network, torch.zeros(1, 4, 16, 16)), _LAYER_WEIGHT
+    run.layers, run.layer_weight = blocks_of(network, torch.zeros(1, 4, 16, 16, device=run.device)), _LAYER_WEIGHT
     run.train(arguments.stop_at)
     if run.step < arguments.steps:
         return
