@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from nsp_cli.image.frame import Frame, Metadata, from_unit, to_unit
 from nsp_cli.image.metadata.exif import exif_dpi, orientation_only, update_exif
 from nsp_cli.image.metadata.xmp import update_xmp
 from nsp_cli.system.atomic import write_atomically
-from nsp_cli.system.files import exists
 
 _DCF_FORMATS = ("jpeg", "tiff", "dng")  # readers of others do not search EXIF for the mark of Adobe RGB
 _LABELS = {"icc": "the colour profile", "exif": "EXIF", "xmp": "XMP", "dpi": "the print resolution", "iptc": "IPTC"}
@@ -60,7 +60,7 @@ def write(
     name = WRITABLE.get(target.suffix.lower())
     if name is None:
         raise OutputError(f"{target}: the suffix must be one of {', '.join(WRITABLE)}, got {target.suffix or 'none'}")
-    if not overwrite and exists(target):
+    if not overwrite and os.path.lexists(target):
         raise TargetExistsError(f"{target} exists already; choose another name, or allow replacing it")
     try:
         data, warnings = encode(frame, name, quality=quality, keep_metadata=keep_metadata)

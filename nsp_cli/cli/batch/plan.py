@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import stat
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -248,7 +249,8 @@ def results_among(paths: Collection[Path]) -> set[Path]:
 
 def _mark_device(work: Work) -> Work:
     """Give a problem to what is no file: a pipe would block the batch, and a device may never end."""
-    if work.problem is None and files.exists(work.source) and not files.is_file(work.source):
+    found = _status(work.source)
+    if work.problem is None and found is not None and not stat.S_ISREG(found.st_mode):
         return replace(work, problem=f"{work.source} is a pipe or a device, not a photo; it is skipped.")
     return work
 
@@ -269,11 +271,16 @@ def _mark_inputs(works: Sequence[Work]) -> list[Work]:
 
 def _identity(path: Path) -> tuple[int, int] | None:
     """Return what is the same for all names of a file, or None where there is none."""
+    found = _status(path)
+    return None if found is None else (found.st_dev, found.st_ino)
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """Return what the system has on a file, or the one that a link leads to; None where there is none."""
     try:
-        found = path.stat()
-    except OSError:
+        return path.stat()
+    except (OSError, ValueError):
         return None
-    return found.st_dev, found.st_ino
 
 
 def _mark_clashes(works: Sequence[Work]) -> list[Work]:

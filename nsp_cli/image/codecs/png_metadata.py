@@ -124,7 +124,7 @@ def _described_colours(found: dict[bytes, bytes], *, grey: bool) -> bytes | None
                 "a PNG whose values are not RGB in full range (cICP) is not supported: convert it to sRGB first"
             )
         return profile_of_codes(primaries, transfer, grey=grey)
-    if b"sRGB" in found:
+    if b"sRGB" in found or not found.keys() & {b"cHRM", b"gAMA"}:
         return None
     points, tone = SRGB, SRGB_CURVE
     if b"cHRM" in found:
