@@ -52,8 +52,8 @@ Photos = Annotated[
     list[str],
     typer.Argument(
         metavar="IN... [OUT]",
-        help="Photos, folders, or patterns such as 'card/*.nef'. OUT is a file for one photo, and a folder for "
-        "several; a folder of photos needs it. Without OUT, photo.jpg becomes photo_nsp.jpg. `-` reads stdin and "
+        help="Photos, folders, or patterns such as 'card/*.nef'. OUT is a file for one photo and a folder for several; "
+        "it is required for a folder of photos. Without OUT, photo.jpg becomes photo_nsp.jpg. `-` reads stdin and "
         "writes stdout.",
         show_default=False,
     ),
@@ -104,7 +104,12 @@ Like = Annotated[
     Path | None,
     option("--like", panel=LOOK, metavar="RESULT", help="Use the settings that this result of nsp was made with."),
 ]
-NoConfig = Annotated[bool, switch("--no-config", panel=LOOK, help="Ignore the settings for cameras in config.toml.")]
+NoConfig = Annotated[
+    bool,
+    switch(
+        "--no-config", panel=LOOK, help="Ignore the settings for cameras in config.toml (`nsp doctor` prints its path)."
+    ),
+]
 NoFidelityCheck = Annotated[
     bool,
     option(
@@ -136,10 +141,16 @@ Strength = Annotated[
 ]
 Luma = Annotated[
     float,
-    option("--luma", panel=LOOK, metavar="0..100", help="Set the strength in brightness (grain, detail), percent."),
+    option(
+        "--luma",
+        panel=LOOK,
+        metavar="0..100",
+        help="Apply this percentage of --strength to brightness (grain, detail).",
+    ),
 ]
 Chroma = Annotated[
-    float, option("--chroma", panel=LOOK, metavar="0..100", help="Set the strength in colour (blotches), percent.")
+    float,
+    option("--chroma", panel=LOOK, metavar="0..100", help="Apply this percentage of --strength to colour (blotches)."),
 ]
 Noise = Annotated[
     float | None,

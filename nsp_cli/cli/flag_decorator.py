@@ -14,11 +14,11 @@ _GIVEN, _CONTEXT = "given", "typer_context"
 
 
 def takes(shared: type[Any], without: Collection[str] = ()) -> Callable[[Command], Command]:
-    """Let a command, whose last parameter is a `shared`, be called with that dataclass's fields instead.
+    """Wrap a command whose last parameter is the dataclass `shared`: the wrapper takes the fields as flags.
 
-    Typer makes flags of the parameters in a command's signature, so it is given one that has them all. A field `given`
-    is no flag: it gets the names of the command's parameters that were given, and are not left at their defaults.
-    Neither are the fields in `without`, which keep their defaults.
+    Typer makes flags of the parameters in a command's signature. The wrapper's signature contains all fields, except
+    two kinds that are not flags: `given`, which gets the names of the command's parameters that are not left at their
+    defaults, and the fields in `without`, which keep theirs.
     """
     hints = get_type_hints(shared, include_extras=True)
     flags = [

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PhotoFlags:
-    """Flags of `nsp denoise` and `nsp sr`, in the order of their help; `given`: names of those given."""
+    """Flags of `nsp denoise`, `nsp sr` and `nsp watch`, in the order of their help.
+
+    `given` has the names of the flags that were given, on the command line or by an environment variable.
+    """
 
     output: common_flags.OutputPath = None
     format: common_flags.Format = None
@@ -80,7 +83,7 @@ class PhotoFlags:
         Parameters
         ----------
         many : bool
-            Whether there is more than one photo: outputs that exist are skipped by default, and no error.
+            Whether there is more than one photo: existing outputs are then skipped by default instead of refused.
         in_place, backup : bool
             See `OutputOptions`.
 

@@ -40,7 +40,8 @@ def process(
 
     The network's input is sRGB: a photo in other colours is converted by its profile, and the change is converted back.
     Values beyond [0, 1] are not clipped, since their noise would stay. Colours under an alpha of 0 do not influence
-    visible ones, and stay unless the pipeline enlarges. Hot pixels are removed as much as the blend has of any change.
+    visible ones, and stay unless the pipeline enlarges. The removal of hot pixels is scaled by the blend like every
+    other change.
 
     Parameters
     ----------

@@ -1,10 +1,11 @@
 """NSP, next-scale prediction (CVPR 2026): predict the next finer scale from a coarse, decorrelated sub-image.
 
 Pairs
-    Each s×s cell gives n targets of t×t pixels and s² − n·t² input pixels, so that input and target never share a pixel
+    Each s×s cell gives n targets of t×t pixels and s² − n·t² input pixels; input and target share no pixel
     (`ops.cells`, Fig. 3). The *canonical* pairs are ours: input ``I[p::2h, q::2h]``, target ``I[p::h, q::h]``, so that
-    the input pixel is always the corner of its 2×2 target. NSP's own are aligned only on the average, and the mean of
-    their predictions is softer for it.
+    the input pixel is always the corner of its 2×2 target. The target thus contains the input; its noise is not copied,
+    because the blind-spot network's 2×2 block for an input pixel does not depend on that pixel. NSP's own pairs are
+    aligned only on average, which makes the mean of their predictions softer.
 Loss
     L1 between the network's output for each input and each target of the same cells, mean over all.
 Test time
@@ -57,11 +58,12 @@ class NSP(SelfSupervised):
     canonical_strides : tuple of int
         Values of h in pixels that canonical pairs draw from; NSP's own pairs do not use them.
     phase : int or None
-        At test time, the one sub-image of the t² to predict from (numbered as in `ops.pd`); None: the mean of all.
+        Sub-image that is predicted from at test time, of the t² ones (numbered as in `ops.pd`). None returns the mean
+        of all predictions.
     """
 
     name: ClassVar[str] = "nsp"
-    summary: ClassVar[str] = "learn the next finer scale from random pixels of 5x5 cells (NSP, CVPR 2026)"
+    summary: ClassVar[str] = "predict the next finer scale of a noisy photo (NSP, CVPR 2026)"
     networks = WITH_BLIND_SPOT
     presets: ClassVar[Mapping[str, Preset]] = {
         PHOTOGRAPHER: Preset(
@@ -189,7 +191,13 @@ class NSP(SelfSupervised):
         return (outputs.unsqueeze(2) - targets.unsqueeze(1)).abs().mean()
 
     def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> NSPPipeline:
-        """Build the inference pipeline, a single module for the torch backend and for export."""
+        """Build the inference pipeline, a single module for the torch backend and for export.
+
+        Raises
+        ------
+        ModelError
+            The network has another scale, or `phase` is set and the task enlarges.
+        """
         return NSPPipeline(self, network, task, channels)
 
 

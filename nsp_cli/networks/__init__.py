@@ -2,8 +2,9 @@
 
 Every network has the attributes that tiling needs: `scale` (t), `receptive_field_radius` (in its input pixels),
 `size_multiple` (its downsampling) and `activation_floats_per_pixel` (activations alive at once for one input pixel).
-Three are optional: `grid`, see `grid_of`, `tile`, see `tile_of`, and `noise_level`, see `is_noise_conditional`. So is
-the method `adopt`, which converts the tensors of a similar network to its own: fine-tuning may start from them.
+Four are optional: `grid`, see `grid_of`, `tile`, see `tile_of`, `noise_level`, see `is_noise_conditional`, and
+`input_skip`, see `has_input_skip`. So is the method `adopt`, which converts the tensors of a similar network to its
+own: fine-tuning may start from them.
 """
 
 from __future__ import annotations

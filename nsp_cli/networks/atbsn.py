@@ -76,7 +76,8 @@ class ATBSN(nn.Module):
     scale : int
         t, the factor from input to output.
     blind_spot_size : int
-        Default of k in `forward`.
+        Default of k in `forward`: the distance in pixels from a pixel to the nearest ones that its output depends on in
+        its row and column. k masks a square of (2k − 1)×(2k − 1) pixels; with 0 nothing is masked.
     residual : bool
         Predict the difference from the mean of the four pixels that are k above, below, left and right
         (`rim_average`) instead of the photo itself; the last convolution starts at zero, so training starts from a
@@ -96,8 +97,8 @@ class ATBSN(nn.Module):
         self.scale, self.blind_spot_size = scale, blind_spot_size
         self.residual = self.input_skip = residual
         self.size_multiple = 2**levels
-        # Upwards, the farthest. On the way down a level takes three of its rows (convolution two, shift one), on the
-        # way up five (each convolution two, and one since a row grows from the row above), intro and bottom two.
+        # Rows upwards, the farthest direction. Rows of a level: down 3 (convolution 2, shift 1), up 5 (two convolutions
+        # 4, upsampling 1); intro and bottom 2 each.
         self.half_plane_radius = 2 + 3 * (2**levels - 1) + 2 * 2**levels + 5 * (2**levels - 1)
         self.receptive_field_radius = self.half_plane_radius + blind_spot_size
         self.activation_floats_per_pixel = 27 * width
@@ -118,7 +119,7 @@ class ATBSN(nn.Module):
             nn.init.zeros_(self.last.weight)
 
     def forward(self, x: Tensor, blind_spot_size: int | None = None) -> Tensor:
-        """Map (N, C, h, w) to (N, C, t·h, t·w); `blind_spot_size` overrides the blind-spot radius."""
+        """Map (N, C, h, w) to (N, C, t·h, t·w); `blind_spot_size` is k for this call, None the network's default."""
         k = self.blind_spot_size if blind_spot_size is None else blind_spot_size
         features = self.fuse(self._half_planes(x, k))
         with torch.autocast(x.device.type, enabled=False):

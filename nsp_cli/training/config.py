@@ -41,7 +41,7 @@ class TrainConfig:
     optimizer : str
         One of OPTIMIZERS.
     weight_decay : float
-        Of the optimizer.
+        Weight decay of the optimizer.
     warmup : int
         Steps of linear warm-up.
     schedule : str

@@ -66,9 +66,22 @@ def learning_rate(settings: TrainConfig, step: int, progress: float) -> float:
 
 @dataclass
 class State:
-    """State of a run: `step` done steps, `seconds` of training, photos and teachers, network and optimizer.
+    """State of a run.
 
-    `initial` is the weights that the run began with, for the interpolation by `settings.keep`; None without it.
+    Attributes
+    ----------
+    settings : TrainConfig
+        The configuration of the run.
+    network, ema, optimizer
+        The network that is trained, the moving average of its weights, and the optimizer.
+    step : int
+        Number of completed steps.
+    seconds : float
+        Time that was spent on steps.
+    photos, teachers : str
+        Hash of the photos, and identities of the teachers as JSON: a run is resumed with the same ones only.
+    initial : mapping of Tensor, optional
+        Initial weights for the interpolation by `settings.keep`; None without it.
     """
 
     settings: TrainConfig

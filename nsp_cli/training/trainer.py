@@ -135,7 +135,7 @@ class _Run:
         return TeacherTargets(self.teachers, cache, read_srgb, str(self.device), stop)
 
     def run(self) -> None:
-        """Train, and save the state at the end of the budget or after a stop, also one while a teacher runs."""
+        """Train until the budget or a stop ends it, and save the state; a stop while a teacher runs does so too."""
         try:
             if self.process.is_main_process:
                 self.monitor = Monitor(  # for which teachers run on the validation photos

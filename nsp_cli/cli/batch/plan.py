@@ -199,7 +199,7 @@ def _pattern(text: str, out: Destination, batch: BatchOptions) -> list[Work]:
 
 
 def _folder(source: Path, out: Destination, batch: BatchOptions) -> list[Work]:
-    """Plan the photos of a folder. Raises `UsageError` where `out` is no folder, `NoInputError` without a photo."""
+    """Plan the photos of a folder. Raises `UsageError` where `out` is not a folder, `NoInputError` without a photo."""
     if out.path is None or files.is_file(out.path):
         raise UsageError(f"{source} is a folder: name the folder to write to, as in `nsp denoise {source} denoised/`.")
     folder, out = out.path, replace(out, is_folder=True)
@@ -248,7 +248,7 @@ def results_among(paths: Collection[Path]) -> set[Path]:
 
 
 def _mark_device(work: Work) -> Work:
-    """Give a problem to what is no file: a pipe would block the batch, and a device may never end."""
+    """Mark sources that are not regular files: a pipe would block the batch, and a device may never end."""
     found = _status(work.source)
     if work.problem is None and found is not None and not stat.S_ISREG(found.st_mode):
         return replace(work, problem=f"{work.source} is a pipe or a device, not a photo; it is skipped.")

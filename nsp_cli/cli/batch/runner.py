@@ -1,4 +1,4 @@
-"""Process a list of photos past every bad file: threads read ahead and write behind, inference never waits for them.
+"""Process a list of photos past every bad file: threads read ahead and write behind while the model runs.
 
 At most `jobs` photos wait to be processed and at most `jobs` to be written, so memory is bounded for any length of the
 list. Outcomes are passed on in the order of the list.
@@ -43,7 +43,7 @@ class BatchContext:
     previews : Size or None
         Size of the report's pictures; None without a report.
     open_model : callable or None
-        Called while the first photos are read. An error of it ends the batch before a photo is processed.
+        Called while the first photos are read. If it raises, the batch ends before a photo is processed.
     """
 
     step: PhotoStep
@@ -123,19 +123,23 @@ def run(
 
     Parameters
     ----------
+    works : sequence of Work
+        The photos with their outputs, in the order in which they are processed.
+    context : BatchContext
+        The step that processes a photo, and the settings.
     reporter : Reporter
         Shows the progress within a photo, and lines about it.
     stop : callable
-        Called before each photo.
+        Called before and after waiting for each photo to be read.
     on_outcome : OnOutcome
         Called with the outcome of every photo, in their order and in this thread.
 
     Raises
     ------
     NspError
-        A wrong flag, or a device that is missing, is wrong for every photo and ends the batch.
+        An error that affects every photo, such as a missing device; it ends the batch.
     KeyboardInterrupt
-        At once; writes may still be under way.
+        Ctrl-C was pressed. It is raised at once: writes may still be under way.
     """
     pipeline = _Pipeline(works, context, on_outcome)
     try:

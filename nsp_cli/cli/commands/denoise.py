@@ -136,7 +136,7 @@ def _plan(
 
     piped = photos[0] == PIPE
     if piped and (photos[1:] not in ([], [PIPE]) or flags.output is not None):
-        raise UsageError("A pipe goes to a pipe: `nsp denoise - < in.png > out.png`.")
+        raise UsageError("With `-` the result goes to stdout; leave out other paths and --output.")
     if in_place or not backup:
         if not in_place or piped or flags.output or flags.format or flags.if_exists:
             raise UsageError(

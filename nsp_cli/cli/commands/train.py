@@ -49,7 +49,7 @@ def train(
     *,
     flags: TrainFlags,
 ) -> None:
-    """Adapt a model to a camera with noisy photos, or train one by another --method.
+    """Adapt a model to a camera with noisy photos, or train a model with --method.
 
     Ctrl-C stops a run after its current step, and --resume continues it.
     """

@@ -93,7 +93,7 @@ class TrainFlags:
             "--keep",
             panel=METHOD,
             metavar="0..1",
-            help="Interpolate the result with the weights to start from (WiSE-FT): the fraction of the latter.",
+            help="Keep this fraction of the initial weights in the result (weight interpolation, WiSE-FT).",
             show_default="0; 0.7 to adapt fast",
         ),
     ] = None
@@ -167,8 +167,8 @@ class TrainFlags:
             "--set",
             panel=METHOD,
             metavar="NAME=VALUE",
-            help="Set any other setting of the method or argument of the network (repeatable). Without --method or "
-            "--from, settings that nsp has are nsp's.",
+            help="Set any other setting of the method or argument of the network (repeatable). Without --method and "
+            "--from, a setting that the method nsp has trains nsp instead of fast.",
         ),
     ] = None
     network: Annotated[
@@ -206,7 +206,8 @@ class TrainFlags:
         switch(
             "--residual/--no-residual",
             panel=NETWORK,
-            help="Predict the difference from the mean of the eight neighbours (dbsn).",
+            help="Predict the difference from the mean of the eight neighbours (dbsn), or of the four pixels at "
+            "distance k (atbsn).",
         ),
     ] = None
     batch: Annotated[
