@@ -39,8 +39,8 @@ class Runtime:
 def choose_runtime(request: Request, machine: Machine, *, graph: bool, int8: bool) -> Runtime | None:
     """Choose how to run a model that ships with graphs; None for torch, with the weights.
 
-    On a CPU onnxruntime starts fastest, and OpenVINO is the fastest from `_OPENVINO_FROM_MP` megapixels on: in int8 with
-    AVX2, else in bfloat16 where the processor multiplies it, else in float32. onnxruntime gains nothing by int8.
+    On a CPU onnxruntime starts fastest, and OpenVINO is the fastest from `_OPENVINO_FROM_MP` megapixels on: in int8
+    with AVX2, else in bfloat16 where the processor multiplies it, else in float32. onnxruntime gains nothing by int8.
     Without OpenVINO, torch in bfloat16 is faster than onnxruntime from `_TORCH_FROM_MP` megapixels on. The
     choice is a table in docs/architecture.md; the reasons are in benchmarks/README.md.
 
