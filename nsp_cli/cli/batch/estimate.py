@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from math import inf
 
 import numpy as np
 import typer
@@ -53,19 +52,6 @@ def _foreseen(work: Work, options: DenoiseOptions) -> Outcome:
     except NspError as error:
         return replace(outcome, status=Status.FAILED, error=with_flags(str(error)))
     return replace(outcome, megapixels=None if size is None else size[0] * size[1] / 1e6)
-
-
-def megapixels(works: Sequence[Work], most: float = 100) -> float:
-    """Add up the sizes of photos by their headers; infinite if a header has none, or from `most` on."""
-    total = 0.0
-    for work in works:
-        if work.problem is not None:
-            continue
-        size = probe_size(work.source)
-        total += inf if size is None else size[0] * size[1] / 1e6
-        if total >= most:
-            return inf
-    return total
 
 
 def show(planned: Outcome) -> None:

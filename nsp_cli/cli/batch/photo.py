@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ from nsp_cli.errors import InputError, OutputError, TargetExistsError
 from nsp_cli.image import WRITABLE, Frame, RawOptions, encode, read, write
 from nsp_cli.image.formats import sniff
 from nsp_cli.image.writing import check_size
-from nsp_cli.system.atomic import check_place, drive_of, refuse_special
+from nsp_cli.system.atomic import check_place, refuse_special
 from nsp_cli.system.files import numbered_names, size_of
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def should_process(work: Work, output: OutputOptions) -> bool:
             return True
         if target.exists() and work.source.exists() and target.samefile(work.source):
             raise OutputError(f"{target} is the photo itself; nsp never writes over its input.")
-        if if_exists is not IfExists.RENAME:
+        if there and if_exists is not IfExists.RENAME:
             refuse_special(target)
     if there and if_exists is IfExists.FAIL:
         raise OutputError(f"{target} exists already; use --if-exists overwrite, rename or skip.")
@@ -117,26 +117,6 @@ def should_process(work: Work, output: OutputOptions) -> bool:
         return False
     check_place(target, size_of(work.source))
     return True
-
-
-def shortages(works: Iterable[Work], output: OutputOptions) -> list[str]:
-    """Return a sentence for each drive with less free space than the photos whose results are written to it take."""
-    needed: dict[int, tuple[Path, int]] = {}
-    for work in works:
-        if output.in_place or os.path.lexists(work.target) or not can_be_written(work, output):
-            continue
-        place, _, _ = drive_of(work.target)
-        device = place.stat().st_dev
-        needed[device] = place, needed.get(device, (place, 0))[1] + size_of(work.source)
-    sentences: list[str] = []
-    for place, size in needed.values():
-        _, total, free = drive_of(place / "photo")
-        if total and free < size:
-            sentences.append(
-                f"The photos take {size / 1e9:.2f} GB, and the drive of {place} has {free / 1e9:.2f} GB free: "
-                "their results may not fit."
-            )
-    return sentences
 
 
 def can_be_written(work: Work, output: OutputOptions) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import Counter
@@ -15,7 +16,7 @@ from nsp_cli.cli.batch import estimate
 from nsp_cli.cli.batch.batch_options import BatchOptions
 from nsp_cli.cli.batch.log import BatchLog
 from nsp_cli.cli.batch.outcome import Outcome, Status, as_json, describe, unread_sentence
-from nsp_cli.cli.batch.photo import PhotoStep, pipe_photo, shortages
+from nsp_cli.cli.batch.photo import PhotoStep, can_be_written, pipe_photo
 from nsp_cli.cli.batch.plan import Work
 from nsp_cli.cli.batch.profiles import Profiles
 from nsp_cli.cli.batch.runner import BatchContext, run
@@ -23,10 +24,10 @@ from nsp_cli.cli.console import Reporter, complain, err, print_line, progress, w
 from nsp_cli.cli.flag_names import with_flags
 from nsp_cli.cli.interrupt import end_at_once, stop_on_interrupt
 from nsp_cli.engine.backends.base import Backend
-from nsp_cli.engine.options import DenoiseOptions, IfExists, ModelOptions
+from nsp_cli.engine.options import DenoiseOptions, IfExists, ModelOptions, OutputOptions
 from nsp_cli.errors import NspError, UsageError
-from nsp_cli.system.atomic import check_place
-from nsp_cli.system.files import exists, is_folder
+from nsp_cli.system.atomic import check_place, drive_of
+from nsp_cli.system.files import exists, is_folder, size_of
 from nsp_cli.system.processes import process_group
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def show_plan(
     foreseen = [estimate.foresee(work, options, profiles) for work in works]
     plans = [planned for planned, _ in foreseen]
     if not batch.quiet:
-        _warn_of_shortages(works, options)
+        _warn_of_shortages(works, options.output)
     for planned in plans:
         if batch.as_json:
             print_line(as_json(planned, recipe))
@@ -100,9 +101,22 @@ def show_plan(
     return int(any(planned.status is Status.FAILED for planned in plans))
 
 
-def _warn_of_shortages(works: Sequence[Work], options: DenoiseOptions) -> None:
-    for sentence in shortages(works, options.output):
-        warn(sentence)
+def _warn_of_shortages(works: Sequence[Work], output: OutputOptions) -> None:
+    """Warn of each drive with less free space than the photos take whose results are written to it."""
+    needed: dict[int, tuple[Path, int]] = {}
+    for work in works:
+        if output.in_place or os.path.lexists(work.target) or not can_be_written(work, output):
+            continue
+        place, _, _ = drive_of(work.target)
+        device = place.stat().st_dev
+        needed[device] = place, needed.get(device, (place, 0))[1] + size_of(work.source)
+    for place, size in needed.values():
+        _, total, free = drive_of(place / "photo")
+        if total and free < size:
+            warn(
+                f"The photos take {size / 1e9:.2f} GB, and the drive of {place} has {free / 1e9:.2f} GB free: "
+                "their results may not fit."
+            )
 
 
 def run_pipe(step: PhotoStep, options: DenoiseOptions, batch: BatchOptions) -> int:
@@ -142,7 +156,7 @@ def run_batch(
     with process_group() as process, stop_on_interrupt("photo", ignore_second=not process.is_alone) as stop:
         shard = process.shard(works)
         if process.is_main_process and not batch.quiet:
-            _warn_of_shortages(works, options)
+            _warn_of_shortages(works, options.output)
         context = BatchContext(step, options, batch, preview_size(batch, len(works)), open_model)
         log = BatchLog(describe(options), batch, len(shard))
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, partial
 from math import inf
@@ -85,7 +86,7 @@ def _run(
     The model is opened before a photo is processed, and only if one is to be processed.
     """
     from nsp_cli.api import open_backend
-    from nsp_cli.cli.batch import estimate, session
+    from nsp_cli.cli.batch import session
     from nsp_cli.cli.batch.like import flags_like
     from nsp_cli.cli.batch.photo import PIPE, can_be_written, photo_step
 
@@ -102,7 +103,7 @@ def _run(
 
     @cache
     def opened(model: ModelOptions) -> Backend:
-        return open_backend(replace(settings, model=model), inf if piped else estimate.megapixels(works))
+        return open_backend(replace(settings, model=model), inf if piped else _megapixels(works))
 
     if piped or batch.dry_run:
         opened(settings.model)
@@ -116,6 +117,21 @@ def _run(
         code = session.run_batch(works, step, settings, batch, partial(opened, settings.model) if used else None)
     if code:
         raise typer.Exit(code)
+
+
+def _megapixels(works: Sequence[Work], most: float = 100) -> float:
+    """Add up the sizes of photos by their headers; infinite if a header has none, or from `most` on."""
+    from nsp_cli.image.probe import probe_size
+
+    total = 0.0
+    for work in works:
+        if work.problem is not None:
+            continue
+        size = probe_size(work.source)
+        total += inf if size is None else size[0] * size[1] / 1e6
+        if total >= most:
+            return inf
+    return total
 
 
 def _plan(
