@@ -85,16 +85,16 @@ def denoise_frame(
     backend : Backend
         An opened model, see `open_backend`.
     options : DenoiseOptions
-        Its `blend` and `tile` are used; the model, RAW development and output concern those who read and write.
+        Only `blend` and `tile` are used.
     report : callable
         Called with the fraction of the photo that is done, 0 … 1.
 
     Returns
     -------
     Frame
-        The result, and everything else that the photo had.
+        The result, with the photo's metadata.
     Blend
-        What was chosen for this photo, and the measurement that decided a strength of "auto".
+        The strengths and the noise level that were used, and the measurement that decided a strength of "auto".
 
     Raises
     ------
@@ -146,8 +146,8 @@ def denoise(
         Standard deviation of the luma noise where white is 255, 0 to 255. None measures it on the photo. It is an
         input of noise-conditional models, such as `fast`, and is used by `strength="auto"`; else it is refused.
     tile : int
-        Side of a tile in pixels. 0 chooses it by the free memory, or is the model's own where the result depends on the
-        tile, as that of TBSN does.
+        Side of a tile in pixels. 0 chooses it by the free memory; models such as TBSN prescribe their own, because the
+        result depends on it.
     report : callable
         Called with the fraction of the photo that is done, 0 to 1.
 
@@ -163,7 +163,7 @@ def denoise(
         An argument is out of range, the photo has another shape, dtype or range, both `model` and `backend` are given,
         or the backend was opened for another task.
     InputError
-        The path cannot be read.
+        The path cannot be read, or the photo has values that are not finite.
     ModelError, BackendError
         The model, the device or the runtime is not available.
     MemoryLimitError
@@ -270,7 +270,9 @@ def load_model(model: str | Path | None = None, task: TaskName = Task.DENOISE) -
     Raises
     ------
     ModelError
-        There is no such model, or it cannot be read.
+        There is no such model, it cannot be read, or it is an ONNX file.
+    UsageError
+        An argument has another type, or `task` is not the name of a task.
     """
     from nsp_cli.model import checkpoint
 

@@ -5,7 +5,7 @@
     NspError                     exit code 1
     ├── UsageError               2   a flag, or flags that do not go together
     ├── InputError               1   one photo cannot be read
-    │   └── NoInputError         3   there is no photo to work on at all
+    │   └── NoInputError         3   not one photo was found or could be read
     ├── OutputError              1   a result cannot be written
     │   └── TargetExistsError    1   there is a file of that name already
     └── UnavailableError         4   a model, device or runtime is not available here

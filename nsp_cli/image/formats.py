@@ -145,7 +145,7 @@ RAW = Format(
     max_side=0,
     module="nsp_cli.image.codecs.raw",
 )
-"""Read and never written as it was, so it is no row of the table."""
+"""RAW photos are read and written in other formats, so RAW is not in the table."""
 
 HEIC = Format(
     name="heic",
@@ -159,7 +159,7 @@ HEIC = Format(
     max_side=0,
     module="nsp_cli.image.codecs.heic",
 )
-"""Read and never written, and read with the optional extra [heic] alone."""
+"""HEIC is read with the optional extra [heic], and not written."""
 
 DNG = Format(
     name="dng",
@@ -173,7 +173,7 @@ DNG = Format(
     max_side=2**31 - 1,
     module="nsp_cli.image.codecs.dng",
 )
-"""Written of RAW photos alone, so it is no row of the table either; it is read as RAW."""
+"""DNG is written of RAW photos alone and read as RAW, so it is not in the table either."""
 
 BY_NAME: dict[str, Format] = {row.name: row for row in FORMATS}
 WRITABLE: dict[str, str] = {suffix: row.name for row in (*FORMATS, DNG) for suffix in row.suffixes}
@@ -260,7 +260,8 @@ def sniff(data: bytes, suffix: str = "") -> Format:
     if name is not None:
         raise InputError(f"this is {name}, which is not read; export it as TIFF or JPEG first")
     raise InputError(
-        f"this is no supported photo ({TITLES}, or a camera's RAW file); it starts with the bytes {data[:8].hex(' ')}"
+        f"this is not a supported photo ({TITLES}, or a camera's RAW file); it starts with the bytes "
+        f"{data[:8].hex(' ')}"
     )
 
 

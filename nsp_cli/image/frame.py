@@ -20,8 +20,19 @@ _MOST_BRIGHT = 0.01
 class Metadata:
     r"""Metadata of a picture, as the bytes found in its file.
 
-    `exif` starts at the TIFF header (no ``Exif\0\0``); orientation stays in it and is never applied to the pixels.
-    `iptc` is the bare IPTC-IIM stream (captions and credits as press agencies write them).
+    Attributes
+    ----------
+    icc : bytes, optional
+        The ICC profile.
+    exif : bytes, optional
+        The EXIF block from the TIFF header on (no ``Exif\0\0``); orientation stays in it and is never applied to the
+        pixels.
+    xmp : bytes, optional
+        The XMP packet.
+    dpi : tuple of float, optional
+        Pixels per inch: horizontally, vertically.
+    iptc : bytes, optional
+        The bare IPTC-IIM stream (captions and credits as press agencies write them).
     """
 
     icc: bytes | None = None

@@ -116,11 +116,40 @@ class Method(Protocol):
         ...
 
     def make_example(self, crop: Crop, rng: np.random.Generator) -> Crop:
-        """Make a training example (P, P, planes) of a photo's crop (P, P, 3): the network's input comes first."""
+        """Make a training example of a photo's crop.
+
+        Parameters
+        ----------
+        crop : ndarray
+            (P, P, C) float32, sRGB-encoded in [0, 1], with P = `TrainConfig.patch`. C is 3, or 3·(1 + K) where the
+            method has K outputs of teachers.
+        rng : Generator
+            NumPy's source of random numbers for the example.
+
+        Returns
+        -------
+        ndarray
+            (p, p, D) float32 in [0, 1] with p ≤ P: the D channels are those that `loss` takes, the noisy photo first.
+        """
         ...
 
     def loss(self, network: nn.Module, batch: Tensor, generator: Generator) -> Tensor:
-        """Compute the loss of a batch of examples (B, planes, p, p) in [0, 1], a scalar."""
+        """Compute the loss of a batch.
+
+        Parameters
+        ----------
+        network : torch.nn.Module
+            The network that is trained.
+        batch : Tensor
+            B examples of `make_example`, (B, D, p, p) float32 in [0, 1].
+        generator : Generator
+            PyTorch's source of random numbers for the step, on the device of the batch.
+
+        Returns
+        -------
+        Tensor
+            The loss, a scalar.
+        """
         ...
 
     def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> Pipeline:

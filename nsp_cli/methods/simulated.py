@@ -173,7 +173,7 @@ class Simulated:
         return {"scale": self.scale} if self.scale > 1 else {}
 
     def make_example(self, crop: Crop, rng: np.random.Generator) -> Crop:
-        """Make a packed `Example` of a crop (P, P, 3) in [0, 1], with p = P / 2 / t."""
+        """Make a packed `Example` (p, p, 3 + 3·t² + 1) of a crop (P, P, 3) in [0, 1], with p = P / 2 / t."""
         if rng.random() < _CLEAN_PROB:
             camera, noise_alone = None, False
         else:

@@ -44,7 +44,7 @@ def _opened(path: Path) -> Generator[Any]:
         raise ModelError(f"There are no weights at {path}.") from error
     except (SafetensorError, OSError) as error:
         if path.suffix != ".safetensors":
-            raise ModelError(f"{path} is no model; models are .safetensors or .onnx files.") from error
+            raise ModelError(f"{path} is not a model; models are .safetensors or .onnx files.") from error
         raise ModelError(f"{path} is not a safetensors file that can be read: {error}.") from error
 
 

@@ -128,9 +128,7 @@ def _load(source: Path) -> Any:
     except OSError as error:
         raise ModelError(f"{source} cannot be read: {error.strerror or type(error).__name__}.") from error
     except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as error:
-        raise ModelError(
-            f"{source} is no checkpoint that torch.save of PyTorch 1.6 or newer wrote: another kind of file."
-        ) from error
+        raise ModelError(f"{source} is not a checkpoint that torch.save of PyTorch 1.6 or newer wrote.") from error
     if size > _MOST_BYTES:
         raise ModelError(
             f"{source} claims {size / 1e9:.1f} GB, and no known checkpoint has more than {_MOST_BYTES / 1e9:.0f}."

@@ -98,7 +98,7 @@ def check_arguments(target: Callable[..., Any], values: Mapping[str, Any]) -> No
     """Check keyword arguments by the annotations of a function, a class or a dataclass, without calling it.
 
     Types are those of JSON: a list may stand for a tuple, an object for a mapping, and a whole number for any number.
-    Numbers may be those of other libraries, such as NumPy's. NaN is no number. What is annotated otherwise, such as
+    Numbers may be those of other libraries, such as NumPy's. NaN is refused. What is annotated otherwise, such as
     with `Any`, is not checked.
 
     Raises

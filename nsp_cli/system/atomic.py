@@ -132,7 +132,7 @@ def _host() -> str:
 
 
 def _copy_attributes(source: Path, target: Path) -> None:
-    """Copy what the system lets be copied; a drive without modes or extended attributes is no error."""
+    """Copy mode and extended attributes as far as the drive has them; what it does not have is left out."""
     with contextlib.suppress(OSError):
         status = source.stat()
         with contextlib.suppress(OSError, AttributeError):  # only an administrator may give files away

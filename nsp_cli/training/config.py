@@ -30,51 +30,60 @@ class TrainConfig:
     ----------
     method, method_args, network, network_args
         See `ModelSpec`.
-    steps, minutes
-        The budget, exactly one of the two; the schedule ends with it.
+    steps : int, optional
+        The budget in steps, 1 to 10^9. Exactly one of `steps` and `minutes` is given; the schedule ends with it.
+    minutes : float, optional
+        The budget in minutes, above 0 and up to 10^6.
     batch : int
-        Crops in a step, over all processes.
+        Crops in a step, over all processes, 1 to 4096.
     patch : int
-        Side of a crop in pixels.
+        Side of a crop in pixels, 1 to 8192; a method may need more than 1, see `Method.smallest_patch`.
     lr : float
-        Peak learning rate.
+        Peak learning rate, above 0.
     optimizer : str
         One of OPTIMIZERS.
     weight_decay : float
-        Weight decay of the optimizer.
+        Weight decay of the optimizer, 0 to 1000.
     warmup : int
-        Steps of linear warm-up.
+        Steps of linear warm-up, 0 for none.
     schedule : str
         "cosine" (to zero), "constant", or "step": divided by ten after every `lr_step` steps.
     lr_step : int
-        Steps between two drops of the learning rate, for "step" alone.
+        Steps between two drops of the learning rate: above 0 for the schedule "step", else 0.
     validation_every : int
         Every n-th photo is for validation and not trained on; 0 trains on all.
     orientations : str
-        "all" eight flips and rotations of a crop, or "flips" (four).
+        One of AUGMENTATIONS: "all" eight flips and rotations of a crop, or "flips" (four).
     ema : float
-        Decay per step of the weights' moving average, 0 for none.
+        Decay per step of the weights' moving average, 0 to below 1; 0 for none.
     clip : float
-        Largest norm of the gradient, 0 for no limit.
+        Largest norm of the gradient, 0 to 10^6; 0 for no limit.
     keep : float or None
-        Weight interpolation (WiSE-FT): the fraction of the initial weights in the written ones; None is 0, for which
-        `adapting.adapt` sets another default.
+        Weight interpolation (WiSE-FT): the fraction of the initial weights in the written ones, 0 to below 1. None is
+        0, for which `adapting.adapt` sets another default.
     precision : str
         One of PRECISIONS; "auto" is bf16 where the device has it.
     compile : bool or None
-        torch.compile the network; None where it helps, which is on CUDA (`benchmarks/training_step.py`).
+        Whether to compile the network with torch.compile. None compiles it where that makes steps faster, which is on
+        CUDA (`benchmarks/training_step.py`).
     seed : int
-        Decides crops, pairs and initial weights.
+        Random seed of crops, pairs and initial weights, 0 to 999,999.
     save_every : int
-        Steps between two states on the disk, with validation loss and preview.
+        Steps between two states on the disk, with validation loss and preview; 1 or more.
     cache_megabytes : int
         Limit in 10^6 bytes of the decoded photos in memory.
     teachers : tuple of str
-        Models to distil, names or paths.
+        Names or paths of the models to distil.
     teacher_views : int
-        Number of inference variants of each teacher, see `teachers.find_teacher`.
+        Number of inference variants of each teacher, 0 to 1000, see `teachers.find_teacher`.
     teacher_cache_megabytes : int
         Limit in 10^6 bytes of the teachers' outputs on the disk, for this and later runs.
+
+    Raises
+    ------
+    UsageError
+        A value has another type or is out of its range, `precision` is "fp16", the budget is missing or given twice, or
+        `lr_step` does not fit the schedule.
     """
 
     method: str = "nsp"
@@ -119,7 +128,20 @@ class TrainConfig:
             raise UsageError("The schedule 'step' needs lr_step above zero, and no other schedule takes it.")
 
     def with_budget(self, steps: int | None, minutes: float | None) -> TrainConfig:
-        """Return the configuration with the budget replaced, if one is given."""
+        """Return the configuration with the budget replaced, if one is given.
+
+        Parameters
+        ----------
+        steps : int or None
+            The budget in steps.
+        minutes : float or None
+            The budget in minutes. With both None, the configuration keeps its budget.
+
+        Raises
+        ------
+        UsageError
+            Both are given, or one is out of its range.
+        """
         return self if steps is None and minutes is None else replace(self, steps=steps, minutes=minutes)
 
     def to_json(self) -> str:

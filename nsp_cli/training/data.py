@@ -79,7 +79,7 @@ MakeExample = Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.fl
 class StepBatches(Dataset[Tensor]):
     """Data set whose item k is the batch of step k, for `steps` steps.
 
-    A batch holds examples (batch, planes, p, p) float32 in [0, 1], of crops in eight orientations, or in four (flips
+    A batch holds examples (batch, D, p, p) float32 in [0, 1], of crops in eight orientations, or in four (flips
     alone) without `rotate`.
 
     Photos that cannot be read, or are smaller than a patch, are passed over with a warning. Raises `NoInputError`

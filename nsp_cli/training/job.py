@@ -9,7 +9,19 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Progress:
-    """State of a run after a step, for the caller."""
+    """State of a run after a step, for the caller.
+
+    Attributes
+    ----------
+    step : int
+        Number of completed steps.
+    fraction : float
+        Fraction of the budget that is used up, 0 to 1.
+    loss : float
+        Loss of the step, of the main process's batch.
+    seconds : float
+        Time that was spent on steps, earlier parts of a resumed run included.
+    """
 
     step: int
     fraction: float
@@ -24,26 +36,26 @@ class Job:
     Attributes
     ----------
     photos : sequence of Path
-        To train on: noisy ones, or clean ones where the method `needs_clean_photos`; for those that are held out see
-        `TrainConfig.validation_every`.
+        Photos to train on: noisy ones, or clean ones where the method `needs_clean_photos`.
+        `TrainConfig.validation_every` decides which of them are for validation.
     target : Path
         The weights file to write.
     folder : Path
-        Of the run's own files (state, scalars, previews).
+        Folder for the files of the run: state, scalars, previews.
     start : Path or None
         File of the initial weights; None for random ones.
     pairs : sequence of tuple[Path, Path]
-        (noisy, clean) files for a PSNR that is reported and decides nothing.
+        Pairs of files (noisy, clean). Their PSNR is logged, and has no effect on the training.
     shown : sequence of Path
-        Photos for the previews, before and after; without them the validation photos.
+        Photos that the previews show before and after; without them the validation photos.
     device : str
         "auto", "cuda", "cuda:1", "mps" or "cpu".
     resume : bool
         Whether to continue the run in `folder`.
     stop : callable
-        Called before each step; true ends the run, which can be resumed.
+        Called without arguments before each step; True ends the run, which can be resumed.
     report : callable
-        Called every few steps, by the main process alone.
+        Called with a `Progress` after the first step and every 20 steps, by the main process alone.
     """
 
     photos: Sequence[Path]

@@ -58,13 +58,19 @@ def train(settings: TrainConfig, job: Job) -> Path:
     Raises
     ------
     NspError
-        The loss is no longer a number.
+        The loss is not a finite number any more.
     UsageError
         A setting does not fit the method, or there are too few photos.
     ModelError
-        The initial weights or the state to resume cannot be used.
+        The initial weights, a teacher or the state to resume cannot be used.
+    BackendError
+        The device or the precision is not available.
     NoInputError
         No photo is as large as a crop.
+    InputError
+        A photo of `job.pairs` cannot be read. Photos to train on that cannot be read are left out with a warning.
+    OutputError
+        The state, the weights or a preview cannot be written.
     """
     with training_processes(choose_device(job.device)) as (process, device):
         _Run(settings, job, process, device).run()

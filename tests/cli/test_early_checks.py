@@ -57,4 +57,4 @@ def test_each_thread_may_hold_a_photo_so_their_number_has_a_limit(
 def test_a_photo_is_no_model(noisy_photos: Path, tmp_path: Path) -> None:
     code, said = run("denoise", noisy_photos / "0.png", "-o", tmp_path / "x.png", "-m", noisy_photos / "0.png")
     assert code == ModelError.exit_code
-    assert "0.png is no model; models are .safetensors or .onnx files." in said
+    assert "0.png is not a model; models are .safetensors or .onnx files." in said

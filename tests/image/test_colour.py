@@ -167,7 +167,7 @@ def test_adobe_rgb_that_only_exif_tells() -> None:
 @pytest.mark.parametrize(
     ("icc", "channels", "reason"),
     [
-        (b"profile", 3, "no ICC profile"),
+        (b"profile", 3, "not an ICC profile"),
         (rgb_profile("p3")[:140], 3, "cut off"),
         (rgb_profile("p3")[:-30], 3, "tone curve is damaged"),
         (rgb_profile("p3", table(np.linspace(1, 0, 64))), 3, "does not rise"),

@@ -297,14 +297,14 @@ def hostile(tmp_path: Path) -> dict[str, tuple[Path, str]]:
     }
     files = {key: (save(value, tmp_path / f"{i}.pth"), said) for i, (key, (value, said)) in enumerate(cases.items())}
     (tmp_path / "pickle.pth").write_bytes(pickle.dumps(Evil()))
-    files["a bare pickle"] = (tmp_path / "pickle.pth", "is no checkpoint")
+    files["a bare pickle"] = (tmp_path / "pickle.pth", "is not a checkpoint")
     whole = (tmp_path / "0.pth").read_bytes()
     (tmp_path / "cut.pth").write_bytes(whole[: len(whole) // 2])
     with zipfile.ZipFile(tmp_path / "1.pth") as old, zipfile.ZipFile(tmp_path / "short.pth", "w") as new:
         for entry in old.namelist():
             new.writestr(entry, old.read(entry)[: 4 if entry.endswith("/data/0") else None])
     files["a tensor that claims more than there is"] = (tmp_path / "short.pth", "damaged")
-    files["half a file"] = (tmp_path / "cut.pth", "is no checkpoint")
+    files["half a file"] = (tmp_path / "cut.pth", "is not a checkpoint")
     with zipfile.ZipFile(tmp_path / "other.pth", "w") as archive:
         archive.writestr("hello.txt", "hello")
     files["another archive"] = (tmp_path / "other.pth", "damaged")

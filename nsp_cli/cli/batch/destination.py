@@ -42,7 +42,7 @@ class Destination:
         own = WRITABLE.get(self.path.suffix.lower())
         if self.format is not None and own not in (None, WRITABLE[f".{self.format}"]):
             raise UsageError(
-                f"The output {self.path} is no {self.format}; give it another suffix, or leave out --format."
+                f"The format of {self.path} is not {self.format}; give it another suffix, or leave out --format."
             )
         return self.path
 

@@ -34,17 +34,37 @@ def export(
 
     Parameters
     ----------
-    model, task, settings
-        See `load_backend`.
+    model : str or Path or None
+        A name of `nsp models`, or the path of a .safetensors file. None is the default model for `task`.
     target : str or Path
         The file to write, whose name ends in .onnx.
-    noise_input, overwrite : bool
-        See `onnx_file.export`, which also names what is raised.
+    task : Task or str
+        Denoising, or one of the modes that enlarge.
+    settings : mapping
+        Settings of the model's method in place of those that are stored with it, as in {"test_shift": 1}.
+    noise_input : bool
+        Whether the graph of a noise-conditional model has a second, optional input "noise_level", (1,) float32: the
+        standard deviation of the luma noise, white = 1. Where it is left out or below 0, the graph measures it.
+    overwrite : bool
+        Whether to replace a file that exists.
 
     Returns
     -------
     float
         The largest absolute difference from torch, white = 1.
+
+    Raises
+    ------
+    UsageError
+        An argument has another type, `target` does not end in .onnx, or the method lacks one of the settings.
+    ModelError
+        The model cannot be read or cannot do the task, or onnxruntime and torch disagree.
+    OutputError
+        The file cannot be written.
+    TargetExistsError
+        The file exists, and `overwrite` is False.
+    UnavailableError
+        onnx is not installed.
     """
     target = _with_suffix(target, ".onnx")
     from nsp_cli.engine.export.onnx_file import export as write_onnx
@@ -70,13 +90,23 @@ def export_int8(
     ----------
     model, task, settings, target, noise_input, overwrite
         See `export`.
-    photos : Path
-        The folder of the photos, see `calibration.quantize_by_photos`, which also names what is raised.
+    photos : str or Path
+        A folder of noisy photos like those that the model is to denoise; up to 24 of them are used. Those that are too
+        small are left out with a warning.
 
     Returns
     -------
     float
         The root mean square of what int8 changes in the results of these photos, white = 1.
+
+    Raises
+    ------
+    NoInputError
+        The folder has no photos, or none that is large enough.
+    InputError
+        A photo cannot be read.
+    UsageError, ModelError, OutputError, UnavailableError
+        As for `export`. `ModelError` also for a model whose network is not a ResUNet.
     """
     target = _with_suffix(target, ".onnx")
     from nsp_cli.engine.export import onnx_file
@@ -98,7 +128,37 @@ def export_darktable(
     settings: Mapping[str, Any] = NO_SETTINGS,
     overwrite: bool = False,
 ) -> dict[Path, float]:
-    """Write packages for darktable, see `darktable.export`; return the largest difference of each file from torch."""
+    """Write packages for darktable's neural restore.
+
+    Parameters
+    ----------
+    model, task, settings
+        See `export`.
+    target : str or Path
+        The file to write, whose name ends in .dtmodel. A noise-conditional model writes three files beside each other,
+        one for each noise level: `STEM-low.dtmodel`, `STEM-mid.dtmodel` and `STEM-high.dtmodel`.
+    overwrite : bool
+        Whether to replace files that exist.
+
+    Returns
+    -------
+    dict
+        Written file → largest absolute difference from torch, white = 1.
+
+    Raises
+    ------
+    UsageError
+        An argument has another type, `target` does not end in .dtmodel, or the method lacks one of the settings.
+    ModelError
+        The model cannot be read or cannot do the task, it enlarges by a factor other than 2 or 4, or onnxruntime and
+        torch disagree.
+    OutputError
+        A file cannot be written.
+    TargetExistsError
+        A file exists, and `overwrite` is False; none is written then.
+    UnavailableError
+        onnx is not installed.
+    """
     target = _with_suffix(target, ".dtmodel")
     from nsp_cli.engine.export import darktable
 

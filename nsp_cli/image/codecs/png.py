@@ -90,7 +90,7 @@ def split_chunks(data: bytes, damaged: list[bytes] | None = None) -> Iterator[Ch
             packed += [body] if kind == b"IDAT" else []
             yield kind, body
         elif damaged is not None and kind[0] & _ANCILLARY and kind.isalpha() and kind not in _PICTURE_CHUNKS:
-            damaged.append(kind)  # if its length is wrong too, what follows is no chunk
+            damaged.append(kind)  # if its length is wrong too, what follows is not a chunk
         else:
             raise ValueError(f"wrong checksum in the chunk at byte {at:,}")
         at += 12 + length

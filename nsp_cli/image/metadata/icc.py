@@ -130,7 +130,7 @@ def parse_profile(icc: bytes) -> Profile | None:
         The profile is damaged, is for other colours than grey and RGB, or describes them otherwise.
     """
     if len(icc) < 132 or icc[36:40] != b"acsp":
-        raise ValueError("it is no ICC profile")
+        raise ValueError("it is not an ICC profile")
     space, connection = icc[16:20], icc[20:24]
     if space not in (_GREY, _RGB):
         raise ValueError(f"it is for {space.decode('latin-1').strip()} pictures")
