@@ -29,7 +29,9 @@ def pairs(*paths: str, **settings: object) -> list[tuple[str, str]]:
 def test_a_format_and_an_output_of_another_one_are_refused(photos: Path, form: dict[str, str]) -> None:
     paths = ("a.png",) if form else ("a.png", "out.jpg")
     for other in ("png", "tiff"):
-        with pytest.raises(UsageError, match=rf"out\.jpg is no {other}; give it another suffix, or leave out --format"):
+        with pytest.raises(
+            UsageError, match=rf"out\.jpg is not {other}; give it another suffix, or leave out --format"
+        ):
             plan(paths, format=other, **form)
     assert pairs(*paths, format="jpeg", **form) == [("a.png", "out.jpg")]
     assert pairs("a.png", output=str(photos / "out.jpg") + "/", format="png")[0][1].endswith("out.jpg/a.png")
