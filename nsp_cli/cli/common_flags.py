@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,24 +11,8 @@ import typer
 from nsp_cli.cli.help_panels import BATCH, IN_OUT, LOOK, MESSAGES, MODEL, RAW
 from nsp_cli.engine.options import BlendOptions, IfExists
 from nsp_cli.errors import UsageError
+from nsp_cli.image import WhiteBalance
 from nsp_cli.model import spec
-
-
-class Backends(StrEnum):
-    """Choices of `--backend`."""
-
-    AUTO = "auto"
-    TORCH = "torch"
-    ONNX = "onnx"
-    OPENVINO = "openvino"
-
-
-class RawWhiteBalance(StrEnum):
-    """Choices of `--raw-wb`, see `image.RawOptions`."""
-
-    CAMERA = "camera"
-    AUTO = "auto"
-    DAYLIGHT = "daylight"
 
 
 def either(values: Iterable[str]) -> str:
@@ -163,7 +146,7 @@ Noise = Annotated[
     ),
 ]
 RawWb = Annotated[
-    RawWhiteBalance,
+    WhiteBalance,
     option("--raw-wb", panel=RAW, metavar="NAME", help="Set the white balance: camera, auto or daylight."),
 ]
 RawExposure = Annotated[
@@ -216,7 +199,7 @@ Precision = Annotated[
     ),
 ]
 Backend = Annotated[
-    Backends,
+    spec.BackendName,
     option(
         "--backend",
         panel=MODEL,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from nsp_cli.cli import common_flags
 from nsp_cli.cli.batch.batch_options import BatchOptions
 from nsp_cli.engine.options import DenoiseOptions, IfExists, ModelOptions, OutputOptions
-from nsp_cli.image import RawOptions
-from nsp_cli.model.spec import Precision, Task
+from nsp_cli.image import RawOptions, WhiteBalance
+from nsp_cli.model.spec import BackendName, Precision, Task
 
 if TYPE_CHECKING:
     from nsp_cli.cli.batch.profiles import Profiles
@@ -35,14 +35,14 @@ class PhotoFlags:
     noise: common_flags.Noise = None
     like: common_flags.Like = None
     no_config: common_flags.NoConfig = False
-    raw_wb: common_flags.RawWb = common_flags.RawWhiteBalance.CAMERA
+    raw_wb: common_flags.RawWb = WhiteBalance.CAMERA
     raw_exposure: common_flags.RawExposure = 0
     model: common_flags.Model = None
     blind: common_flags.Blind = None
     tile: common_flags.Tile = 0
     device: common_flags.Device = "auto"
     precision: common_flags.Precision = Precision.AUTO
-    backend: common_flags.Backend = common_flags.Backends.AUTO
+    backend: common_flags.Backend = BackendName.AUTO
     no_fidelity_check: common_flags.NoFidelityCheck = False
     recursive: common_flags.Recursive = False
     include: common_flags.Include = None

@@ -17,7 +17,7 @@ from nsp_cli.engine.runtimes import Request, Runtime, choose_runtime
 from nsp_cli.errors import BackendError, ModelError, UsageError
 from nsp_cli.model import registry
 from nsp_cli.model.renamed import METHOD_SETTINGS, update_method_settings, with_new_names
-from nsp_cli.model.spec import Device, Precision, Task, TaskName
+from nsp_cli.model.spec import BackendName, Device, Precision, Task, TaskName
 from nsp_cli.system.arguments import ArgumentError, OneOf, check_value, checked, hint_of
 from nsp_cli.system.processes import process_info
 
@@ -47,7 +47,7 @@ def load_backend(
     *,
     device: str = "auto",
     precision: Annotated[str, OneOf(tuple(Precision))] = "auto",
-    backend: Annotated[str, OneOf(("auto", "torch", "onnx", "openvino"))] = "auto",
+    backend: Annotated[str, OneOf(tuple(BackendName))] = "auto",
     settings: Mapping[str, Any] = NO_SETTINGS,
     exact_halo: bool = False,
     megapixels: float = inf,

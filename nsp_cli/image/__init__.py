@@ -14,7 +14,7 @@
 Importing this package imports NumPy alone; Pillow, OpenCV, tifffile and rawpy load with the first file of their format.
 """
 
-from nsp_cli.image.codecs.raw_kinds import RAW_SUFFIXES, RawOptions
+from nsp_cli.image.codecs.raw_kinds import RAW_SUFFIXES, RawOptions, WhiteBalance
 from nsp_cli.image.colour import ColourSpace, colour_space, srgb_pixels
 from nsp_cli.image.formats import SUFFIXES, WRITABLE, is_photo, output_suffix, unread_format
 from nsp_cli.image.frame import Frame, Metadata, from_unit, peak, to_unit
@@ -30,6 +30,7 @@ __all__ = [
     "Frame",
     "Metadata",
     "RawOptions",
+    "WhiteBalance",
     "check_header",
     "colour_space",
     "encode",

@@ -55,6 +55,15 @@ class Device(StrEnum):
     CPU = "cpu"
 
 
+class BackendName(StrEnum):
+    """Runtimes of a forward pass; AUTO depends on model, device and photo."""
+
+    AUTO = "auto"
+    TORCH = "torch"
+    ONNX = "onnx"
+    OPENVINO = "openvino"
+
+
 class Precision(StrEnum):
     """Number formats of a forward pass, whose last layer is always float32; AUTO depends on model and device."""
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from nsp_cli.cli.batch.stamp import Stamp, read_stamps
-from nsp_cli.cli.common_flags import RawWhiteBalance
 from nsp_cli.cli.console import warn
 from nsp_cli.errors import InputError, ModelError, UsageError
+from nsp_cli.image import WhiteBalance
 from nsp_cli.model import registry
 from nsp_cli.model.spec import Precision, Task
 
@@ -60,7 +60,7 @@ def _values(settings: Mapping[str, Any]) -> dict[str, Any]:
         "chroma": float(settings["chroma"]),
         "quality": int(settings["quality"]),
     }
-    kinds = {"noise": float, "blind": int, "scale": int, "raw_wb": RawWhiteBalance, "raw_exposure": float}
+    kinds = {"noise": float, "blind": int, "scale": int, "raw_wb": WhiteBalance, "raw_exposure": float}
     return values | {name: kind(settings[name]) for name, kind in kinds.items() if name in settings}
 
 

@@ -20,7 +20,7 @@ from nsp_cli.cli.console import complain, out, progress, warn
 from nsp_cli.cli.help_panels import IN_OUT
 from nsp_cli.engine.options import DenoiseOptions, ModelOptions
 from nsp_cli.errors import InputError, MemoryLimitError, UsageError
-from nsp_cli.model.spec import Precision
+from nsp_cli.model.spec import BackendName, Precision
 
 if TYPE_CHECKING:
     from nsp_cli.engine.backends.base import Backend
@@ -85,7 +85,7 @@ def evaluate(
     tile: common_flags.Tile = 0,
     device: common_flags.Device = "auto",
     precision: common_flags.Precision = Precision.AUTO,
-    backend: common_flags.Backend = common_flags.Backends.AUTO,
+    backend: common_flags.Backend = BackendName.AUTO,
     as_json: common_flags.Json = False,
     quiet: common_flags.Quiet = False,
     verbose: common_flags.Verbose = False,

@@ -15,7 +15,7 @@ from PIL import ImageCms, JpegImagePlugin
 
 from nsp_cli.errors import InputError
 from nsp_cli.image.codecs.linear_raw import camera_model, demosaic
-from nsp_cli.image.codecs.raw_kinds import RawOptions, WhiteBalance
+from nsp_cli.image.codecs.raw_kinds import RawOptions
 from nsp_cli.image.codecs.raw_mosaic import (
     BALANCED,
     balance,
@@ -80,7 +80,7 @@ def decode(data: bytes, develop: RawOptions | None = None) -> Frame:
     return Frame(pixels, None, metadata, "raw", warnings=sentences, linear_raw=linear, below_black=below)
 
 
-def _white_balance(raw: Any, develop: RawOptions, warnings: list[str]) -> WhiteBalance:
+def _white_balance(raw: Any, develop: RawOptions, warnings: list[str]) -> str:
     """Return the white balance to use: that of the settings, or what replaces the camera's where the file has none."""
     if develop.white_balance != "camera" or raw.num_colors == 1 or min(raw.camera_whitebalance[:3]) > 0:
         return develop.white_balance
@@ -89,7 +89,7 @@ def _white_balance(raw: Any, develop: RawOptions, warnings: list[str]) -> WhiteB
     return "auto"
 
 
-def _develop(raw: Any, data: bytes, white_balance: WhiteBalance, exposure: float) -> tuple[Pixels, Pixels | None]:
+def _develop(raw: Any, data: bytes, white_balance: str, exposure: float) -> tuple[Pixels, Pixels | None]:
     """Develop to sRGB (H, W, C) as uint16, and return how far the values are below black, see `Frame`."""
     srgb = rawpy.ColorSpace.sRGB  # pyright: ignore[reportAttributeAccessIssue]
     if can_balance(raw, data) and (lift := balance(raw, _gains(raw, white_balance))):
@@ -102,7 +102,7 @@ def _develop(raw: Any, data: bytes, white_balance: WhiteBalance, exposure: float
     return pixels, None
 
 
-def _gains(raw: Any, white_balance: WhiteBalance) -> NDArray[np.float64]:
+def _gains(raw: Any, white_balance: str) -> NDArray[np.float64]:
     if raw.num_colors == 1:
         return np.ones(3)
     if white_balance == "auto":

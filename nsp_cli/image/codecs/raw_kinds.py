@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from enum import StrEnum
 
 from nsp_cli.errors import UsageError
 from nsp_cli.image.metadata.ifd import Directory, Tree
@@ -18,7 +18,15 @@ _NEW_SUBFILE_TYPE, _SUBFILE_TYPE, _PHOTOMETRIC, _SUB_IFDS, _DNG_VERSION = 254, 2
 SENSOR_COLOURS = (32803, 34892)
 """PhotometricInterpretation of a mosaic and of linear RAW data."""
 
-WhiteBalance = Literal["camera", "auto", "daylight"]
+
+class WhiteBalance(StrEnum):
+    """White balance of a RAW file's development: as set for the shot, by the picture's mean, or for daylight."""
+
+    CAMERA = "camera"
+    AUTO = "auto"
+    DAYLIGHT = "daylight"
+
+
 MAX_EXPOSURE = 5.0
 
 
@@ -28,8 +36,8 @@ class RawOptions:
 
     Attributes
     ----------
-    white_balance : WhiteBalance
-        "camera" (as it was set for the shot), "auto" (greys of the picture's mean) or "daylight".
+    white_balance : str
+        See `WhiteBalance`.
     exposure : float
         Stops, -5 … 5; what becomes brighter than white is cut.
     linear : bool
@@ -41,17 +49,17 @@ class RawOptions:
         One is out of its range.
     """
 
-    white_balance: WhiteBalance = "camera"
+    white_balance: str = WhiteBalance.CAMERA
     exposure: float = 0.0
     linear: bool = False
 
     def __post_init__(self) -> None:
-        if self.white_balance not in get_args(WhiteBalance):
-            choices = ", ".join(get_args(WhiteBalance))
+        if self.white_balance not in tuple(WhiteBalance):
+            choices = ", ".join(WhiteBalance)
             raise UsageError(f"`white_balance` must be one of {choices}, got '{self.white_balance}'.")
         if not -MAX_EXPOSURE <= self.exposure <= MAX_EXPOSURE:
             raise UsageError(f"`exposure` must be -{MAX_EXPOSURE:g} to {MAX_EXPOSURE:g} stops, got {self.exposure:g}.")
-        if self.linear and (self.white_balance, self.exposure) != ("camera", 0):
+        if self.linear and (self.white_balance, self.exposure) != (WhiteBalance.CAMERA, 0):
             raise UsageError("White balance and exposure stay open in a DNG; leave out `white_balance` and `exposure`.")
 
     def as_linear(self) -> RawOptions:
