@@ -1,6 +1,7 @@
 """The links, pictures, flags and folders in the documentation exist."""
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import typer
 from PIL import Image
 
+import nsp_cli.api
 from nsp_cli.cli.app import app
 from nsp_cli.training import PRESETS
 
@@ -112,13 +114,29 @@ def test_every_environment_variable_is_in_the_list() -> None:
     assert [name for name in sorted(names) if f"`{name}`" not in listed] == []
 
 
+def test_the_table_of_the_python_page_is_the_public_api() -> None:
+    text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z_.]+)` \| (.+) \|$", text, re.MULTILINE)
+    table = {module: set(re.findall(r"`(\w+)`", names)) for module, names in rows}
+    top = set(nsp_cli.__all__) - {"__version__"}
+    assert table["nsp_cli"] == top
+    assert table["nsp_cli.api"] == set(nsp_cli.api.__all__) - top
+    for module, names in table.items():
+        assert names <= set(import_module(module).__all__)
+    used = set(re.findall(r"nsp_cli\.([a-z]\w*)\(", text)) | {
+        name
+        for names in re.findall(r"^from nsp_cli\.\w+ import (.+)$", text, re.MULTILINE)
+        for name in names.split(", ")
+    }
+    assert used <= set().union(*table.values())
+
+
 def test_the_python_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(encoding="utf-8"), re.DOTALL)
     assert len(blocks) == 5
     monkeypatch.chdir(tmp_path)
     pixels = np.random.default_rng(0).normal(120, 9, (40, 48, 3)).clip(0, 255).astype(np.uint8)
-    for folder in ("card", "denoised"):
-        Path(folder).mkdir()
+    Path("card").mkdir()
     for name in ("photo.jpg", "card/a.jpg"):
         Image.fromarray(pixels).save(name)
     names: dict[str, object] = {}
