@@ -27,15 +27,15 @@ def stop_on_interrupt(unit: str, *, ignore_second: bool = False) -> Generator[Ca
     Parameters
     ----------
     unit : str
-        What is finished before the run stops, for the message: "photo" or "step".
+        Unit of work that is finished before the run stops, for the message: "photo" or "step".
     ignore_second : bool
-        Ignore further signals. For processes that torchrun started: it passes on a Ctrl-C that they have received
-        already, and kills them by itself where they take too long.
+        Whether to ignore further signals, for processes that torchrun started: it passes on a Ctrl-C that they have
+        received already, and kills them by itself where they take too long.
 
     Raises
     ------
     KeyboardInterrupt
-        At the second signal, unless `ignore_second`.
+        A second signal arrived, and `ignore_second` is False.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False

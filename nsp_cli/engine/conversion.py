@@ -28,17 +28,17 @@ class Tile:
     Attributes
     ----------
     region, outer : Region
-        What the result is used for, and that with its halo.
+        The region that the result is used for, and the same with its halo.
     clean : ndarray
-        (h, w, C), the photo that the network gets, in the photo's own colours.
+        (h, w, C) float32, the network's input in the photo's own colours.
     clipped : ndarray
-        (h, w, C), `clean` in sRGB encoding, clipped.
+        (h, w, C) float32, `clean` in sRGB encoding, clipped.
     photo : ndarray
-        (h, w, C), what the change is added to, in the photo's own colours.
+        (h, w, C) float32, the pixels that the change is added to, in the photo's own colours.
     working : ndarray
-        (h, w, C), `photo` in sRGB encoding, not clipped.
+        (h, w, C) float32, `photo` in sRGB encoding, not clipped.
     planes : ndarray or None
-        (1, planes, h, w), the network's input; None where the blend changes nothing.
+        (1, planes, h, w) float32, the network's input; None where the blend changes nothing.
     """
 
     region: Region
@@ -57,17 +57,17 @@ class Converter:
     Attributes
     ----------
     frame : Frame
-        The photo that the network gets.
+        The photo that the network runs on.
     spec : PipelineSpec
-        Of the network's pipeline.
+        Description of the network's pipeline.
     blend : Blend
-        How much of the change is used.
+        Strengths of the change.
     space : Space or None
         The photo's colours; None for sRGB.
     noise : float or None
-        The noise level that is an input of the network, of 255; None for a network without that input.
+        The noise level that is an input of the network, white = 255; None for a network without that input.
     base : Frame or None
-        The photo that the change is added to, where it is another one than `frame`.
+        The photo that the change is added to; None if that is `frame`.
     """
 
     frame: Frame
@@ -91,7 +91,7 @@ class Converter:
         tile : Region
             The tile without its halo.
         region : Region, optional
-            What the result is used for, where that is more than the tile.
+            The region that the result is used for, where that is more than the tile.
         """
         outer = tile.with_halo(self.spec.halo, *self.frame.size)
         region = region or tile
@@ -118,9 +118,9 @@ class Converter:
         Parameters
         ----------
         tile : Tile
-            What `prepare` returned.
+            The tile that `prepare` returned.
         output : ndarray or None
-            What the network made of it, (1, C, h·scale, w·scale); None if nothing is changed.
+            The network's output for it, (1, C, h·scale, w·scale); None if nothing is changed.
         region : Region, optional
             A part of `tile.region`, None for all of it.
 
@@ -129,7 +129,7 @@ class Converter:
         OutputError
             The output has values that are not finite.
         InputError
-            So has the photo.
+            The photo has such values.
         """
         scale = self.spec.scale
         inner = (region or tile.region).inside(tile.outer).scaled(scale).slices

@@ -16,7 +16,7 @@ Strength = float | Literal["auto"]
 
 
 class IfExists(StrEnum):
-    """What to do when an output exists already."""
+    """Actions when an output exists already."""
 
     SKIP = "skip"
     OVERWRITE = "overwrite"
@@ -140,7 +140,7 @@ class DenoiseOptions:
     Attributes
     ----------
     task : Task
-        What the model does.
+        The task: denoising, or a mode that enlarges.
     scale : int, optional
         Factor of enlargement that the model must have; None for any.
     tile : int
@@ -150,9 +150,9 @@ class DenoiseOptions:
     blend : BlendOptions
         Strengths of the blend of photo and result.
     raw : RawOptions
-        How a RAW file is developed.
+        Development of RAW files.
     output : OutputOptions
-        How the result is written.
+        Format, name and metadata of the result.
 
     Raises
     ------
@@ -192,7 +192,7 @@ _PLACES: Mapping[str, tuple[str, str | None]] = {
     "metadata": ("output", "keep_metadata"),
     "if_exists": ("output", "if_exists"),
 }
-"""Where each setting is in `DenoiseOptions`, by the names that JSON lines, stamps and config.toml have for it."""
+"""Name of a setting in JSON lines, stamps and config.toml → its fields in `DenoiseOptions`."""
 
 
 def named_settings(options: DenoiseOptions, names: Iterable[str], optional: Container[str] = ()) -> dict[str, Any]:

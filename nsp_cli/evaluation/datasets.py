@@ -38,9 +38,9 @@ class Block:
     Attributes
     ----------
     photo, index : int
-        Which photo of the set, and which block of it, from 0.
+        Number of the photo in the set, and of the block in the photo, from 0.
     name : str
-        For people.
+        Name that is printed.
     noisy : Pixels
         (H, W, 3) uint8, or float32 in [0, 1].
     clean : ndarray or None

@@ -97,10 +97,10 @@ class Frame:
     warnings : tuple of str
         Sentences on what could not be carried over, for the user to see.
     linear_raw : LinearRaw or None
-        For a RAW photo in the camera's own colours, which can be written as DNG alone.
+        Colours of a RAW photo that is not converted to sRGB, and can be written as DNG alone; None for other photos.
     below_black : Pixels or None
-        For a developed RAW photo, how far values lie below black, an array like `pixels`, which is 0 there. Noise that
-        is cut at black has a mean above black, so that denoised shadows would get a colour.
+        Distances of values below black in a developed RAW photo, an array like `pixels`, which is 0 there; else None.
+        Noise that is cut at black has a mean above black, so that denoised shadows would get a colour.
     """
 
     pixels: Pixels

@@ -57,7 +57,7 @@ class APBSN(SelfSupervised):
     refine_masks : str
         Whether R3 puts back pixels ("photo") or, as released, values of each channel by itself ("channel").
     extend : str
-        What extends a photo whose sides are no multiples of `test_stride`: "reflect", or as released "zeros".
+        Pixels by which photos are extended to multiples of `test_stride`: "reflect", or as released "zeros".
     """
 
     name: ClassVar[str] = "apbsn"

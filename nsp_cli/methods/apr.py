@@ -41,7 +41,7 @@ MARGIN = 16
 """Pixels that reflection adds on all four sides at test time, as released; in every preset."""
 
 _PAPER: Mapping[str, Any] = {**APR_RD, "network": "atbsn", "steps": 400_000, "patch": 256}
-"""What APR and AT-BSN as released have in common."""
+"""Settings that APR and AT-BSN as released have in common."""
 
 
 @dataclass(frozen=True)

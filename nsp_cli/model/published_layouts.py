@@ -38,10 +38,10 @@ _IMAGE_WEIGHTS = {
 """Names of weights, by network, whose inputs are the photo's channels, all of them or the last ones."""
 
 _AP_BSN = {"layout": "mosaic", "pd_pad": 2, "refine_pad": 2, "refine_masks": "channel", "extend": "zeros"}
-"""What AP-BSN's released program does at test time."""
+"""Settings of AP-BSN's released program at test time."""
 
 _TBSN = {"refine_masks": "channel"}
-"""What the original TBSN's released program does at test time."""
+"""Settings of the original TBSN's released program at test time."""
 
 KNOWN = (
     "NSP on DBSN and on TBSN (t = 1, 2 or 4), AP-BSN, SDAP and SDAP(E) (one network), TBSN, AT-BSN and APR (one "
@@ -119,15 +119,15 @@ class Layout:
     Attributes
     ----------
     title : str
-        Name for people.
+        Name that is printed.
     network, network_args, method, method_args
         See `ModelSpec`.
     value_range : float
         Value of white that the network was trained with: 1 or 255. AP-BSN's and both TBSN's programs have 255.
     arrange : Arrangement
-        What becomes of its tensors.
+        Function that converts its tensors to those of the network.
     name : str
-        What `method` of `model.importing.read_checkpoint` calls it; empty for the method's name.
+        Value of `method` of `model.importing.read_checkpoint` for it; empty for the method's name.
     by_name : bool
         Whether it is found by that name alone, because another layout has the same shapes and method.
     """

@@ -38,8 +38,8 @@ class UNet(nn.Module):
         Whether a convolution precedes the first encoder stage, and the last level concatenates the photo. Without it
         the last level concatenates the first stage's features: 1,021,107 parameters, the student of TM-BSN.
     skips : str
-        What the other levels concatenate: "pooled", the pooled features that enter a stage, or "features", those that
-        leave it.
+        Features that the other levels concatenate: "pooled", the pooled ones that enter a stage, or "features", those
+        that leave it.
     output_slope : float
         Slope below zero of a LeakyReLU after the last convolution; 1 leaves it out.
 

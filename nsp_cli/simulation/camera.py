@@ -65,10 +65,10 @@ class Camera:
         and the picture not at all. `NO_MOSAIC` is a sensor with three colours at every pixel. Zippers and false colours
         at edges are not simulated.
     saturation : float
-        What the colour matrix from sensor to sRGB does to R − Y, G − Y and B − Y, and to their noise; 1 = none.
+        Factor of the colour matrix from sensor to sRGB on R − Y, G − Y and B − Y, and on their noise; 1 = none.
     contrast : float
-        Of the tone curve, whose middle is 1 + contrast / 2 times as steep and whose ends are 1 − contrast times; above
-        −1 and below 1, 0 = none. Noise grows and shrinks with it.
+        Contrast of the tone curve, whose middle is 1 + contrast / 2 times as steep and whose ends are 1 − contrast
+        times; above −1 and below 1, 0 = none. Noise grows and shrinks with it.
     luma_smoothing, chroma_smoothing : float
         Radius (standard deviation) in sensor pixels of the camera's own noise filters, 0 = none. They act on the noise
         alone, as edge-aware filters do, so the target stays sharp.

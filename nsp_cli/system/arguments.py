@@ -72,9 +72,9 @@ class ArgumentError(ValueError):
     Attributes
     ----------
     name : str
-        The argument's.
+        Name of the argument.
     reason : str
-        What it must be, and what it is.
+        The expected value and the one that was given.
     """
 
     def __init__(self, name: str, reason: str) -> None:

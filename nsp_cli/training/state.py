@@ -160,12 +160,12 @@ class State:
 
 @dataclass(frozen=True)
 class PendingAnalysis:
-    """What a run needs to repeat its noise analysis, from the start of the analysis until the first state is saved.
+    """The inputs of a run's noise analysis, on the disk from the start of the analysis until the first state is saved.
 
     Attributes
     ----------
     settings : TrainConfig
-        Those before the analysis.
+        Settings before the analysis.
     start : Path
         File of the weights to start from.
     sha256 : str

@@ -106,9 +106,9 @@ class TeacherTargets:
     read : callable
         Returns the (H, W, 1 or 3) sRGB pixels of a photo, the teachers' input.
     device : str
-        Where the teachers run.
+        Device that the teachers run on.
     stop : callable
-        Called while a teacher runs; true ends the work with `TeacherInterrupt`.
+        Called while a teacher runs; True ends the work with `TeacherInterrupt`.
     """
 
     teachers: Sequence[Teacher]

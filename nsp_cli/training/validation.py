@@ -30,9 +30,9 @@ class Monitor:
     Parameters
     ----------
     folder : Path
-        Where TensorBoard scalars and `previews/` are written.
+        Folder of the TensorBoard scalars and of `previews/`.
     settings, method
-        Of the run.
+        Configuration and method of the run.
     training : sequence of Path
         Photos that are trained on; previews show them if there are no validation photos.
     validation : sequence of Path

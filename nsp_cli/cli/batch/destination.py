@@ -1,4 +1,4 @@
-"""Where the results of photos are written."""
+"""The places that results of photos are written to."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from nsp_cli.image import WRITABLE, output_suffix
 
 @dataclass(frozen=True)
 class Destination:
-    """Where results are written.
+    """A place that results are written to, as the command line gives it.
 
     Attributes
     ----------
     path : Path or None
-        A file or a folder, which need not exist yet; None for beside each photo, with _nsp added to its name.
+        A file or a folder, which need not exist yet. None writes beside each photo, with _nsp added to its name.
     is_folder : bool
         Whether `path` is a folder.
     format : str or None

@@ -37,14 +37,26 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one photo, for a printed line, JSON and the report.
+    """The outcome of one photo, for a printed line, JSON and the report.
 
     Attributes
     ----------
+    source : Path
+        The photo.
+    target : Path or None
+        Its result; None where there is none.
+    status : Status
+        Whether the photo is planned, written, skipped or failed.
     seconds : float
-        Reading, inference and writing, which overlap with those of other photos.
+        Time for reading, inference and writing, which overlap with those of other photos.
+    megapixels : float or None
+        Size of the photo; None if it was not read.
+    warnings : tuple of str
+        Sentences for the user.
+    error : str
+        Message of the error of a photo that failed; empty for others.
     notes : mapping
-        What was chosen for this photo alone, such as a strength that was measured.
+        Settings that were chosen for this photo alone, such as a strength that was measured.
     previews : Previews or None
         Small pictures for the report; None without one.
     unread : str or None

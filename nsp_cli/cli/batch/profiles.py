@@ -51,7 +51,7 @@ class Profile:
     Attributes
     ----------
     name : str
-        What the file calls it, such as "NIKON D800, ISO 3200-".
+        Name in the file, such as "NIKON D800, ISO 3200-".
     camera : str
         Pattern of EXIF's camera model, in lower case.
     iso : tuple[float, float] or None
@@ -135,7 +135,7 @@ class Profiles:
     Attributes
     ----------
     profiles : sequence of Profile
-        In the order in which they are tried.
+        The profiles in the order in which they are tried.
     given : collection of str
         Names of flags, whose settings profiles do not change.
     """

@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BatchContext:
-    """What is the same for all photos of a batch.
+    """The step and the settings that all photos of a batch share.
 
     Attributes
     ----------
     step : PhotoStep
         Processes one photo, in the thread that calls `run`.
     options, batch
-        The settings of photos, and of the batch.
+        Settings of the photos and of the batch.
     previews : Size or None
         Size of the report's pictures; None without a report.
     open_model : callable or None

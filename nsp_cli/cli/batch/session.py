@@ -48,7 +48,7 @@ def check_report(
     piped : bool
         Whether the photo comes from stdin.
     if_exists : IfExists, optional
-        What is done where --report names a file that is not a report: it is replaced, or the page gets another name,
+        How a file is treated that --report names and that is not a report: it is replaced, the page gets another name,
         or it is an error.
 
     Raises

@@ -34,11 +34,11 @@ class Stamp:
     model : str
         A name of `nsp models`, or the name of a file without its folder.
     sha256 : str
-        Of the model's file.
+        SHA-256 of the model's file, in hexadecimal digits.
     settings : mapping
-        As they were given, by the names of the flags.
+        Name of a flag → value that was given.
     measured : mapping
-        What was measured on the photo for a strength of "auto".
+        Values that were measured on the photo for a strength of "auto".
     """
 
     version: str

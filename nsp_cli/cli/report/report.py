@@ -23,7 +23,7 @@ TITLE = "nsp: before and after"
 _CARD = re.compile(r'<article id="([0-9a-f]+)".*?</article>', re.DOTALL)
 _LOOK = ("strength", "luma", "chroma")
 _USED = re.compile(r' data-(strength|luma|chroma|model)="([^"]*)"')
-"""What a photo was denoised with, in the first tag of its card."""
+"""Matches a setting or the model that a photo was denoised with, in the first tag of its card."""
 
 
 class Report:

@@ -17,12 +17,12 @@ _ROCM = Path("/dev/kfd")
 
 @dataclass(frozen=True)
 class Machine:
-    """What a computer has for running networks.
+    """Hardware and libraries of a computer for running networks.
 
     Attributes
     ----------
     gpu : bool
-        One that torch may be able to use.
+        Whether there is a GPU that torch may be able to use.
     bf16 : bool
         Whether the processor multiplies bfloat16 natively.
     fast_int8 : bool

@@ -59,7 +59,7 @@ def export(
     pipeline : Pipeline
         The model with its task.
     info : ModelInfo
-        What is known of its weights, for darktable's model card.
+        Description of its weights, for darktable's model card.
     target : Path
         A file that ends in .dtmodel; noise-conditional models write three, `STEM-low.dtmodel` and so on.
     overwrite : bool

@@ -115,7 +115,7 @@ def export_int8(
     spec : ModelSpec
         Its recipe.
     task : Task
-        What the file does.
+        Task of the file.
     target : Path
         The file to write.
     whole : bool

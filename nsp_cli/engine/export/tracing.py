@@ -27,7 +27,7 @@ def trace(module: nn.Module, inputs: dict[str, Tensor], dynamic: tuple[Any, ...]
     inputs : mapping
         An example of each input by its name.
     dynamic : tuple, optional
-        What varies in the shape of each input, as for `torch.onnx.export`; None for fixed shapes.
+        Axes of variable size of each input, as for `torch.onnx.export`; None for fixed shapes.
 
     Raises
     ------

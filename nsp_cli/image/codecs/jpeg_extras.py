@@ -1,4 +1,4 @@
-"""What a JPEG holds beside its picture: IPTC among Photoshop's resources, and what is not carried over.
+"""Data in a JPEG beside its picture: IPTC among Photoshop's resources, and data that is not carried over.
 
 Sources: ITU-T T.81 (segments), CIPA DC-007 (MPF), ISO 21496-1 (gain maps).
 """

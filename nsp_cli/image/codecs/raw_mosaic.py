@@ -176,9 +176,9 @@ def encode_signed(values: NDArray[np.uint16], lift: float, exposure: float) -> t
     values : ndarray
         (H, W, C), lifted as by `balance`.
     lift : float
-        Its result.
+        The lift that `balance` returned.
     exposure : float
-        In stops.
+        Brightening in stops.
 
     Returns
     -------

@@ -21,7 +21,7 @@ _EMPTY = (
 _IN_ATTRIBUTE = str.maketrans(
     {"&": "&amp;", "<": "&lt;", ">": "&gt;", "'": "&apos;", "\n": "&#10;", "\r": "&#13;", "\t": "&#9;"}
 )
-"""As `xml.sax.saxutils` has it, which loads a web client."""
+"""Characters and their escapes in XML attributes; `xml.sax.saxutils` has them too, but loads a web client."""
 MOST_BYTES = 65_504
 """Length of the longest packet that a JPEG holds."""
 
@@ -37,7 +37,7 @@ class Event:
     agent : str
         The program and its version (`softwareAgent`).
     parameters : str
-        What the program was called with.
+        Settings that the program was called with.
     """
 
     action: str = ""
