@@ -2,8 +2,8 @@
 
 A network makes less of values below black than of those above it, and the sRGB curve bends noise upwards in one part
 and downwards in the other. Both raise the mean of dark parts, more in the channels with more noise: black becomes
-purple. The noise of a sensor has no mean, so the mean of a large dark area before denoising is right, but for a colour
-that is within its standard error.
+purple. The noise of a sensor has mean 0, so the mean of a large dark area before denoising is right, except for a
+colour that is within its standard error.
 """
 
 from __future__ import annotations

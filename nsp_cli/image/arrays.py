@@ -14,7 +14,7 @@ from nsp_cli.image.frame import Frame, Metadata, Pixels, range_fault, split_chan
 from nsp_cli.image.reading import read
 
 _MODES = ("L", "LA", "RGB", "RGBA")
-"""Modes of Pillow's pictures that are what they look like, without a palette or another colour model."""
+"""Modes of Pillow's pictures that hold grey or RGB values, without a palette or another colour model."""
 
 
 def as_frame(photo: object) -> Frame:

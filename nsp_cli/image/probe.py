@@ -34,7 +34,7 @@ def probe_size(path: Path) -> tuple[int, int] | None:
 
 
 def probe_container(path: Path) -> str | None:
-    """Return the name of a photo's format by its content, or None where it is none that is read. Never raises."""
+    """Return the name of a photo's format by its content, or None for a format that is not read. Never raises."""
     try:
         return sniff(path.read_bytes(), path.suffix).name
     except Exception:  # as above

@@ -76,8 +76,8 @@ class ATBSN(nn.Module):
     scale : int
         t, the factor from input to output.
     blind_spot_size : int
-        Default of k in `forward`: the distance in pixels from a pixel to the nearest ones that its output depends on in
-        its row and column. k masks a square of (2k − 1)×(2k − 1) pixels; with 0 nothing is masked.
+        Default of the blind-spot radius k in `forward`: the distance from a pixel to the nearest ones in its row and
+        column that its output depends on. k masks a square of (2k − 1)×(2k − 1) pixels; with 0 nothing is masked.
     residual : bool
         Predict the difference from the mean of the four pixels that are k above, below, left and right
         (`rim_average`) instead of the photo itself; the last convolution starts at zero, so training starts from a

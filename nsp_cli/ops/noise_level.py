@@ -19,7 +19,7 @@ _POWER = 2.0
 """Exponent of a block's variance in its weight; 2 agrees best with `nsp_cli.noise`."""
 
 _FAINT = (0.2 / 255) ** 2
-"""Variance that is added to each block's: rounding to 8 bits leaves about so much in the flattest."""
+"""Variance that is added to that of each block; about what rounding to 8 bits leaves in the flattest ones."""
 
 _EVEN = (0.01 / 255) ** 2
 """Variance below which a block is a frame or a filled area and not measured."""

@@ -20,7 +20,7 @@ from PIL import Image, ImageCms
 from nsp_cli.cli.batch import session
 from nsp_cli.cli.batch.log import Tally
 from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status
-from nsp_cli.cli.report.previews import Size, places_to_judge, take_previews
+from nsp_cli.cli.report.previews import Size, places_to_compare, take_previews
 from nsp_cli.cli.report.report import Report
 from nsp_cli.engine.blending import Blend
 from nsp_cli.engine.process import process
@@ -133,22 +133,22 @@ def test_crops_are_where_a_result_is_judged() -> None:
     after = before.copy()
     after[500:540, 610:650] = 140  # changed
     before[40:100, 40:100:2] = after[40:100, 40:100:2] = 255  # detail
-    places = places_to_judge(before, after, 128)
+    places = places_to_compare(before, after, 128)
     (top, left), (top2, left2), (_, left3) = places.values()
     assert 540 - 128 <= top <= 500
     assert 650 - 128 <= left <= 610
     assert max(top2, left2) <= 40
     assert left3 >= 1000 - 128
-    assert len(places_to_judge(before, after, 128, most=1)) == 1
+    assert len(places_to_compare(before, after, 128, most=1)) == 1
     noisy = before.copy()
     noisy[100:200, 1040:1180] = 30  # changed most, with most detail, and darkest
-    dark = places_to_judge(before, noisy, 128)
+    dark = places_to_compare(before, noisy, 128)
     assert len(dark) == 3
     for one, other in itertools.combinations(dark.values(), 2):
         assert max(abs(one[0] - other[0]), abs(one[1] - other[1])) > 64
     for shape in ((1, 1, 3), (1, 2000, 1), (40, 33, 3)):
         small = np.ones(shape, np.float32)
-        found = places_to_judge(small, small * 0, 64)
+        found = places_to_compare(small, small * 0, 64)
         assert all(place >= 0 for at in found.values() for place in at)
 
 

@@ -95,7 +95,7 @@ def describe(options: DenoiseOptions) -> Recipe:
 def as_json(outcome: Outcome, recipe: Recipe) -> str:
     """Format one line of JSON.
 
-    Bytes of names that are no valid Unicode become lone surrogates, as in Python's `os.fsdecode`.
+    Bytes of names that are not valid Unicode become lone surrogates, as in Python's `os.fsdecode`.
     """
     notes = dict(outcome.notes)
     model, sha256 = notes.pop("model", recipe.model), notes.pop("model_sha256", recipe.sha256)

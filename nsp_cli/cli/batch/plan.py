@@ -256,7 +256,7 @@ def _mark_device(work: Work) -> Work:
 
 
 def _mark_inputs(works: Sequence[Work]) -> list[Work]:
-    """Give a problem to every photo whose output is an input, by its name or through a link."""
+    """Mark every photo whose output is an input, by its name or through a link."""
     inputs = {identity: work.source for work in works if (identity := _identity(work.source)) is not None}
 
     def checked(work: Work) -> Work:
@@ -270,13 +270,13 @@ def _mark_inputs(works: Sequence[Work]) -> list[Work]:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Return what is the same for all names of a file, or None where there is none."""
+    """Return device and inode, which are the same for all names of a file; None without a file."""
     found = _status(path)
     return None if found is None else (found.st_dev, found.st_ino)
 
 
 def _status(path: Path) -> os.stat_result | None:
-    """Return what the system has on a file, or the one that a link leads to; None where there is none."""
+    """Return the status of a file, or of the one that a link leads to; None without a file."""
     try:
         return path.stat()
     except (OSError, ValueError):
@@ -284,7 +284,7 @@ def _status(path: Path) -> os.stat_result | None:
 
 
 def _mark_clashes(works: Sequence[Work]) -> list[Work]:
-    """Give a problem to all photos that share an output. Raises `UsageError` where one photo is named twice."""
+    """Mark all photos that share an output. Raises `UsageError` where one photo is named twice."""
     folders = {work.target.parent for work in works}
     ignoring_case = {folder for folder in folders if _ignores_case(folder)}
     sharing: dict[str, list[Work]] = {}

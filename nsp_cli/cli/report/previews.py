@@ -17,7 +17,7 @@ from nsp_cli.image.frame import Pixels
 from nsp_cli.image.metadata.exif import ORIENTATION, parse_exif
 
 _BLOCK = 32
-_BLACK = 0.02  # mean of a column of a block, in [0, 1], below which nothing can be judged
+_BLACK = 0.02  # mean of a column of a block, in [0, 1], below which differences cannot be seen
 _LARGEST_PROFILE = 65_536
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -69,7 +69,7 @@ class Crop:
 
 @dataclass(frozen=True)
 class Previews:
-    """The whole photo, scaled down, and the parts by which a result is judged."""
+    """The whole photo, scaled down, and the parts in which results are compared."""
 
     whole: Pair
     crops: tuple[Crop, ...]
@@ -86,10 +86,10 @@ def take_previews(before: Frame, after: Frame, size: Size) -> Previews:
 
 
 def take_crops(photo: Frame, pictures: tuple[Frame, Frame], size: Size) -> tuple[Crop, ...]:
-    """Cut the parts by which results of `photo` are judged from two pictures of it, the second no smaller."""
+    """Cut the parts in which results of `photo` are compared from two pictures of it, the second no smaller."""
     scale = pictures[1].size[0] // photo.size[0]
     side = size.crop // scale
-    places = places_to_judge(photo.pixels, pictures[1].pixels[::scale, ::scale], side, size.crops)
+    places = places_to_compare(photo.pixels, pictures[1].pixels[::scale, ::scale], side, size.crops)
     crops: list[Crop] = []
     for reason, (top, left) in places.items():
         parts: list[Pixels] = []
@@ -102,8 +102,8 @@ def take_crops(photo: Frame, pictures: tuple[Frame, Frame], size: Size) -> tuple
     return tuple(crops)
 
 
-def places_to_judge(before: Pixels, after: Pixels, side: int, most: int = 3) -> dict[str, tuple[int, int]]:
-    """Find the squares of about `side` pixels by which a result is judged: (top, left) by the reason.
+def places_to_compare(before: Pixels, after: Pixels, side: int, most: int = 3) -> dict[str, tuple[int, int]]:
+    """Find the squares of about `side` pixels in which results are compared: reason → (top, left).
 
     They are where the photo changed most, where the result has most detail, and where it is darkest without being
     black. None overlaps an earlier one by more than half; in a small photo there are fewer.

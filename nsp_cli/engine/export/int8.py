@@ -34,8 +34,8 @@ class FakeQuantizer(nn.Module):
     ----------
     positive : bool
         Whether the zero point is 0, so that rounding is a ReLU at the same time.
-    observing
-        Whether values pass unchanged (but for the ReLU) and extend the range.
+    observing : bool
+        Whether values pass unrounded, only through the ReLU, and extend the range.
     """
 
     def __init__(self, *, positive: bool = False) -> None:

@@ -130,7 +130,7 @@ def _check_page(page: TiffPage, size: int) -> None:
 
 
 def _pixels(page: TiffPage, data: bytes) -> Pixels:
-    """Return pixels (H, W, C) as stored, in native byte order. Raises InputError for floats that are no photo's."""
+    """Return pixels (H, W, C) as stored, in native byte order. Raises `InputError` for floats out of range."""
     by_hand = page.compression == LZW or page.predictor == FLOAT_PREDICTOR
     array = decode_page(page, data) if by_hand else page.asarray(squeeze=False, buffersize=_READ_AHEAD)
     planes, _, height, width, samples = array.shape

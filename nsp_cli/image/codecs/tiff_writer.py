@@ -60,7 +60,7 @@ def exif_to_extend(exif: bytes | None, title: str) -> tuple[Tree, Directory, lis
 
 
 def _odd_fields(tree: Tree, described: Directory) -> list[int]:
-    """Return the tags of fields that libtiff refuses: a unit that is none, and directories without fields."""
+    """Return the tags of fields that libtiff refuses: unknown units, and directories without fields."""
     units = [_UNIT] if described.fields.keys() >= {_UNIT} and tree.number(described.fields[_UNIT]) not in _UNITS else []
     children = {tag: tree.child(described, tag) for tag in (EXIF_POINTER, GPS_POINTER) if tag in described.fields}
     return units + [tag for tag, child in children.items() if child is None or not child.fields]

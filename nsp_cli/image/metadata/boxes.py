@@ -91,7 +91,7 @@ def without_exif(data: bytes) -> bytes:
 
 
 def with_readable_names(data: bytes) -> bytes:
-    """Replace letters that are no UTF-8 in the types and names of items by question marks; libheif's bindings crash."""
+    """Replace bytes that are not UTF-8 in the types and names of items by question marks; libheif's bindings crash."""
     out = bytearray(data)
     for kind, start, end in _places(data):
         if kind != b"meta":

@@ -53,7 +53,7 @@ def add_event(xmp: bytes | None, event: Event) -> bytes | None:
     """
     packet = _EMPTY if xmp is None else xmp
     rdf = re.search(rb"""xmlns:([\w.-]+)\s*=\s*["']%b["']""" % re.escape(_RDF.encode()), packet)
-    if rdf is None or _parsed(packet) is None:  # patterns are slow on packets that are no XML
+    if rdf is None or _parsed(packet) is None:  # patterns are slow on packets that are not XML
         return None
     changed = _inserted(packet, rdf[1], event)
     if changed is None or events(changed) != [*events(packet), event]:
