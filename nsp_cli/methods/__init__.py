@@ -26,6 +26,7 @@ from nsp_cli.methods.preset_settings import PHOTOGRAPHER, Preset
 from nsp_cli.methods.rd import RD
 from nsp_cli.methods.sdap import SDAP
 from nsp_cli.methods.simulated import Simulated
+from nsp_cli.methods.subimages import SubImages
 from nsp_cli.networks import WITH_BLIND_SPOT
 from nsp_cli.system.arguments import check_arguments
 
@@ -37,6 +38,7 @@ __all__ = [
     "Method",
     "Pipeline",
     "Preset",
+    "SubImages",
     "build_method",
     "check_network",
     "settings_of",
@@ -50,6 +52,7 @@ REGISTERED: tuple[type[Method], ...] = (
     APBSN,
     SDAP,
     AMSNet,
+    SubImages,
 )
 """The methods of `--method`, in the order of its help."""
 

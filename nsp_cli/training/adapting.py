@@ -28,7 +28,9 @@ from nsp_cli.engine.loading import load_backend
 from nsp_cli.engine.process import process
 from nsp_cli.errors import InputError, NoInputError
 from nsp_cli.image import Frame, from_unit, read_srgb, to_unit, write
+from nsp_cli.methods import SubImages
 from nsp_cli.simulation.camera import Camera, Picture
+from nsp_cli.training.adapting_nsp import measure_distance
 from nsp_cli.training.camera_fit import FlatPatches, fit_cameras, flattest, most_informative
 from nsp_cli.training.config import TrainConfig
 from nsp_cli.training.data import large_enough
@@ -67,32 +69,44 @@ def adapt(
     device: str = "auto",
     report: Callable[[float], None] = lambda _: None,
 ) -> tuple[TrainConfig, list[Path]]:
-    """Analyze noisy photos with the weights `start`, whose method trains on clean photos.
+    """Analyze noisy photos with the weights `start`, for a method that trains on clean photos or for `subimages`.
 
-    Returns the settings of a run that starts from `start`, and its clean photos, which are in `folder`. The time of the
-    analysis is subtracted from a budget in minutes, at most half of it.
+    Returns the settings of a run that starts from `start`, and the photos to train on: clean ones, which are in
+    `folder`, or for `subimages` the noisy ones. The time of the analysis is subtracted from a budget in minutes, at
+    most half of it.
 
     Raises
     ------
     NoInputError
         No photo can be read.
+    UsageError
+        The method is `subimages`, and the photos have no noise or one that it cannot learn from.
     ModelError
         `start` cannot be used.
     """
     began = time.monotonic()
     report(0.0)
+    keep = _KEEP if settings.keep is None else settings.keep
     photos = large_enough(photos, settings.patch)
+    if settings.method == SubImages.name:
+        distance = measure_distance(photos, report)
+        settings = replace(settings, keep=keep, method_args={"distance": distance, **settings.method_args})
+        return _without_time_since(began, settings), photos
     backend = load_backend(start, device=device, precision=settings.precision)
     found = analyze_noise(photos, backend, folder, smallest=settings.patch, seed=settings.seed, report=report)
     probabilities = _PROBABILITIES if found.cameras else {}  # without fitted cameras, all examples have random ones
-    keep = _KEEP if settings.keep is None else settings.keep
     settings = replace(
         settings, keep=keep, method_args={**probabilities, **settings.method_args, **found.method_args()}
     )
-    if settings.minutes is not None:
-        left = settings.minutes - (time.monotonic() - began) / 60
-        settings = replace(settings, minutes=max(left, settings.minutes / 2))
-    return settings, found.clean
+    return _without_time_since(began, settings), found.clean
+
+
+def _without_time_since(began: float, settings: TrainConfig) -> TrainConfig:
+    """Subtract the time since `began`, in seconds of the monotonic clock, from a budget in minutes: half at most."""
+    if settings.minutes is None:
+        return settings
+    left = settings.minutes - (time.monotonic() - began) / 60
+    return replace(settings, minutes=max(left, settings.minutes / 2))
 
 
 def references_in(folder: Path) -> list[Path]:

@@ -14,6 +14,7 @@ import typer
 
 from nsp_cli.cli.batch.outcome import unread_sentence
 from nsp_cli.cli.batch.plan import count_unread, missing, results_among
+from nsp_cli.cli.commands.train_adapt import Adaptation
 from nsp_cli.cli.commands.train_config import resolve_flags
 from nsp_cli.cli.commands.train_flags import TrainFlags
 from nsp_cli.cli.console import err, progress, warn
@@ -33,7 +34,10 @@ CLEAN = "clean"
 """Sub-folder of a run's folder with the denoised references, see `training.adapting`."""
 
 _MINUTES = 10.0
-"""Default budget in minutes of fine-tuning that begins with a noise analysis."""
+"""Default budget in minutes of fine-tuning with fitted cameras."""
+
+_STEPS = 60
+"""Default budget in steps of fine-tuning by NSP's loss; with more of them results are softer."""
 
 
 @takes(TrainFlags)
@@ -116,13 +120,15 @@ def _train(context: typer.Context, photos: list[Path], flags: TrainFlags, stop: 
 def _needed_analysis(
     settings: TrainConfig, start: Path | None, photos: list[Path], flags: TrainFlags
 ) -> PendingAnalysis | None:
-    """Return the noise analysis that goes before a run whose method, not named by the user, trains on clean photos."""
+    """Return the noise analysis that goes before a run that adapts a model; its method is not named by the user."""
     from nsp_cli import training
 
-    if start is None or flags.method is not None or not training.needs_clean_photos(settings):
+    adapts = flags.adapt is not None or training.needs_clean_photos(settings)
+    if start is None or flags.method is not None or not adapts:
         return None
     if flags.minutes is None and flags.steps is None:
-        settings = replace(settings, minutes=_MINUTES)
+        by_nsp = flags.adapt is Adaptation.NSP
+        settings = replace(settings, steps=_STEPS, minutes=None) if by_nsp else replace(settings, minutes=_MINUTES)
     return training.PendingAnalysis.of(settings, start, photos)
 
 
@@ -165,7 +171,7 @@ def _adapted(
         )
     if not quiet:
         err.print(f"{len(references)} of {len(photos)} photos analyzed")
-    if is_main and not settings.method_args["cameras"]:
+    if is_main and not settings.method_args.get("cameras", True):
         warn(
             "The photos' noise could not be measured: it is too faint, or the photos are below 128 pixels. "
             "Training uses random cameras."

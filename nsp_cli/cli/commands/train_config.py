@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nsp_cli.cli.commands.train_adapt import SCRATCH, with_adaptation
 from nsp_cli.cli.console import warn
 from nsp_cli.errors import UsageError
 from nsp_cli.model.renamed import METHOD_SETTINGS, NETWORK_ARGUMENTS, update_method_settings, with_new_names
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from nsp_cli.cli.commands.train_flags import TrainFlags
     from nsp_cli.model.spec import ModelSpec
     from nsp_cli.training import TrainConfig
-
-SCRATCH = "scratch"
 
 _CONFIG_FIELDS = (
     *("batch", "patch", "lr", "optimizer", "keep", "seed", "save_every", "compile"),
@@ -38,6 +37,7 @@ _NONE: Mapping[str, Any] = {}
 
 def resolve_flags(flags: TrainFlags) -> tuple[TrainConfig, Path | None]:
     """Resolve the flags of a command to a configuration and the initial weights, see `resolve_config`."""
+    flags = with_adaptation(flags)
     fields = {name: getattr(flags, name) for name in _CONFIG_FIELDS}
     fields["precision"] = flags.precision and str(flags.precision)
     fields["teachers"] = flags.teachers and _absolute_paths(flags.teachers)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from nsp_cli.cli import common_flags
+from nsp_cli.cli.commands.train_adapt import Adaptation
 from nsp_cli.cli.commands.train_help import METHODS, NETWORKS
 from nsp_cli.cli.common_flags import option, switch
 from nsp_cli.model.spec import Precision
@@ -39,7 +40,14 @@ class TrainFlags:
         ),
     ] = None
     steps: Annotated[
-        int | None, option("--steps", panel=RUN, metavar="N", help="Train for N steps, instead of --minutes.")
+        int | None,
+        option(
+            "--steps",
+            panel=RUN,
+            metavar="N",
+            help="Train for N steps, instead of --minutes.",
+            show_default="the preset's; 60 with --adapt nsp",
+        ),
     ] = None
     save_every: Annotated[
         int | None,
@@ -85,6 +93,17 @@ class TrainFlags:
             metavar="MODEL",
             help="Start from the weights of this model, or from random ones with 'scratch'.",
             show_default="fast; scratch with --method, --network or another --preset",
+        ),
+    ] = None
+    adapt: Annotated[
+        Adaptation | None,
+        option(
+            "--adapt",
+            panel=METHOD,
+            metavar="WAY",
+            help="Adapt the model to the photos' noise by simulated cameras (cameras), or by NSP's loss on the photos "
+            "themselves (nsp), which makes results softer.",
+            show_default="cameras for fast, best and fast-sr",
         ),
     ] = None
     keep: Annotated[
