@@ -2,17 +2,19 @@
 
 python examples/make_weights.py PHOTOS OUT [NAME …] [--from MODEL] [--processes N]
 
-PHOTOS has the folders clean, train and pairs. A step writes OUT/NAME.safetensors; one that was stopped goes on where it
-was, and one that is done is not made again. `fast` begins with new weights, or with MODEL; the steps that begin with
-`fast` take OUT's, or else MODEL, or else the one that ships; the teacher of `nsp-student` is OUT's `nsp`, or else the
-one that ships. The steps with int8 in their names train with simulated rounding, and come last. At the end the
-denoisers among the weights are compared on PHOTOS/pairs; nothing is chosen by that. `ship_weights.py` takes them into
-weights/, and `quantize_weights.py --ship` the int8 graphs.
+PHOTOS has the folders clean, train and pairs. A step writes OUT/NAME.safetensors. The same command continues after
+Ctrl-C, and after a crash: the step that was stopped goes on where its state was saved last, and one that is done is not
+made again. `fast` begins with new weights, or with MODEL; the steps that begin with `fast` take OUT's, or else MODEL,
+or else the one that ships; the teacher of `nsp-student` is OUT's `nsp`, or else the one that ships. The steps with int8
+in their names train with simulated rounding, and come last. At the end the denoisers among the weights are compared on
+PHOTOS/pairs; nothing is chosen by that. `ship_weights.py` takes them into weights/, and `quantize_weights.py --ship`
+the int8 graphs.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import random
@@ -68,18 +70,19 @@ def main() -> None:
         parser.error(f"NAME must be of {', '.join([*STEPS, *ROUNDED])}, got {', '.join(sorted(wrong))}")
     names = [name for name in STEPS if name in chosen]
     args.out.mkdir(parents=True, exist_ok=True)
+    lock = locked(args.out / "lock")
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     if STUDENT in names and not (args.out / "crops").is_dir():
         cut_crops(args.photos / "train", args.out / "crops")
     for name in names:
-        run([*launch(1 if name == REFERENCES else args.processes), *train(name, args)], environment)
+        run([*launch(1 if name == REFERENCES else args.processes), *train(name, args)], environment, lock)
     for name in (name for name in ROUNDED if name in chosen):
-        run([ROOT / "examples/quantize_weights.py", *quantize(name, args)], environment)
+        run([ROOT / "examples/quantize_weights.py", *quantize(name, args)], environment, lock)
     made = [args.out / f"{name}.safetensors" for name in MEASURED if name in names]
     models = [word for file in made for word in ("-m", file)]
     if models and (args.photos / "pairs").is_dir():
-        run([ROOT / "benchmarks/quality.py", args.photos / "pairs", "--only", "models", *models], environment)
+        run([ROOT / "benchmarks/quality.py", args.photos / "pairs", "--only", "models", *models], environment, lock)
 
 
 def launch(processes: int) -> list[str]:
@@ -136,9 +139,19 @@ def cut_crops(source: Path, target: Path) -> None:
     unfinished.rename(target)
 
 
-def run(arguments: list[str | Path], environment: dict[str, str]) -> None:
+def locked(path: Path) -> int:
+    """Lock a file for this process and those that it starts, which may outlive it, and return its descriptor."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        sys.exit(f"{path.parent} is in use by another make_weights.py, or by a training that one has left running.")
+    return lock
+
+
+def run(arguments: list[str | Path], environment: dict[str, str], lock: int) -> None:
     print("python", *(str(argument).replace(CAMERAS, "…") for argument in arguments), flush=True)
-    command = subprocess.Popen([sys.executable, *arguments], env=environment)
+    command = subprocess.Popen([sys.executable, *arguments], env=environment, pass_fds=[lock])
     # Ctrl-C reaches both of us, and a training ends after its step: wait for it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: command.terminate())

@@ -1,13 +1,18 @@
 """`examples/make_weights.py`, with one step for each model."""
 
+import fcntl
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from nsp_cli.model.checkpoint import load_tensors
 from nsp_cli.simulation.scene import sample_picture
 
 SCRIPT = Path(__file__).parents[1] / "examples" / "make_weights.py"
@@ -52,8 +57,53 @@ def test_the_student_and_the_rounded_weights_follow_those_that_they_are_made_of(
     assert made.stdout.index("nsp-student.safetensors") < made.stdout.index("fast-int8.state")
 
 
+def stopped(photos: Path, out: Path, signal_: signal.Signals, *, after: str) -> tuple[int, str]:
+    """Start the script, send a signal to it and to what it started once it has printed `after`; code and output."""
+    command = [sys.executable, SCRIPT, photos, out, "fast", "fast-int8", "--steps", "3"]
+    log = out.with_suffix(".log")
+    with log.open("w") as file:
+        script = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
+    end = time.monotonic() + 300
+    while after not in log.read_text(encoding="utf-8"):
+        assert script.poll() is None, log.read_text(encoding="utf-8")
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    os.killpg(script.pid, signal_)
+    return script.wait(), log.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_stopped_and_a_killed_run_go_on(tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    picture = Image.fromarray(np.uint8(255 * sample_picture(400, 400, np.random.default_rng(0))))
+    (photos / "clean").mkdir(parents=True)
+    picture.save(photos / "clean" / "a.png")
+    code, printed = stopped(photos, out, signal.SIGINT, after="step 1,")
+    assert code == 130, printed
+    assert "Stopped" in printed
+    first = int(load_tensors(out / "fast.run" / "state.safetensors")[1]["step"])
+    assert first < 3
+    code, printed = stopped(photos, out, signal.SIGKILL, after="quantize_weights.py")
+    assert code == -signal.SIGKILL
+    assert "--resume" in printed
+    assert int(load_tensors(out / "fast.run" / "state.safetensors")[1]["step"]) == 3
+    weights = (out / "fast.safetensors").read_bytes()
+    last = make(photos, out, "fast", "fast-int8", "--steps", "3")
+    assert last.returncode == 0, last.stderr
+    assert load_tensors(out / "stage1" / "fast-int8.state")[1]["step"] == "3"
+    assert (out / "fast.safetensors").read_bytes() == weights
+
+
 def test_a_step_that_there_is_not_is_refused(tmp_path: Path) -> None:
     refused = make(tmp_path, tmp_path / "out", "slow")
     assert refused.returncode == 2
     assert "slow" in refused.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
+    with (tmp_path / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        refused = make(tmp_path, tmp_path, "fast")
+    assert refused.returncode == 1
+    assert "is in use by another make_weights.py" in refused.stderr
