@@ -11,11 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
-from nsp_cli.errors import InputError, NoInputError
+from nsp_cli.errors import InputError, NoInputError, OutputError
 from nsp_cli.evaluation.metrics import psnr
 from nsp_cli.image import Frame, from_unit, read_srgb, to_unit, write
 from nsp_cli.methods import Method
 from nsp_cli.model.spec import Task
+from nsp_cli.system.files import sentence
 from nsp_cli.training.config import TrainConfig
 from nsp_cli.training.data import Open, StepBatches
 
@@ -43,6 +44,11 @@ class Monitor:
         See `StepBatches`.
     shown : sequence of Path
         Photos for the previews, before and after denoising; by default those of `validation`.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be made.
     """
 
     def __init__(
@@ -58,7 +64,10 @@ class Monitor:
         shown: Sequence[Path] = (),
     ) -> None:
         self.previews = folder / "previews"
-        self.previews.mkdir(parents=True, exist_ok=True)
+        try:
+            self.previews.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(sentence(error)) from error
         self.pairs = pairs
         self.writer = _scalar_writer(folder)
         self.method = method

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from nsp_cli.errors import ModelError, NspError, UsageError
+from nsp_cli.errors import ModelError, NspError, OutputError, UsageError
 from nsp_cli.image import read
 from nsp_cli.methods import build_method
 from nsp_cli.model.checkpoint import load_model, load_tensors, save_model
@@ -280,6 +280,12 @@ def test_a_broken_photo_that_is_held_out_ends_nothing(noisy_photos: Path, tmp_pa
         train(replace(TINY, steps=3), job(noisy_photos, tmp_path / "w.safetensors"))
     assert (tmp_path / "w.run" / "previews" / "0000003.png").exists()
     assert "loss/held-out" not in scalars(tmp_path / "w.run")
+
+
+def test_a_folder_that_cannot_be_made_is_an_output_error(noisy_photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OutputError, match="previews"):
+        train(replace(TINY, steps=1), job(noisy_photos, tmp_path / "w.safetensors", folder=tmp_path / "file"))
 
 
 def test_a_photo_whose_content_has_changed_is_noticed(noisy_photos: Path, tmp_path: Path) -> None:
