@@ -23,7 +23,7 @@ Values = NDArray[np.float32]
 Convert = Callable[[Values], Values]
 
 SHIFT_BOUND = 3.0 / 255  # sRGB; benchmarks/fidelity.py compares it with the models that ship
-BORDER_BOUND = 8.0 / 255
+BORDER_BOUND = 8.0 / 255  # sRGB; strips along the border are compared whatever detail they have
 _CELL = 16  # pixels: means are taken over squares of this side
 _CELLS = 2048  # at most, evenly spread over a photo of any size
 _BORDER = 4  # pixels: the width of the strip along each side

@@ -22,15 +22,15 @@ INSTALL = "install imagecodecs with: pip install imagecodecs"
 
 _NODES = 33
 """Places along each axis where slopes are measured; those of a grey ramp are equally far apart in working values."""
-_RAMP = 1025
+_RAMP = 1025  # greys of the ramp
 _LEAST_SLOPE = 0.1  # of the ramp, so that flat parts of a profile get some places too
 _DAMPING = 1e-3  # squared slope below which a step of Newton's method is shortened
-_STEPS = 4
+_STEPS = 4  # of Newton's method, at most
 _MOST = 4.0  # sRGB: no device has colours beyond it
 _CLOSE = 1e-4  # working values: a colour that is missed by less is found
 _BLOCK = 1 << 17  # pixels converted at once; LittleCMS parses the profile for each block
 _SRGB_WHITE, _SRGB_PRIMARIES = (0.3127, 0.3290), (0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
-_RELATIVE_COLORIMETRIC = 1
+_RELATIVE_COLORIMETRIC = 1  # ICC's number of the rendering intent
 _DEVICES = (b"scnr", b"mntr", b"prtr", b"spac")
 
 

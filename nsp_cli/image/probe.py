@@ -14,7 +14,7 @@ from nsp_cli.image.metadata.exif import exif_from_tiff
 from nsp_cli.image.metadata.ifd import Tree
 
 _WIDTH, _HEIGHT = 256, 257
-_MAGIC_BYTES = 128
+_MAGIC_BYTES = 128  # of the start of a file, by which its format is recognised
 _PLUGINS = {
     "png": ("PngImagePlugin", "PngImageFile"),
     "jpeg": ("JpegImagePlugin", "JpegImageFile"),

@@ -60,11 +60,11 @@ _REDUCED_CLEAN_PROB = 0.5  # the same of clean examples
 _REDUCTION = (1.3, 2.0)  # factors of that, or as much as the crop has room for
 _GRAIN = 6 / 255  # differences of colour below which the target is smoothed
 _NOISE_FLOOR = 0.02  # added to an example's noise (L1, white = 1) before the loss is divided by its square root
-_RECOLOURED_PROB = 0.5
+_RECOLOURED_PROB = 0.5  # of noisy examples
 _SATURATION = (0.5, 2.0)  # factors of the recoloured examples
 _BLOCKS = (4, 16)  # sides in pixels of the squares whose means are compared
-_BLOCK_WEIGHT = 0.5
-_STRUCTURE_WEIGHT = 0.1
+_BLOCK_WEIGHT = 0.5  # in the loss, of the L1 of each size of block; pixels have 1
+_STRUCTURE_WEIGHT = 0.1  # in the loss, of structural dissimilarity
 _WINDOW = 8  # side in pixels of the windows of SSIM
 
 _LEVEL_LOG_STD = 0.3  # of the level's logarithm: an estimate is off by a quarter, and photos have noisier parts

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from nsp_cli.networks.layers import Channels, Levels, Scale, Width
 from nsp_cli.system.arguments import Between
 
-_SLOPE = 0.1
+_SLOPE = 0.1  # of LeakyReLU below 0
 
 
 class _UpwardConv(nn.Conv2d):

@@ -17,7 +17,7 @@ from nsp_cli.system.arguments import Between
 _LEVEL_GAIN = 5.0
 """Noise of a fifth of white is the heaviest that there is; times this, it is as large as the photo's values."""
 
-_USUAL_LEVEL = 5 / 255
+_USUAL_LEVEL = 5 / 255  # noise level, white = 1, that replaces an input which is dropped, see `ResUNet.adopt`
 
 
 def _conv(inputs: int, outputs: int) -> nn.Sequential:
@@ -167,7 +167,7 @@ class ResUNet(nn.Module):
         The other network may lack the noise level or have it where this one lacks it, may not enlarge, and may have
         fewer channels and blocks in a level (after Net2Net, Chen et al., ICLR 2016). What it adds to a pixel, this one
         adds to all t² pixels that it becomes; a new noise level changes nothing yet, and one that is dropped counts as
-        `_USUAL_LEVEL` (but for the photo's edge); new channels start at random and are not read by old ones, and new
+        `_USUAL_LEVEL` (except at the photo's edge); new channels start at random and are not read by old ones, and new
         blocks are the identity.
 
         Parameters

@@ -18,7 +18,7 @@ from torch import Generator, Tensor
 from nsp_cli.errors import UsageError
 from nsp_cli.ops.pd import check_divisible
 
-_RETRIES = 10_000
+_RETRIES = 10_000  # rounds in which cells without room for all targets are drawn again
 
 
 class Strategy(StrEnum):

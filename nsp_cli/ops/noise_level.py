@@ -14,7 +14,7 @@ from torch import Tensor
 from nsp_cli.image.luma import WEIGHTS
 from nsp_cli.ops.padding import pad_to_multiple
 
-_BLOCK = 8
+_BLOCK = 8  # pixels: side of the blocks whose variance is measured
 _POWER = 2.0
 """Exponent of a block's variance in its weight; 2 agrees best with `nsp_cli.noise`."""
 

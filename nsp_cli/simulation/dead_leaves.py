@@ -20,7 +20,7 @@ from nsp_cli.simulation.bayer import Picture
 Labels = NDArray[np.uint8]  # which shape is on top, so no layer has more than 254
 
 _OVERSAMPLING = 2  # painted this many times larger and then averaged, so that edges have no stairs
-_LEAVES = 120
+_LEAVES = 120  # shapes in a scene, half of them in each of two layers
 _LETTERS = np.array(list(string.ascii_letters + string.digits + "   .,:-"))
 
 

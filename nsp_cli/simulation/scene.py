@@ -13,7 +13,7 @@ Colour = tuple[int, int, int]
 # Scenes are uint8 RGB, lengths in pixels of the drawing, positions fractions of its size.
 
 _OVERSAMPLING = 2  # the scene is drawn this many times larger and then averaged, so that its edges have no stairs
-_HORIZON = 0.62
+_HORIZON = 0.62  # of the height, from the top
 _ZENITH, _DUSK = np.array([[0.16, 0.38, 0.72], [1.0, 0.80, 0.56]], np.float32)
 _HAZE = np.array([0.90, 0.76, 0.70], np.float32)
 _RIDGES = np.array([[0.50, 0.50, 0.66], [0.36, 0.42, 0.56], [0.20, 0.33, 0.38], [0.09, 0.23, 0.17]], np.float32)

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_MOMENTUM = 0.95
-_ROUNDS = 5
-_QUINTIC = (3.4445, -4.7750, 2.0315)
+_MOMENTUM = 0.95  # decay of the gradients' moving average in a step
+_ROUNDS = 5  # Newton-Schulz iterations in a step
+_QUINTIC = (3.4445, -4.7750, 2.0315)  # coefficients of x, x³ and x⁵ in an iteration (Jordan et al., Muon, 2024)
 _LIKE_ADAM = 0.2  # root mean square of an AdamW step, in units of the learning rate (Liu et al., 2025)
 
 

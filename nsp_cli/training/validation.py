@@ -20,9 +20,9 @@ from nsp_cli.system.files import sentence
 from nsp_cli.training.config import TrainConfig
 from nsp_cli.training.data import Open, StepBatches
 
-_CROP = 256
-_SHOWN = 3
-_VALIDATION_SEED = 20260101
+_CROP = 256  # pixels: side of the middle of a photo in previews and for the PSNR of pairs
+_SHOWN = 3  # photos in a preview
+_VALIDATION_SEED = 20260101  # always the same, so that the losses of runs can be compared
 
 
 class Monitor:

@@ -24,7 +24,7 @@ from nsp_cli.cli.interrupt import end_at_once, stop_on_interrupt
 from nsp_cli.engine.options import DenoiseOptions, IfExists
 
 _RESCAN = 10.0  # seconds; network drives send no events for what another computer writes
-_POLL = 0.5
+_POLL = 0.5  # seconds between two checks of photos that may still grow
 _MANY = 100  # photos: the report's pictures are as small as those of a batch of so many
 
 Signature = tuple[int, int]

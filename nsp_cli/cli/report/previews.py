@@ -16,9 +16,9 @@ from nsp_cli.image import Frame, srgb_pixels, to_unit
 from nsp_cli.image.frame import Pixels
 from nsp_cli.image.metadata.exif import ORIENTATION, parse_exif
 
-_BLOCK = 32
+_BLOCK = 32  # pixels: side of the squares in which change, detail and darkness are measured
 _BLACK = 0.02  # mean of a column of a block, in [0, 1], below which differences cannot be seen
-_LARGEST_PROFILE = 65_536
+_LARGEST_PROFILE = 65_536  # bytes of an ICC profile; with larger ones the pictures of the page are in sRGB
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,

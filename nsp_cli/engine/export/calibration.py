@@ -16,7 +16,7 @@ from nsp_cli.image import is_photo, read_srgb, to_unit
 from nsp_cli.networks import as_network, is_noise_conditional
 from nsp_cli.noise.estimate import luma_level
 
-_PHOTOS = 24
+_PHOTOS = 24  # at most, whatever the folder holds
 _SIDE = 256  # pixels of the middle of a photo
 
 

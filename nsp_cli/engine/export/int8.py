@@ -22,7 +22,7 @@ from nsp_cli.engine.export.qdq import SMALLEST_SCALE, Levels, weight_scales
 from nsp_cli.errors import ModelError
 from nsp_cli.networks.unet import ResUNet
 
-_LEVELS = 255
+_LEVELS = 255  # the largest level of an activation, uint8
 _SAMPLES = 100_000  # values of a tensor from which a range is taken
 _TAIL = 1e-4  # fraction of the values below and above the range that calibration finds
 

@@ -17,7 +17,7 @@ from nsp_cli.image.metadata.boxes import PrimaryPicture, primary_picture, withou
 from nsp_cli.image.metadata.cicp import profile_of_codes
 from nsp_cli.image.metadata.exif import exif_dpi
 
-_HIGH_BIT_DEPTH = 0x40
+_HIGH_BIT_DEPTH = 0x40  # the flag of av1C for more than 8 bits
 
 
 def decode(data: bytes) -> Frame:

@@ -24,12 +24,12 @@ from nsp_cli.image.metadata.icc import SRGB_CURVE
 from nsp_cli.image.metadata.ifd import LONG, Entry, append_directory, make_entry
 
 _BYTE, _ASCII, _SHORT, _RATIONAL, _UNDEFINED = 1, 2, 3, 5, 7
-_SUB_IFDS = 330
+_SUB_IFDS = 330  # tag
 _NONE, _JPEG = 1, 7  # compression
 _GREY, _YCBCR, _LINEAR_RAW = 1, 6, 34892  # photometric interpretation
-_WHITE = 65_535
+_WHITE = 65_535  # the level of white in the file
 _MOST_BYTES = 4_000_000_000  # offsets have 32 bits, and metadata needs some room
-_STRIP_BYTES = 1 << 23
+_STRIP_BYTES = 1 << 23  # 8 MiB in a strip; darktable refuses more
 _PREVIEW_SIDE = 1024  # pixels
 
 
@@ -80,7 +80,7 @@ def encode(frame: Frame, quality: int) -> tuple[bytes, tuple[str, ...]]:
 def _append_strips(out: bytearray, pixels: Pixels, linear: LinearRaw, order: str) -> _Strips:
     """Undo curve and white balance; 65535 is where a channel of the sensor saturates."""
     neutral = np.array(linear.neutral, np.float32)
-    rows = min(max(1, _STRIP_BYTES // (2 * pixels[0].size)), len(pixels))  # darktable refuses more
+    rows = min(max(1, _STRIP_BYTES // (2 * pixels[0].size)), len(pixels))
     strips = _Strips(rows, [], [])
     for top in range(0, len(pixels), rows):
         values = SRGB_CURVE.to_linear(pixels[top : top + rows].astype(np.float32, copy=False)) * neutral

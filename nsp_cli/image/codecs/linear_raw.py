@@ -31,7 +31,7 @@ _COLOUR_TAGS = frozenset(
 """Fields of a DNG's first directory that describe the camera's colours and its profile."""
 _OPCODES_BEFORE = {51008, 51009}  # OpcodeList1 and 2: corrections before demosaicing, such as lens shading
 _D65 = 21  # EXIF's number of the light that LibRaw's matrices are for
-_WHITE = 65_535
+_WHITE = 65_535  # of 16 bits
 _COLOURS = (1, 3)
 _ORIENTATIONS = {0: 1, 1: 2, 2: 4, 3: 3, 4: 5, 5: 8, 6: 6, 7: 7}  # EXIF's by LibRaw's flip
 _XYZ_TO_SRGB = np.array(

@@ -17,8 +17,8 @@ Chunk = tuple[bytes, bytes]
 """(type, body)"""
 
 _XMP_KEYWORD = b"XML:com.adobe.xmp"
-_METRE = 0.0254
-_MAX_INFLATED = 64 << 20
+_METRE = 0.0254  # of an inch: PNG counts pixels per metre
+_MAX_INFLATED = 64 << 20  # bytes of compressed metadata, so that a small file cannot fill the memory
 _SRGB_GAMMA, _SAME_GAMMA = 0.45455, 0.01  # how far gAMA may differ from the value that stands for sRGB's curve
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _NAMED_ELSEWHERE = {b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP", b"eXIf", b"pHYs", b"acTL", *_TEXTS}

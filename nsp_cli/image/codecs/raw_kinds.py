@@ -27,7 +27,7 @@ class WhiteBalance(StrEnum):
     DAYLIGHT = "daylight"
 
 
-MAX_EXPOSURE = 5.0
+MAX_EXPOSURE = 5.0  # stops, brighter or darker
 
 
 @dataclass(frozen=True)

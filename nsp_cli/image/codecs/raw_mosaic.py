@@ -20,7 +20,7 @@ from nsp_cli.image.frame import Pixels, from_unit
 from nsp_cli.image.metadata.icc import SRGB_CURVE
 from nsp_cli.image.metadata.ifd import Tree
 
-_WHITE = 65_535
+_WHITE = 65_535  # of 16 bits
 _LEAST_LIFT, _MOST_LIFT = 1 / 64, 1 / 4  # fractions of the range of 16 bits
 _LIFT_BY_NOISE = 3.0  # times the lowest value below black: demosaicing and the colour matrix make noise larger
 _LOWEST = 0.1  # percent of the sensor's values that count as outliers
@@ -28,9 +28,8 @@ _EVERY = 7  # rows and columns of the sensor: shares no factor with the periods 
 _OWN_WHITE = 0.75  # LibRaw takes a photo's brightest value for white where it is above this fraction of the sensor's
 _BLOCK, _NEAR_WHITE = 8, 25  # dcraw's automatic white balance
 _PHASE_ONE = (b"IIII", b"MMMM")  # LibRaw subtracts their black rows while it develops
-_HOT_FACTOR = (
-    2.0  # times the range of 8 neighbours of its colour that a hot site exceeds their largest by; noise: below 1
-)
+# A hot site exceeds the largest of the 8 neighbours of its colour by this many times their range; noise: below 1.
+_HOT_FACTOR = 2.0
 _HOT_FLOOR = 0.01  # of the sensor's range, in addition
 _HOT_BESIDE = 0.25  # most that a site beside a hot one may differ from its own neighbours, as a fraction
 _BESIDE = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x)

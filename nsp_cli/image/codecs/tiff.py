@@ -29,11 +29,11 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 _SUB_IFDS, _DNG_VERSION = 330, 50706
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _CFA = 0, 1, 2, 32803
 _OTHER_COLOURS = {3: "palette", 4: "mask", 5: "CMYK", 6: "YCbCr", 8: "Lab", 9: "Lab", 10: "Lab"}
-_PACKBITS = 32773
+_PACKBITS = 32773  # compression
 _COMPRESSIONS = {1, LZW, *DEFLATE, _PACKBITS}
 _DEPTHS = {("uint8", 8), ("uint16", 16), ("float32", 32)}
 _PREMULTIPLIED, _UNASSOCIATED = 1, 2
-_READ_AHEAD = 4 << 20
+_READ_AHEAD = 4 << 20  # bytes of strips that are read at once
 """Bytes of strips that tifffile decodes before it puts them in place; by itself it takes 256 MB."""
 
 

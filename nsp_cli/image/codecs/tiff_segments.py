@@ -20,7 +20,7 @@ from tifffile import COMPRESSION, PREDICTOR, TiffPage
 from nsp_cli.system.stderr import captured_stderr
 
 LZW, DEFLATE = 5, (8, 32946)
-FLOAT_PREDICTOR = 3
+FLOAT_PREDICTOR = 3  # the value of TIFF's tag Predictor
 _LIBTIFF = re.compile(r"(tempfile\.tif|LZW\w*): ")  # Pillow's name for data that it reads from memory
 
 

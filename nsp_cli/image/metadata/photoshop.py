@@ -8,10 +8,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 
-IPTC_RESOURCE = 0x0404
+IPTC_RESOURCE = 0x0404  # Photoshop's number of the resource
 _KEPT = {IPTC_RESOURCE, 0x03ED, 0x040F, 0x0422, 0x0423, 0x0424, 0x0425}  # resolution, ICC, EXIF, XMP, digest
 _OLD_PIXELS = {0x0409, 0x040C, 0x03FC}  # thumbnails
-_CUT_OFF = -1
+_CUT_OFF = -1  # stands for a resource that is cut off
 _NAMES = {
     _CUT_OFF: "damaged data",
     0x040A: "copyright flag",
