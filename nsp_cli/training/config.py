@@ -125,7 +125,7 @@ class TrainConfig:
         if (self.steps is None) == (self.minutes is None):
             raise UsageError("Training needs a budget: either `steps` or `minutes`.")
         if (self.schedule == "step") != (self.lr_step > 0):
-            raise UsageError("The schedule 'step' needs lr_step above zero, and no other schedule takes it.")
+            raise UsageError("The schedule 'step' needs lr_step above 0, and the other schedules need lr_step 0.")
 
     def with_budget(self, steps: int | None, minutes: float | None) -> TrainConfig:
         """Return the configuration with the budget replaced, if one is given.

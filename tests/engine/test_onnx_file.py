@@ -201,7 +201,7 @@ def test_tiles_of_a_shipped_graph_agree_with_the_whole_photo() -> None:
 
 def test_openvino_says_what_it_cannot_run(exported: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.onnx").write_bytes(b"nonsense")
-    with pytest.raises(ModelError, match="not a graph of ours"):
+    with pytest.raises(ModelError, match="not a graph of nsp"):
         OpenVinoBackend(tmp_path / "broken.onnx")
     with pytest.raises(UsageError, match="`backend=openvino` runs models that ship"):
         api.load_backend(exported, backend="openvino")

@@ -182,7 +182,7 @@ def with_arguments(config: TrainConfig, arguments: Mapping[str, Any]) -> TrainCo
             )
     updated = update_method_settings(config.method, method_args)
     if updated != method_args:
-        warn("Of canonical pairs --inputs is now --set canonical_grids; the old name will go in the next version.")
+        warn("For canonical pairs, --inputs is now --set canonical_grids; the old name ends with the next version.")
         method_args = updated
     build_method(config.method, method_args)  # settings that contradict each other
     return replace(config, method_args=method_args, network_args=network_args)

@@ -60,7 +60,7 @@ class OpenVinoBackend:
             options = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads}
             self._request = core.compile_model(model, "CPU", options).create_infer_request()
         except Exception as error:  # OpenVINO raises RuntimeError for everything
-            raise ModelError(f"{path} is not a graph of ours that OpenVINO can run: {first_line(error)}.") from error
+            raise ModelError(f"{path} is not a graph of nsp that OpenVINO can run: {first_line(error)}.") from error
         if model.inputs[0].get_partial_shape()[1].get_length() != self.spec.planes:
             raise ModelError(f"{path} measures the noise level itself; run it with `backend=onnx`.")
         self._lock = Lock()  # a request runs once at a time
