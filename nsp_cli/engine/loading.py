@@ -70,7 +70,8 @@ def load_backend(
     settings : mapping
         Settings of the model's method in place of those that are stored with it, as in {"test_shift": 1}.
     exact_halo : bool
-        Read tiles with the whole receptive field, even if a smaller halo was measured; an ONNX file keeps its own.
+        Whether tiles are read with the whole receptive field even if a smaller halo was measured; an ONNX file keeps
+        its own halo.
     megapixels : float
         Size of all photos together, infinite if unknown. "auto" chooses a runtime that starts fast for small ones.
 

@@ -104,7 +104,7 @@ def _bias(frame: Frame, out: Pixels, noise: float) -> _Light:
 
 
 def _chance_colour(mean: _Light, variance: _Light, fraction: _Light) -> _Light:
-    """Return the part of the colour of dark areas that may be chance: as far as it is within its standard error.
+    """Return the part of the colour of dark areas that may be chance, because it is within the standard error.
 
     Parameters
     ----------

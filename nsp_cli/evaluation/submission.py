@@ -29,14 +29,14 @@ from nsp_cli.system.files import exists, is_file, is_folder
 
 
 class Submission(Protocol):
-    """Takes the denoised blocks in the order of the set, then writes what is left to write."""
+    """Protocol of a submission: it takes the denoised blocks in the order of the set, and writes them."""
 
     def add(self, photo: int, index: int, result: Pixels) -> None:
         """Add the result of a block, (H, W, 3) uint8 or float32; `photo` and `index` count from 0."""
         ...
 
     def close(self) -> Path:
-        """Write what is left, and return the path of what is to be submitted. Raises OutputError."""
+        """Write the blocks that are not written yet; return the path to submit. Raises `OutputError`."""
         ...
 
 

@@ -34,18 +34,18 @@ def write(
     Parameters
     ----------
     frame : Frame
-        The photo; its EXIF is made true for its size, and an EXIF thumbnail, of the old pixels, is left out.
+        The photo; the size in its EXIF is updated, and an EXIF thumbnail, of the old pixels, is left out.
     target : Path
         A path that ends in one of `WRITABLE`.
     quality : int
         1 to 100, for JPEG, WebP (100: without loss) and AVIF.
     keep_metadata : bool
-        False writes only what the picture needs to look right: colour profile and orientation.
+        Whether to write all metadata, or only those that change how the picture looks: colour profile and orientation.
     overwrite : bool
-        Replace an existing target, which is otherwise an error even if it appears at the last moment.
+        Whether to replace an existing target, which is otherwise an error, even if it appears at the last moment.
     attributes_of : Path, optional
-        A file whose mode, extended attributes and times the target gets, where the system lets it; None for the mode
-        and extended attributes of a replaced file, and the time of writing.
+        A file whose mode, extended attributes and times the target gets, as far as the system allows it. None keeps
+        the mode and extended attributes of a replaced file, and sets the time of writing.
 
     Returns
     -------

@@ -51,15 +51,15 @@ class PDPipeline(nn.Module):
     replace_fraction : float
         Fraction of noisy pixels that each pass puts back: 0.16 in R3; 0 is a second pass over the result.
     masks_by_channel : bool
-        Whether each channel has its own random pixels there.
+        Whether each channel has its own random pixels that are put back.
     pd_pad : int
         Zeros around each sub-image, in pixels.
     refine_pad : int
         Pixels by which each pass extends the photo by reflection on all four sides.
     zeros : bool
-        Whether zeros, and no reflection, extend a photo whose sides do not divide.
+        Whether a photo whose sides do not divide is extended by zeros instead of reflection.
     period : int
-        Pixels after which what `network` does repeats by itself, 1 where it is the same everywhere.
+        Period in pixels of the positions that `network` treats differently; 1 if it treats all alike.
 
     Raises
     ------

@@ -7,8 +7,9 @@ Loss
     L1 between the network's output for a sub-image and the next one, mean over all.
 Test time
     PD by 2, the sub-images one by one (stacked), merged. With `second_pass` the network runs once more on that result,
-    without PD: what is left of the noise is hardly correlated, and the phases, which PD denoised apart, are brought
-    together. Its figures are called SDAP(E) in the paper, and the released program computes it like this.
+    without PD: the noise that remains is hardly correlated, and the second pass removes differences between the phases,
+    which were denoised separately. Its figures are called SDAP(E) in the paper, and the released program computes it
+    like this.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class SDAP(SelfSupervised):
     inputs : int
         How many of the s² sub-images a step uses as inputs, 0 for all.
     second_pass : bool
-        Run the network once more at test time, on the result.
+        Whether the network runs once more at test time, on the result.
     """
 
     name: ClassVar[str] = "sdap"

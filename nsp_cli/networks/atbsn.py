@@ -79,7 +79,7 @@ class ATBSN(nn.Module):
         Default of the blind-spot radius k in `forward`: the distance from a pixel to the nearest ones in its row and
         column that its output depends on. k masks a square of (2k − 1)×(2k − 1) pixels; with 0 nothing is masked.
     residual : bool
-        Predict the difference from the mean of the four pixels that are k above, below, left and right
+        Whether to predict the difference from the mean of the four pixels that are k above, below, left and right
         (`rim_average`) instead of the photo itself; the last convolution starts at zero, so training starts from a
         blurred photo.
     """

@@ -79,8 +79,8 @@ class DBSN(nn.Module):
     scale : int
         t, the factor from input to output.
     residual : bool
-        Predict the difference from a fixed blind average of the eight neighbours (`blind_average`) instead of the photo
-        itself; the last convolution starts at zero, so training starts from a blurred photo.
+        Whether to predict the difference from a fixed blind average of the eight neighbours (`blind_average`) instead
+        of the photo itself; the last convolution starts at zero, so training starts from a blurred photo.
     variant : str
         A `Variant`.
     value_range : float

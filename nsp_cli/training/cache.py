@@ -35,7 +35,7 @@ class OutputCache:
         return self._keep(make(), path) if kept is None else kept
 
     def _keep(self, pixels: Pixels, path: Path) -> Pixels:
-        """Store pixels and return them as they are mapped from the file, or as they are if they cannot be stored."""
+        """Store pixels and return them mapped from the file, or unchanged if they cannot be stored."""
         buffer = io.BytesIO()
         np.lib.format.write_array(buffer, pixels, allow_pickle=False)
         data = buffer.getvalue()

@@ -209,7 +209,7 @@ def train_val_split(paths: Sequence[Path], every: int = 10) -> tuple[list[Path],
     paths : sequence of Path
         All photos.
     every : int
-        n; 0 trains on all of them.
+        Every n-th photo is for validation; 0 trains on all of them.
     """
     if len(paths) < 4 or every == 0:
         return list(paths), []

@@ -23,7 +23,7 @@ class TorchBackend:
     pipeline : torch.nn.Module
         A `methods.Pipeline` module; it is moved to `device`.
     compile : bool
-        Run it through torch.compile; pays off from some dozens of megapixels on.
+        Whether to compile it with torch.compile, which saves time from some dozens of megapixels on.
     """
 
     name: ClassVar[str] = "torch"

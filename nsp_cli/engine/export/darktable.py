@@ -63,7 +63,7 @@ def export(
     target : Path
         A file that ends in .dtmodel; noise-conditional models write three, `STEM-low.dtmodel` and so on.
     overwrite : bool
-        Replace files that exist.
+        Whether to replace files that exist.
 
     Raises
     ------

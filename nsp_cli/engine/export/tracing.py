@@ -23,7 +23,7 @@ def trace(module: nn.Module, inputs: dict[str, Tensor], dynamic: tuple[Any, ...]
     Parameters
     ----------
     module : torch.nn.Module
-        Takes the inputs in their order.
+        The module, which takes the inputs in their order.
     inputs : mapping
         An example of each input by its name.
     dynamic : tuple, optional

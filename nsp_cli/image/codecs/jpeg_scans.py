@@ -104,8 +104,8 @@ def has_every_block(data: bytes, *, strict: bool = False) -> bool:
     data : bytes
         The file, which libjpeg decodes.
     strict : bool
-        Also check that all scans are there, and return False where that cannot be found out. For files whose end marker
-        is missing.
+        Whether to check also that all scans are there, and to return False where that cannot be found out; for files
+        whose end marker is missing.
     """
     head = dict(_segments(data, 2, until=_SCAN))
     kind = next((marker for marker in head if marker in _FRAMES), 0)

@@ -39,9 +39,9 @@ class RawOptions:
     white_balance : str
         See `WhiteBalance`.
     exposure : float
-        Stops, -5 … 5; what becomes brighter than white is cut.
+        Brightening in stops, -5 … 5; values that become brighter than white are cut.
     linear : bool
-        Keep the camera's own colours, for a DNG, in which white balance and exposure stay open.
+        Whether to keep the camera's own colours, for a DNG, in which white balance and exposure stay open.
 
     Raises
     ------

@@ -79,7 +79,7 @@ def balance(
     saturation : int, optional
         The value that is white; None for the sensor's, or the photo's brightest where that is not far below.
     keep_highlights : bool
-        1.0 is where the channel with the largest gain saturates, instead of the one with the smallest.
+        Whether 1.0 is where the channel with the largest gain saturates, instead of the one with the smallest.
 
     Returns
     -------

@@ -33,7 +33,7 @@ _PACKBITS = 32773  # compression
 _COMPRESSIONS = {1, LZW, *DEFLATE, _PACKBITS}
 _DEPTHS = {("uint8", 8), ("uint16", 16), ("float32", 32)}
 _PREMULTIPLIED, _UNASSOCIATED = 1, 2
-_READ_AHEAD = 4 << 20  # bytes of strips that are read at once
+_READ_AHEAD = 4 << 20
 """Bytes of strips that tifffile decodes before it puts them in place; by itself it takes 256 MB."""
 
 

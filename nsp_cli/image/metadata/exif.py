@@ -223,7 +223,7 @@ def _place_maker_note(out: bytearray, tree: Tree, sub: Directory) -> tuple[list[
 
 
 def _damaged(first: Directory, children: dict[int, Directory | None]) -> list[str]:
-    """Return sentences on the damaged ones of what `Metadata` carries by itself, and of a directory's `children`."""
+    """Return sentences on damaged fields: those that `Metadata` carries separately, and a directory's `children`."""
     tags = {*first.damaged, *(tag for tag, child in children.items() if child is None and tag in first.fields)}
     names = [name for tag, name in _OWN_FIELDS.items() if tag in tags]
     warnings = [f"The TIFF has damaged metadata, which is not carried over: {', '.join(names)}."] if names else []

@@ -55,7 +55,7 @@ def raw_exif(data: bytes, preview: bytes | None) -> tuple[bytes | None, tuple[st
 
 
 def _missing_in_crw(preview: bytes) -> tuple[str, ...]:
-    """Name what Canon's oldest format stores in a form of its own, and its preview does not repeat."""
+    """Name the data that Canon's oldest format stores in its own form, and its preview does not repeat."""
     try:
         tree, first = parse_exif(preview)
     except ValueError:
