@@ -79,8 +79,8 @@ app.command("models", cls=_Command)(list_models)
 app.command(cls=_Command)(doctor)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"nsp {__version__}")
         raise typer.Exit
 

@@ -71,23 +71,23 @@ def sentence(
     foreseen: Sequence[tuple[Outcome, ModelOptions]], opened: Callable[[ModelOptions], Backend], recipe: Recipe
 ) -> str:
     """Format the totals of a batch and the time expected from a short measurement of each of its models."""
-    wanted = [(planned, model) for planned, model in foreseen if planned.status is Status.PLANNED]
+    to_process = [(planned, model) for planned, model in foreseen if planned.status is Status.PLANNED]
     sizes: dict[ModelOptions, float] = {}
-    for planned, model in wanted:
+    for planned, model in to_process:
         sizes[model] = sizes.get(model, 0) + (planned.megapixels or 0)
     statuses = Counter(planned.status for planned, _ in foreseen)
     fates = {Status.SKIPPED: "would be skipped", Status.FAILED: "would fail"}
     rest = "".join(f", {statuses[status]} {fate}" for status, fate in fates.items() if statuses[status])
-    if not wanted:
+    if not to_process:
         return f"None of {len(foreseen)} photos would be written{rest}."
-    unknown = sum(planned.megapixels is None for planned, _ in wanted)
+    unknown = sum(planned.megapixels is None for planned, _ in to_process)
     rest += f", {unknown} of unknown size" if unknown else ""
-    names = dict.fromkeys(_model(planned.notes, recipe) for planned, _ in wanted) or (_model({}, recipe),)
+    names = dict.fromkeys(_model(planned.notes, recipe) for planned, _ in to_process) or (_model({}, recipe),)
     seconds = sum(size * seconds_per_megapixel(opened(model)) for model, size in sizes.items())
     return (
-        f"{len(wanted)} of {len(foreseen)} photos would be written{rest}: {sum(sizes.values()):.2f} MP with the model"
-        f"{'s' if len(names) > 1 else ''} {' and '.join(names)}, about {_spelled(seconds)}; an estimate from one tile, "
-        "timed just now."
+        f"{len(to_process)} of {len(foreseen)} photos would be written{rest}: {sum(sizes.values()):.2f} MP with the "
+        f"model{'s' if len(names) > 1 else ''} {' and '.join(names)}, about {_spelled(seconds)}; an estimate from one "
+        "tile, timed just now."
     )
 
 

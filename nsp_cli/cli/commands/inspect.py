@@ -99,7 +99,7 @@ def _model(model: str | None) -> dict[str, Any]:
 
 
 def _row(path: Path, residual: Path | None, backend: Backend, tile: int) -> dict[str, Any]:
-    """Measure one photo; return its values for JSON and the table. Writes the residual picture if one is wanted."""
+    """Measure one photo for JSON and the table; write the picture of what is removed if `residual` is given."""
     from nsp_cli.cli.batch.stamp import read_stamps
     from nsp_cli.engine.auto_strength import resolve_blend
     from nsp_cli.engine.options import BlendOptions

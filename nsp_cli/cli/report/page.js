@@ -37,8 +37,8 @@ class Crop {
     return place.bottom > -200 && place.top < innerHeight + 200;
   }
 
-  async show(wanted) {
-    this.wanted = wanted;
+  async show(strengths) {
+    this.strengths = strengths;
     if (!this.visible) return; // the observer calls again when it comes into view
     if (!this.canvas) {
       const images = ["before", "after"].map((kind) => this.box.querySelector("img." + kind));
@@ -52,7 +52,7 @@ class Crop {
     }
     const part = (name) => {
       const most = Number(this.most[name]);
-      return most > 0 ? Math.min(this.wanted[name], most) / most : 0;
+      return most > 0 ? Math.min(this.strengths[name], most) / most : 0;
     };
     const strength = part("strength");
     const result = blend(this.before.data, this.after.data, strength * part("luma"), strength * part("chroma"));
@@ -64,11 +64,11 @@ function followSliders(form) {
   const ranges = [...form.querySelectorAll("input")];
   const code = form.querySelector("code");
   const command = code.textContent;
-  const wanted = () => Object.fromEntries(ranges.map((range) => [range.name, Number(range.value)]));
+  const strengths = () => Object.fromEntries(ranges.map((range) => [range.name, Number(range.value)]));
   const crops = [...document.querySelectorAll(".compare.crop")].map((box) => new Crop(box));
   const changed = () => ranges.some((range) => Number(range.value) !== Number(range.max));
   const show = () => {
-    const values = wanted();
+    const values = strengths();
     for (const range of ranges) range.nextElementSibling.value = range.value;
     const isGiven = (range) => Number(range.value) !== 100 || command.includes(` --${range.name} `);
     const flags = ranges.filter(isGiven).map((range) => `--${range.name} ${range.value}`);
@@ -78,7 +78,7 @@ function followSliders(form) {
   const watcher = new IntersectionObserver((entries) => {
     for (const entry of entries) {
       const crop = crops.find((one) => one.box === entry.target);
-      if (entry.isIntersecting && (crop.canvas || changed())) crop.show(wanted());
+      if (entry.isIntersecting && (crop.canvas || changed())) crop.show(strengths());
     }
   }, { rootMargin: "200px" });
   for (const crop of crops) watcher.observe(crop.box);

@@ -133,8 +133,8 @@ def _is_padding(data: bytes, damage: re.Match[str]) -> bool:
 
 def _has_every_scan(data: bytes, frame: int) -> bool:
     """Return whether all coefficients of all components are coded to their last bit; `frame` is its header's place."""
-    wanted = {data[frame + 8 + 3 * index] for index in range(data[frame + 7])}
-    coded: dict[int, set[int]] = {component: set() for component in wanted}
+    expected = {data[frame + 8 + 3 * index] for index in range(data[frame + 7])}
+    coded: dict[int, set[int]] = {component: set() for component in expected}
     for marker, place in _segments(data, 2, until=_END):
         if marker == _SCAN:
             count = data[place + 2]
@@ -142,7 +142,7 @@ def _has_every_scan(data: bytes, frame: int) -> bool:
             if bits & 15 == 0:
                 for component in data[place + 3 : place + 3 + 2 * count : 2]:
                     coded.setdefault(component, set()).update(range(first, last + 1))
-    return all(coded[component] >= set(range(_COEFFICIENTS)) for component in wanted)
+    return all(coded[component] >= set(range(_COEFFICIENTS)) for component in expected)
 
 
 def _last_segment(data: bytes) -> tuple[int, int]:
