@@ -1,4 +1,4 @@
-"""AMSNet, asymmetric masks (ECCV 2024): fill in masked pixels with a network that need not be blind.
+"""AMSNet, asymmetric masks (ECCV 2024): fill in masked pixels with a network that needs no blind spot.
 
 Pairs
     PD by s = 5; in each sub-image about half of the pixels, drawn at random for each step, are set to 0 in all colours.

@@ -1,4 +1,4 @@
-"""Painted scenes without end: opaque shapes of all sizes that cover one another, lettering among them.
+"""Random painted scenes: opaque shapes of all sizes that cover one another, lettering among them.
 
 Photos that are free and clean are few, and of landscapes and people. What lies on a desk is flatter: even surfaces,
 sharp edges, shadows and small print. After the dead leaves model (Lee, Mumford and Huang, IJCV 2001), from which alone

@@ -1,4 +1,4 @@
-"""A procedural picture, so that demo, tests and benchmarks need no photo from anywhere."""
+"""A procedural picture, so that the demo, tests and benchmarks need no photo."""
 
 from __future__ import annotations
 

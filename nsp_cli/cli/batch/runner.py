@@ -1,4 +1,4 @@
-"""Process a list of photos past every bad file: threads read ahead and write behind while the model runs.
+"""Process a list of photos, also after one that fails: threads read ahead and write behind while the model runs.
 
 At most `jobs` photos wait to be processed and at most `jobs` to be written, so memory is bounded for any length of the
 list. Outcomes are passed on in the order of the list.

@@ -1,1 +1,1 @@
-"""One module for each file format: bytes to `Frame` and back."""
+"""The file formats: bytes to `Frame` and back."""
