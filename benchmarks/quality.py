@@ -1,6 +1,6 @@
 """PSNR and SSIM of models and of simple filters on real noisy photos with a clean partner: the table of the weights.
 
-    python benchmarks/quality.py PAIRS_ROOT [-m MODEL …] [--only noisy gaussian nlm models] [--json FILE]
+    python benchmarks/quality.py PAIRS_ROOT [-m MODEL …] [--only ROW …] [--noise FACTOR …] [--json FILE]
 
 Each sub-folder of PAIRS_ROOT is a set, its photos named x_noisy and x_clean. Figures are means over photos, as
 `nsp eval` has them. A setting in brackets is the best for the whole set by mean PSNR: an upper bound, which nobody
@@ -20,10 +20,12 @@ from timing import parser, print_table, use_threads
 
 from nsp_cli.api import load_backend
 from nsp_cli.engine.backends.base import Backend
+from nsp_cli.engine.blending import Blend
 from nsp_cli.engine.process import process
 from nsp_cli.evaluation.metrics import Scores, find_pairs, mean, psnr, score, to_uint8
 from nsp_cli.image import Frame, from_unit, read, to_unit
 from nsp_cli.model import registry
+from nsp_cli.noise.estimate import noise_level
 
 Photo = NDArray[np.uint8]
 Pairs = Sequence[tuple[Photo, Photo]]
@@ -73,7 +75,16 @@ def model_figures(pairs: Pairs, backend: Backend) -> tuple[Figure, Figure]:
     return (best(pairs, [100], blend)[0], None), best(pairs, _STRENGTHS, blend)
 
 
-def figures(pairs: Pairs, backends: Mapping[str, Backend], only: Sequence[str]) -> dict[str, Figure]:
+def with_other_level(pairs: Pairs, backend: Backend, factor: float) -> Figure:
+    """Of a noise-conditional model, at full strength and with a multiple of the noise level that is measured."""
+    blends = [Blend(noise=factor * noise_level(noisy).trusted_luma) for noisy, _ in pairs]
+    results = [process(Frame(noisy), backend, blend).pixels for (noisy, _), blend in zip(pairs, blends, strict=True)]
+    return mean([score(to_uint8(result), clean) for result, (_, clean) in zip(results, pairs, strict=True)]), None
+
+
+def figures(
+    pairs: Pairs, backends: Mapping[str, Backend], only: Sequence[str], factors: Sequence[float] = ()
+) -> dict[str, Figure]:
     """Every row of one set."""
     rows: dict[str, Figure] = {}
     if "noisy" in only:
@@ -86,6 +97,8 @@ def figures(pairs: Pairs, backends: Mapping[str, Backend], only: Sequence[str]) 
     if "models" in only:
         for name, backend in backends.items():
             rows[name], rows[f"{name} (best strength)"] = model_figures(pairs, backend)
+            for factor in factors if backend.spec.noise_level else ():
+                rows[f"{name}, noise level × {factor:g}"] = with_other_level(pairs, backend, factor)
     return rows
 
 
@@ -100,6 +113,9 @@ def main() -> None:
     flags.add_argument("root", type=Path, metavar="PAIRS_ROOT")
     flags.add_argument("-m", "--model", action="append", help="may be given several times (the default that ships)")
     flags.add_argument("--only", nargs="+", choices=_KINDS, default=_KINDS, help="rows to measure (all)")
+    flags.add_argument(
+        "--noise", nargs="+", type=float, default=(), metavar="FACTOR", help="also with these multiples of the level"
+    )
     flags.add_argument("--precision", default="auto", help="auto, fp32, bf16, fp16 or int8")
     flags.add_argument("--json", type=Path, help="write the figures to this file")
     args = flags.parse_args()
@@ -111,7 +127,7 @@ def main() -> None:
     }
     folders = sorted(path for path in args.root.iterdir() if path.is_dir())
     sets = {f"{folder.name} ({len(pairs)})": pairs for folder in folders if (pairs := load_pairs(folder))}
-    table = {name: figures(pairs, backends, args.only) for name, pairs in sets.items()}
+    table = {name: figures(pairs, backends, args.only, args.noise) for name, pairs in sets.items()}
     rows = list(next(iter(table.values())))
     print_table(["PSNR / SSIM", *table], [[row, *(cell(column[row]) for column in table.values())] for row in rows])
     if args.json:

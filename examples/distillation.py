@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from nsp_cli.cli.interrupt import STOPPED, stop_on_interrupt
 from nsp_cli.engine.backends.device import Precision, autocast, choose_precision
 from nsp_cli.image import is_photo
 from nsp_cli.methods.simulated import Simulated
@@ -61,27 +63,39 @@ class Distillation:
         self.step = 0
 
     def train(self, stop_at: int | None = None) -> None:
-        """Take the steps that are left, or those up to `stop_at`, and save the state regularly."""
+        """Take the steps that are left, or those up to `stop_at`, and save the state regularly.
+
+        After Ctrl-C the state is saved at the end of the step, and the process exits with code 130.
+        """
         started, begun = time.monotonic(), self.step
         mean = 0.0
         last = self.steps if stop_at is None else min(stop_at, self.steps)
         steps = range(self.step, last)
-        for batch in DataLoader(self.examples, batch_size=None, sampler=steps, num_workers=self.workers):
-            fall = 0.5 * (1 + math.cos(math.pi * self.step / self.steps)) * min(1.0, (self.step + 1) / _WARM_UP)
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.rate * fall * group.get("factor", 1.0)
-            with autocast(self.device, self.precision):
-                loss = self.loss(batch.to(self.device))
-            self.optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-            self.optimizer.step()
-            self.step += 1
-            mean += (float(loss.detach()) - mean) / min(self.step - begun, _SAVE_EVERY)
-            if self.step % _SAVE_EVERY == 0 or self.step == last:
-                self.save()
-                rate = (self.step - begun) / (time.monotonic() - started)
-                print(f"step {self.step} of {self.steps}, loss {mean:.5f}, {rate:.2f} steps/s", flush=True)
+        with stop_on_interrupt("step") as stop:
+            for batch in DataLoader(self.examples, batch_size=None, sampler=steps, num_workers=self.workers):
+                loss = self._step(batch)
+                mean += (loss - mean) / min(self.step - begun, _SAVE_EVERY)
+                stopped = stop()
+                if self.step % _SAVE_EVERY == 0 or self.step == last or stopped:
+                    self.save()
+                    rate = (self.step - begun) / (time.monotonic() - started)
+                    print(f"step {self.step} of {self.steps}, loss {mean:.5f}, {rate:.2f} steps/s", flush=True)
+                if stopped:
+                    sys.exit(STOPPED)
+
+    def _step(self, batch: Tensor) -> float:
+        """Take a step with a batch of examples, and return its loss."""
+        fall = 0.5 * (1 + math.cos(math.pi * self.step / self.steps)) * min(1.0, (self.step + 1) / _WARM_UP)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate * fall * group.get("factor", 1.0)
+        with autocast(self.device, self.precision):
+            loss = self.loss(batch.to(self.device))
+        self.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimizer.step()
+        self.step += 1
+        return float(loss.detach())
 
     def loss(self, batch: Tensor) -> Tensor:
         """Return the loss of a batch of examples (N, C, h, w), see `methods.simulated`."""

@@ -1,10 +1,12 @@
 """`examples/thin_weights.py`: which channels stay, and a run that is stopped."""
 
 import importlib.util
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from nsp_cli.methods.simulated import Simulated
 from nsp_cli.model.checkpoint import load_model, save_model
 from nsp_cli.model.spec import ModelSpec
 from nsp_cli.networks import build_network
@@ -72,6 +75,30 @@ def test_channels_that_others_repeat_can_go_without_a_change(script: ModuleType)
         expected = wide(photo)
         assert float((expected - photo[:, :3]).std()) > 0.05
         assert torch.allclose(thin(photo), expected, atol=2e-3)
+
+
+def test_ctrl_c_saves_the_state_at_the_end_of_the_step(script: ModuleType, tmp_path: Path) -> None:
+    teacher, network = network_of(), network_of()
+
+    class Interrupted(script.Distillation):
+        def loss(self, batch: torch.Tensor) -> torch.Tensor:
+            if self.step == 1:
+                signal.raise_signal(signal.SIGINT)
+            return super().loss(batch)
+
+    def build(kind: type) -> Any:
+        optimizer = torch.optim.Adam(network.parameters())
+        examples = [torch.rand(2, 4, 16, 16) for _ in range(4)]
+        return kind(teacher, network, Simulated(), optimizer, examples, tmp_path / "a.state", steps=4, rate=1e-3)
+
+    with pytest.raises(SystemExit) as stopped:
+        build(Interrupted).train()
+    assert stopped.value.code == 130
+    resumed = build(script.Distillation)
+    assert resumed.resume()
+    assert resumed.step == 2
+    resumed.train()
+    assert resumed.step == 4
 
 
 @pytest.mark.slow
