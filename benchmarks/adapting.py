@@ -1,6 +1,6 @@
 """Does `nsp train` on a photographer's own noisy photos help there, and what does it cost elsewhere?
 
-    python benchmarks/adapting.py CLEAN_FOLDER OUT [-m MODEL] [--minutes 10] [--pairs PAIRS_ROOT]
+    python benchmarks/adapting.py CLEAN_FOLDER OUT [-m MODEL] [--adapt nsp] [--minutes 10] [--pairs PAIRS_ROOT]
 
 A camera with noise of its own (`CAMERA`) photographs the clean photos: the even ones to learn from, the odd ones
 to measure with. The command learns from the noisy ones alone, as a photographer's would:
@@ -57,16 +57,20 @@ def main() -> None:
     flags.add_argument("clean", type=Path, metavar="CLEAN_FOLDER")
     flags.add_argument("out", type=Path, metavar="OUT")
     flags.add_argument("-m", "--model", default="fast", help="the weights to start from (fast)")
+    flags.add_argument(
+        "--adapt", choices=("cameras", "nsp"), default="cameras", help="as of nsp train; nsp takes 60 steps (cameras)"
+    )
     flags.add_argument("--minutes", type=float, default=10.0, help="of learning (10)")
     flags.add_argument("--pairs", type=Path, metavar="PAIRS_ROOT", help="real pairs, a folder for each set")
     args = flags.parse_args()
     use_threads(args.threads)
     if not (args.out / "test").is_dir():
         photograph(args.clean, args.out)
-    own = args.out / "own.safetensors"
+    own = args.out / ("own.safetensors" if args.adapt == "cameras" else "own-nsp.safetensors")
     if not own.exists():
         command = [sys.executable, "-m", "nsp_cli", "train", args.out / "noisy", "--from", args.model]
-        command += ["-o", own, "--minutes", args.minutes, "--device", args.device]
+        command += ["-o", own, "--adapt", args.adapt, "--device", args.device]
+        command += ["--minutes", args.minutes] if args.adapt == "cameras" else []
         subprocess.run(list(map(str, command)), check=True)
     sets = {"the camera's own": args.out / "test"}
     if args.pairs:
