@@ -102,7 +102,7 @@ class TrainFlags:
             panel=METHOD,
             metavar="WAY",
             help="Adapt the model to the photos' noise by simulated cameras (cameras), or by NSP's loss on the photos "
-            "themselves (nsp). The latter makes results softer: worse on sharp photos, perhaps better where grain stays.",
+            "themselves (nsp), which makes results softer: worse on sharp photos, perhaps better where grain stays.",
             show_default="cameras for fast, best and fast-sr",
         ),
     ] = None
