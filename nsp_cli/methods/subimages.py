@@ -8,7 +8,7 @@ Loss
     |f(g₁(y)) − g₂(y)| + λ·|f(g₁(y)) − g₂(y) − (g₁(f̂(y)) − g₂(f̂(y)))|, means; f̂ is f without gradient. The first
     term is NSP's. A network without a blind spot has the size of its input, so it cannot predict the next finer scale,
     only pixels between its own, and it learns to blur. The second term is that of Neighbor2Neighbor (CVPR 2021), which
-    has d = 1: it subtracts how far the two sub-images differ in the photo itself, and so keeps sharpness.
+    has d = 1: it subtracts how far the two sub-images differ in the photo itself, so it blurs less.
 Noise level
     A noise-conditional network gets the level that is estimated on the crop.
 Test time
