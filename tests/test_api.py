@@ -136,7 +136,7 @@ def test_export_takes_text_and_refuses_a_name_that_cannot_be_loaded(
         for name in ("o", "o.ONNX", "o.safetensors"):
             with pytest.raises(UsageError, match=f"must end in {suffix}, got {name}"):
                 call(weights(), str(tmp_path / name))
-        with pytest.raises(OutputError, match="There is no folder"):
+        with pytest.raises(OutputError, match="there is no folder"):
             nsp_cli.api.export_int8(weights(), str(tmp_path / "none" / "o.onnx"), photos=".")
     monkeypatch.undo()
     nsp_cli.export(weights(), str(tmp_path / "o.onnx"))

@@ -161,7 +161,7 @@ def export_int8(
 def check_target(target: Path, overwrite: bool) -> None:
     """Raise `OutputError` before the seconds that a graph takes; `write_atomically` checks again."""
     if not is_folder(target.parent):
-        raise OutputError(f"There is no folder {target.parent} to write {target.name} to.")
+        raise OutputError(f"{target} cannot be written: there is no folder {target.parent}.")
     if exists(target) and not overwrite:
         raise TargetExistsError(f"{target} exists already; choose another name, or allow replacing it")
     check_place(target)
