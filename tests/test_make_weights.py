@@ -1,6 +1,5 @@
 """`examples/make_weights.py`, with one step for each model."""
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -102,6 +101,7 @@ def test_a_step_that_there_is_not_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
+    fcntl = pytest.importorskip("fcntl")  # not on Windows
     with (tmp_path / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         refused = make(tmp_path, tmp_path, "fast")
