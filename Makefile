@@ -19,7 +19,7 @@ demo: $(PACKAGE) ## Denoise and enlarge a simulated noisy photo, and lay the res
 test: $(DEVELOPMENT) ## Run all tests but the slow ones, on up to four processors
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 -m "not slow"
 
-test-slow: $(DEVELOPMENT) ## Run the slow tests, most of which are exports of large graphs
+test-slow: $(DEVELOPMENT) ## Run the slow tests: trainings, exports, several processes
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 -m slow
 
 check: lint ## Check formatting, style and types

@@ -127,6 +127,7 @@ def test_options_may_be_numbers_of_numpy(kind: type, model: Any, weights: Callab
         nsp_cli.denoise(PIXELS, backend=model, strength=np.float32(np.nan))
 
 
+@pytest.mark.slow
 def test_export_takes_text_and_refuses_a_name_that_cannot_be_loaded(
     monkeypatch: pytest.MonkeyPatch, weights: Callable[..., Path], tmp_path: Path
 ) -> None:

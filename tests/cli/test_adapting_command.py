@@ -54,6 +54,7 @@ def test_where_the_noise_is_not_known_any_noise_is_learned(plain: Path, noisy_ph
     assert load_model(target)[1].method_args["cameras"] == []
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_what_the_analysis_found(large_noisy_photos: Path, tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole.safetensors", tmp_path / "broken.safetensors"
     assert run("train", large_noisy_photos, "-o", whole, "--from", "fast", "--steps", 2, *FLAGS)[0] == 0
@@ -94,6 +95,7 @@ def stopping_after(calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_command, "stop_on_interrupt", stopped)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_during_the_analysis_resumes_to_the_same_weights(
     large_noisy_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,6 +61,7 @@ def test_a_dry_run_tells_sizes_and_an_estimate(weights: Weights, noisy_photos: P
 
 
 @pytest.mark.parametrize("format", ["png", "jpeg", "tiff"])
+@pytest.mark.slow
 def test_a_pipe_is_byte_clean(weights: Weights, format: str) -> None:
     frame = Frame(np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8))
     done = nsp("denoise", "-", "-", "--json", "-m", weights(), stdin=encode(frame, format)[0])
@@ -96,6 +97,7 @@ def test_a_pattern_is_looked_up(
     assert run("denoise", "photos/*.tif", "out", "-m", model)[0] == 3
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_batch(weights: Weights, noisy_photos: Path, tmp_path: Path) -> None:
     (noisy_photos / "0a.png").write_bytes(b"nothing")
     out, page = tmp_path / "out", tmp_path / "report.html"
@@ -133,6 +135,7 @@ def test_tiny_and_narrow_photos(weights: Weights, tmp_path: Path, shape: tuple[i
     assert read(tmp_path / "big.png").size == (2 * shape[0], 2 * shape[1])
 
 
+@pytest.mark.slow
 def test_pictures_that_are_not_read_are_counted_and_named(weights: Weights, noisy_photos: Path, tmp_path: Path) -> None:
     for name in ("a.JXL", "b.jxl", "c.psd", ".hidden.jxl"):
         (noisy_photos / name).write_bytes(b"not looked at")

@@ -206,6 +206,7 @@ def test_an_error_is_one_sentence_on_stderr(tmp_path: Path) -> None:
     assert "Traceback" in nsp("denoise", tmp_path / "none.png", "--verbose").stderr.decode()
 
 
+@pytest.mark.slow
 def test_export_writes_a_model_that_denoise_runs(weights: Weights, noisy_photos: Path, tmp_path: Path) -> None:
     target = tmp_path / "m.onnx"
     assert run("export", target, "-m", weights(), "--task", "direct")[0] == 0

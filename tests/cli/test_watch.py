@@ -54,6 +54,7 @@ def test_refusals(arguments: tuple[str, ...], sentence: str, tmp_path: Path, mon
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no signal that a process can send to another")
+@pytest.mark.slow
 def test_photos_are_denoised_as_they_come_until_ctrl_c(weights: Weights, noisy_photos: Path, tmp_path: Path) -> None:
     card, out, page = tmp_path / "card", tmp_path / "out", tmp_path / "report.html"
     card.mkdir()

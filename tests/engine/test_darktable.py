@@ -36,6 +36,7 @@ class _Stub(nn.Module):
         return planes[:, :3] * (1 - planes[:, 3:])
 
 
+@pytest.mark.slow
 def test_darktable_gets_packages_of_noise_levels_that_its_own_sdk_accepts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +122,7 @@ def test_seams_of_darktable_stay_below_one_level(level: float) -> None:
     assert 0 < float(error) < 1
 
 
+@pytest.mark.slow
 def test_chainner_gets_a_graph_that_its_runtime_reads(exported: Path) -> None:
     graph = onnx.load(exported)
     assert graph.ir_version <= 9

@@ -42,6 +42,7 @@ def test_a_shift_of_four_levels_is_refused_in_any_depth(photo: Pixels, levels: t
 
 
 @pytest.mark.parametrize("model", ["fast", "best"])
+@pytest.mark.slow
 def test_models_that_ship_are_not_refused(photo: Pixels, model: str) -> None:
     backend = api.load_backend(model)
     rng = np.random.default_rng(0)

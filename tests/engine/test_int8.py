@@ -114,6 +114,7 @@ def test_the_levels_of_two_neighbours_have_a_limit(channels: int) -> None:
     assert 127 <= max(_pairs(levels).max(), _pairs(-levels).max()) <= MAX_PAIR_SUM + 1
 
 
+@pytest.mark.slow
 def test_an_export_in_int8_gives_what_torch_simulates(network: ResUNet, photos: Path, tmp_path: Path) -> None:
     model, target = tmp_path / "small.safetensors", tmp_path / "small.onnx"
     save_model(network, SPEC, model)

@@ -50,6 +50,7 @@ def photo(h: int, w: int) -> Frame:
         pytest.param("consecutive", Task.SHUFFLE_DENOISE, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_onnx_equals_torch_at_any_size(weights: Weights, tmp_path: Path, strategy: str, task: Task) -> None:
     model, target = weights(strategy=strategy), tmp_path / "model.onnx"
     assert api.export(model, target, task) <= 1e-4
@@ -75,6 +76,7 @@ def test_the_file_stands_alone_and_says_what_it_is(exported: Path) -> None:
     assert width
 
 
+@pytest.mark.slow
 def test_other_programs_need_not_know_the_noise_level(tmp_path: Path) -> None:
     torch.manual_seed(0)
     arguments = {"widths": [8, 8], "depths": [1, 1], "noise_level": True}

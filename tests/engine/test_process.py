@@ -295,6 +295,7 @@ def test_a_negative_tile_is_a_usage_error() -> None:
         process(photo(8, 8), Fake(), tile=-4)
 
 
+@pytest.mark.slow
 def test_a_hundred_megapixels_stay_under_three_times_their_float32_size() -> None:
     """NumPy's allocations around the network; `benchmarks/memory.py` measures the whole process."""
     frame = Frame(np.full((10_000, 10_000, 3), 100, np.uint8))

@@ -114,6 +114,7 @@ class WithHalo:
 
 
 @pytest.mark.parametrize("name", ["fast", "fast-research"])
+@pytest.mark.slow
 def test_the_measured_halo_of_shipped_weights_leaves_no_seam(name: str) -> None:
     exact, measured = (
         api.load_backend(name, device="cpu", precision="fp32", exact_halo=exact) for exact in (True, False)

@@ -245,6 +245,7 @@ def test_the_command_at_strength_0(name: str, tmp_path: Path, weights: Callable[
 
 
 @pytest.mark.parametrize("program", ["darktable-cli", "rawtherapee-cli"])
+@pytest.mark.slow
 def test_raw_programs_open_it(program: str, tmp_path: Path) -> None:
     tool = shutil.which(program)
     if tool is None:

@@ -194,6 +194,7 @@ def test_a_table_of_no_use_is_named(icc: bytes, channels: int, reason: str) -> N
     assert reason in warning
 
 
+@pytest.mark.slow
 def test_damage_anywhere_is_a_warning_and_never_a_traceback() -> None:
     rng, good = np.random.default_rng(0), lookup_profile(lookup_table(GRID[::8, ::8, ::8], np.array([0.0, 1.0])))
     for _ in range(200):

@@ -90,6 +90,7 @@ def test_a_dry_run_names_photos_whose_header_shows_that_they_cannot_be_read(
     assert "would fail: the RAW file is cut off: 100 bytes are missing" in planned
 
 
+@pytest.mark.slow
 def test_a_raw_through_a_pipe_is_a_tiff(card: Path, weights: Weights) -> None:
     done = nsp("denoise", "-", "-m", weights(), stdin=(card / "IMG_1.DNG").read_bytes())
     assert done.returncode == 0, done.stderr

@@ -160,6 +160,7 @@ def test_a_network_with_an_input_skip_is_one_that_adds_to_the_photo(case: Case) 
 
 
 @every
+@pytest.mark.slow
 def test_the_loss_falls(case: Case) -> None:
     method, network = case.build()
     batch = examples(case, method)
@@ -212,6 +213,7 @@ def test_bf16_is_close_to_float32(case: Case) -> None:
 
 
 @every_export
+@pytest.mark.slow
 def test_onnx_equals_torch(case: Case, tmp_path: Path) -> None:
     """`export` checks several sizes itself and raises where they differ."""
     method, network = case.build()

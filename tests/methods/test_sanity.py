@@ -153,6 +153,7 @@ def test_the_camera_s_noise_is_correlated_and_the_other_is_not() -> None:
 
 @here
 @pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.slow
 def test_a_method_beats_the_noisy_photo_and_not_the_clean_answer(name: str, noise: str) -> None:
     noisy, clean = photos(noise, 1, 4)
     assert psnr(noisy, clean) + MARGIN < reached(name, noise) < bound(noise)

@@ -31,6 +31,7 @@ def places(pixels: Tensor, width: int) -> Tensor:
 
 
 @pytest.mark.parametrize("distance", [1, 2, 3, 5])
+@pytest.mark.slow
 def test_input_and_target_pixels_are_the_correlation_length_apart(distance: int) -> None:
     offsets: set[tuple[int, ...]] = set()
     for seed in range(40):

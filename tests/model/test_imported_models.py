@@ -35,6 +35,7 @@ def imported(case: str, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("case", EVERY)
+@pytest.mark.slow
 def test_they_denoise_and_are_evaluated(case: str, tmp_path: Path) -> None:
     model, noisy, clean = imported(case, tmp_path), tmp_path / "noisy", tmp_path / "clean"
     for folder, spread in ((clean, 1), (noisy, 40)):

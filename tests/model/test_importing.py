@@ -88,6 +88,7 @@ def test_any_prefix_is_dropped(prefix: str, tmp_path: Path) -> None:
         assert torch.allclose(imported(photo), network(photo), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_file_may_hold_several_networks(tmp_path: Path) -> None:
     """A teacher and its student, each under its prefix."""
     teacher, student = (lively(*CASES[case][:2]) for case in ("APR", "RD student"))
@@ -153,6 +154,7 @@ def published_tbsn(network: nn.Module, channel_parts: int, window_parts: int) ->
 
 @pytest.mark.parametrize("window_parts", [1, 2, 3])
 @pytest.mark.parametrize("channel_parts", [1, 3])
+@pytest.mark.slow
 def test_tbsn_gives_the_same_answer(channel_parts: int, window_parts: int, tmp_path: Path) -> None:
     """It was trained on 0 to 255."""
     network = lively("tbsn", {**TBSN, "scale": 1, "tail": "plain"})
@@ -166,6 +168,7 @@ def test_tbsn_gives_the_same_answer(channel_parts: int, window_parts: int, tmp_p
 
 
 @pytest.mark.parametrize("scale", [1, 2, 4])
+@pytest.mark.slow
 def test_nsp_on_tbsn_is_taken_as_trained_on_0_to_255(scale: int, tmp_path: Path) -> None:
     network = lively("tbsn", {**TBSN, "scale": scale})
     imported, spec, _ = read_checkpoint(save(published_tbsn(network, 1, 1), tmp_path / "w.pth"))
@@ -176,6 +179,7 @@ def test_nsp_on_tbsn_is_taken_as_trained_on_0_to_255(scale: int, tmp_path: Path)
         assert torch.allclose(imported(photo), expected, atol=1e-5 * float(expected.abs().max()))
 
 
+@pytest.mark.slow
 def test_tbsn_of_the_published_size_is_recognised() -> None:
     with torch.device("meta"):
         network = build_network("tbsn", {"statistics": "photo"})
@@ -312,6 +316,7 @@ def hostile(tmp_path: Path) -> dict[str, tuple[Path, str]]:
     return files
 
 
+@pytest.mark.slow
 def test_hostile_files_are_refused_in_a_sentence(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for path, said in hostile(tmp_path).values():
         with pytest.raises(ModelError, match=said):
@@ -328,6 +333,7 @@ def test_arrays_beside_the_weights_are_never_made(tmp_path: Path) -> None:
         assert read_checkpoint(path)[1].method == "rd"
 
 
+@pytest.mark.slow
 def test_a_file_that_claims_more_than_any_checkpoint_has_is_not_loaded(tmp_path: Path) -> None:
     with (
         zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as archive,

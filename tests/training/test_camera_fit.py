@@ -27,6 +27,7 @@ def apart(camera: Camera, *patches: FlatPatches) -> float:
 
 
 @pytest.mark.parametrize("camera", [Camera(shot_gain=1e-3, read_noise=2e-3, demosaic="none"), SMOOTH])
+@pytest.mark.slow
 def test_the_cameras_found_make_the_noise_that_was_seen(camera: Camera) -> None:
     seen = patch(camera, 0)
     wanted = estimate(seen.noisy)

@@ -311,6 +311,7 @@ def test_other_photos_are_another_run(noisy_photos: Path, tmp_path: Path) -> Non
         train(TINY, job(noisy_photos, tmp_path / "w.safetensors", resume=True))
 
 
+@pytest.mark.slow
 def test_sigterm_leaves_a_run_that_can_go_on(noisy_photos: Path, tmp_path: Path) -> None:
     target = tmp_path / "w.safetensors"
     flags = "--steps 100000 --width 8 --depth 1 --batch 1 --patch 72 --device cpu".split()
@@ -371,6 +372,7 @@ trainer.train(TrainConfig.from_json(settings), job)
 """
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_network(noisy_photos: Path, tmp_path: Path) -> None:
     """Both end with the same weights, which are those of neither one's photos alone."""
     settings = replace(TINY, steps=3)
@@ -392,6 +394,7 @@ def test_a_network_that_is_shared_still_says_what_it_is() -> None:
         torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_torchrun_runs_the_command_line(noisy_photos: Path, tmp_path: Path) -> None:
     target = tmp_path / "team.safetensors"
     flags = [
