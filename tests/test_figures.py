@@ -8,6 +8,8 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 DRAWN = ("pairs", "phases", "canonical", "simulated", "blind-spot-dbsn", "sdap", "amsnet", "r3", "apr", "rd")
 
@@ -19,6 +21,7 @@ def test_every_figure_of_the_docs_exists_and_none_is_left_over() -> None:
     assert len(shown) == len(there)
 
 
+@pytest.mark.slow
 def test_the_script_draws_what_the_docs_show(tmp_path: Path) -> None:
     command = [sys.executable, ROOT / "examples" / "figures.py", tmp_path, "--only", *DRAWN]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

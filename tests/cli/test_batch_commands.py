@@ -22,6 +22,7 @@ from tests.cli.test_commands import nsp, run
 Weights = Callable[..., Path]
 
 
+@pytest.mark.slow
 def test_json_has_a_line_for_each_photo_and_stdout_has_nothing_else(
     weights: Weights, noisy_photos: Path, tmp_path: Path
 ) -> None:

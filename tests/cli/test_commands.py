@@ -233,6 +233,7 @@ def test_eval_prints_a_table_and_json(weights: Weights, tmp_path: Path) -> None:
     assert "mean of 2" in text
 
 
+@pytest.mark.slow
 def test_eval_goes_on_past_broken_pairs_and_its_json_is_valid(weights: Weights, tmp_path: Path) -> None:
     for name, side in (("same", 40), ("size", 40), ("broken", 40)):
         write(Frame(np.full((side, side, 3), 90, np.uint8)), tmp_path / f"{name}_noisy.png")

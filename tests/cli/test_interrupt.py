@@ -35,6 +35,7 @@ def test_processes_of_torchrun_ignore_the_second_signal() -> None:
         assert stop()
 
 
+@pytest.mark.slow
 def test_training_answers_the_first_ctrl_c_and_prints_the_whole_resume_command(
     noisy_photos: Path, tmp_path: Path
 ) -> None:

@@ -213,6 +213,7 @@ def test_openvino_says_what_it_cannot_run(exported: Path, tmp_path: Path) -> Non
         api.load_backend("fast", backend="openvino", device="cpu", precision="fp16")
 
 
+@pytest.mark.slow
 def test_a_graph_can_refer_to_the_tensors_of_another_file(weights: Weights, tmp_path: Path) -> None:
     model, graph = tmp_path / "small.safetensors", tmp_path / "graph.onnx"
     arguments = {"widths": [8, 8], "depths": [1, 1]}
