@@ -114,8 +114,8 @@ class Distillation:
         finally:
             for hook in hooks:
                 hook.remove()
-        wanted, got = outputs
-        errors = [F.mse_loss(got[name], wanted[name]) / wanted[name].var() for name in self.layers]
+        expected, got = outputs
+        errors = [F.mse_loss(got[name], expected[name]) / expected[name].var() for name in self.layers]
         return loss + self.layer_weight * torch.stack(errors).mean() if errors else loss
 
     def save(self) -> None:

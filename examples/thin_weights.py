@@ -109,15 +109,15 @@ class Regression:
 
 @torch.no_grad()
 def thin_block(teacher: nn.Module, network: nn.Module, block: str, batches: Sequence[Tensor]) -> None:
-    """Set a block's weights so that it gives what the teacher's gives, from what enters it in the new network."""
+    """Fit a block of the new network, with its own input, to the output of the teacher's block."""
     old, new = (cast(Any, one.get_submodule(block)).body for one in (teacher, network))
     generator = torch.Generator().manual_seed(0)
     regression = Regression(old[0].out_channels * _TAPS, old[2].out_channels)
     for photos in batches:
-        wanted = input_and_output(teacher, block, photos)[1]
+        expected = input_and_output(teacher, block, photos)[1]
         given = input_and_output(network, block, photos)[0]
         features = F.unfold(old[0](given).relu(), 3, padding=1).transpose(1, 2).flatten(0, 1)
-        missing = (wanted - given).permute(0, 2, 3, 1).flatten(0, 2)
+        missing = (expected - given).permute(0, 2, 3, 1).flatten(0, 2)
         some = torch.randperm(len(features), generator=generator)[:_PIXELS].to(features.device)
         regression.add(features[some], missing[some])
     kept = regression.choose(old[0].out_channels, new[0].out_channels)

@@ -68,9 +68,9 @@ class Region:
         """Cut into regions that are equally large with their halos, such that the fewest pixels are read, row by row.
 
         Halos end at the border of this region, so that regions there are larger by a halo. A runtime prepares itself
-        for each new size of a tile, which takes a tenth of the tile's time. No region with its halo has more pixels
-        than a square of `side` with its halo. Origins are multiples of `multiple`, as `side` and the origin of this
-        region are; sizes with halos differ only where that needs it.
+        for each new size of a tile. No region with its halo has more pixels than a square of `side` with its halo.
+        Origins are multiples of `multiple`, as `side` and the origin of this region are; sizes with halos differ only
+        where that needs it.
         """
         most = (side + 2 * halo) ** 2
         rows, columns = (

@@ -56,20 +56,20 @@ def save_model(network: nn.Module, spec: ModelSpec, path: Path, dtype: torch.dty
 
 def load_model(path: Path) -> tuple[nn.Module, ModelSpec]:
     """Rebuild a network from its file alone: float32, on the CPU, in evaluation mode. Raises `ModelError`."""
-    if path.suffix == ".onnx":
-        raise ModelError(f"{path} is an exported graph; this needs the .safetensors file that it was made of.")
-    spec = _read_spec(path)
+    spec = read_spec(path)
     network = build_network(spec.network, spec.network_args)
     tensors = load_tensors(path)[0]
     network.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in tensors.items()})
     return network.eval(), spec
 
 
-def _read_spec(path: Path) -> ModelSpec:
+def read_spec(path: Path) -> ModelSpec:
     """Read the recipe in a file's header, and compare its network with the shapes of the tensors. Raises `ModelError`.
 
     Nothing is allocated but the header, whatever size it claims.
     """
+    if path.suffix == ".onnx":
+        raise ModelError(f"{path} is an exported graph; this needs the .safetensors file that it was made of.")
     with _opened(path) as file:
         found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
         shapes = {name: tuple(tensor.get_shape()) for name, tensor in found.items()}

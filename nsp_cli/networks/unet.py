@@ -126,8 +126,8 @@ class ResUNet(nn.Module):
     noise_level : bool
         Whether the noise level is an input: one more channel, see `networks.is_noise_conditional`.
     hidden : tuple of int
-        Feature channels between the two convolutions of a level's blocks; by default as many as around them. Half as
-        many take half the time, and cost little where `examples/thin_weights.py` chooses them.
+        Feature channels between the two convolutions of a level's blocks; by default as many as around them.
+        `examples/thin_weights.py` trains networks with fewer.
     """
 
     input_skip = True

@@ -30,12 +30,11 @@ from nsp_cli.errors import InputError, NoInputError
 from nsp_cli.image import Frame, from_unit, read_srgb, to_unit, write
 from nsp_cli.methods import SubImages
 from nsp_cli.simulation.camera import Camera, Picture
-from nsp_cli.training.adapting_nsp import measure_distance
+from nsp_cli.training.adapting_nsp import measure_distance, to_analyze
 from nsp_cli.training.camera_fit import FlatPatches, fit_cameras, flattest, most_informative
 from nsp_cli.training.config import TrainConfig
 from nsp_cli.training.data import large_enough
 
-_PHOTOS = 48  # at most, that are analyzed
 _WINDOW = 1024  # side in pixels of the part of a photo that is analyzed
 
 # Settings of `methods.simulated`.
@@ -142,7 +141,7 @@ def analyze_noise(
     folder.mkdir(parents=True, exist_ok=True)
     for old in references_in(folder):  # of an analysis that was stopped
         old.unlink()
-    chosen = [photos[i * len(photos) // _PHOTOS] for i in range(_PHOTOS)] if len(photos) > _PHOTOS else list(photos)
+    chosen = to_analyze(photos)
     clean: list[Path] = []
     patches: list[FlatPatches] = []
     for index, path in enumerate(chosen):

@@ -25,6 +25,11 @@ _FAINT = 0.3
 """Standard deviation of luma noise in 8-bit units below which a photo is clean: rounding alone has 0.29."""
 
 
+def to_analyze(photos: Sequence[Path]) -> Sequence[Path]:
+    """Choose `PHOTOS` photos at equal distances in the list, or all of a shorter one."""
+    return [photos[i * len(photos) // PHOTOS] for i in range(PHOTOS)] if len(photos) > PHOTOS else photos
+
+
 def measure_distance(photos: Sequence[Path], report: Callable[[float], None] = lambda _: None) -> int:
     """Measure the least distance in pixels between input and target: the median correlation length of luma noise.
 
@@ -36,7 +41,7 @@ def measure_distance(photos: Sequence[Path], report: Callable[[float], None] = l
         The photos have no noise, or it is correlated over more than `LONGEST` pixels.
     """
     found: list[NoiseEstimate] = []
-    chosen = [photos[i * len(photos) // PHOTOS] for i in range(PHOTOS)] if len(photos) > PHOTOS else photos
+    chosen = to_analyze(photos)
     for index, path in enumerate(chosen):
         try:
             found.append(estimate(read_srgb(path)))

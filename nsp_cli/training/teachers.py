@@ -25,7 +25,7 @@ from nsp_cli.image import Frame
 from nsp_cli.image.frame import Pixels
 from nsp_cli.methods import build_method
 from nsp_cli.model import registry
-from nsp_cli.model.checkpoint import load_model
+from nsp_cli.model.checkpoint import read_spec
 from nsp_cli.ops.orientations import ORIENTATIONS, array_to_upright, orient_array
 from nsp_cli.system.version import __version__
 from nsp_cli.training.cache import OutputCache
@@ -79,7 +79,7 @@ def find_teacher(model: str, count: int) -> Teacher:
 def _variants_of_method(path: Path) -> Sequence[Mapping[str, Any]]:
     if path.suffix == ".onnx":  # whose settings are fixed
         return ({},)
-    spec = load_model(path)[1]
+    spec = read_spec(path)
     return build_method(spec.method, spec.method_args).inference_variants
 
 

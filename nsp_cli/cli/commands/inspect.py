@@ -92,9 +92,9 @@ def _model(model: str | None) -> dict[str, Any]:
         if key not in ("path", "default_for", "graphs", "sha256")
     }
     if path.suffix == ".safetensors":
-        from nsp_cli.model.checkpoint import load_model
+        from nsp_cli.model.checkpoint import read_spec
 
-        about["training"] = dict(load_model(path)[1].training)
+        about["training"] = dict(read_spec(path).training)
     return about
 
 

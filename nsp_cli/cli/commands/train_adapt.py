@@ -30,9 +30,9 @@ def with_adaptation(flags: TrainFlags) -> TrainFlags:
     UsageError
         The other flags or the initial weights do not go with it.
     """
-    from nsp_cli.methods import SubImages, build_method
+    from nsp_cli.methods import RD, SubImages, build_method
     from nsp_cli.model import registry
-    from nsp_cli.model.checkpoint import load_model
+    from nsp_cli.model.checkpoint import read_spec
     from nsp_cli.networks import WITH_BLIND_SPOT
 
     if flags.adapt is None:
@@ -43,7 +43,7 @@ def with_adaptation(flags: TrainFlags) -> TrainFlags:
             "`network` and --from scratch."
         )
     start = registry.resolve(flags.start, Task.DENOISE)
-    spec = load_model(start)[1]
+    spec = read_spec(start)
     if spec.network in WITH_BLIND_SPOT:
         raise UsageError(
             f"{start.stem} has a blind spot and trains on noisy photos by its own method, {spec.method}; leave out "
@@ -56,7 +56,7 @@ def with_adaptation(flags: TrainFlags) -> TrainFlags:
                 f"{start.stem} was not trained with simulated cameras but by the method {spec.method}; use --adapt nsp."
             )
         return flags
-    if not (learned_from_pairs or spec.method in ("rd", SubImages.name)) or spec.network_args.get("scale", 1) != 1:
+    if not (learned_from_pairs or spec.method in (RD.name, SubImages.name)) or spec.network_args.get("scale", 1) != 1:
         raise UsageError(
             f"--adapt nsp is for models that denoise by one pass over the photo, such as fast; {start.stem} does not."
         )

@@ -94,12 +94,12 @@ def resolve_config(
         An option or the weights do not fit.
     """
     from nsp_cli.methods import check_network
-    from nsp_cli.model.checkpoint import load_model
+    from nsp_cli.model.checkpoint import read_spec
     from nsp_cli.training import PHOTOGRAPHER, continues, find_preset
 
     changes_network = method is not None or network is not None or preset != PHOTOGRAPHER
     begin = _initial_weights(start, arguments, preset, changes_network=changes_network)
-    spec = None if begin is None else load_model(begin)[1]
+    spec = None if begin is None else read_spec(begin)
     own_settings = method is None
     method = method or ("nsp" if spec is None else spec.method)
     config = find_preset(method, preset).with_budget(steps, minutes)
