@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from unittest.mock import patch
 
 from measuring import mean_scores
@@ -21,17 +22,18 @@ from nsp_cli.api import load_backend
 from nsp_cli.image import is_photo
 from nsp_cli.methods import simulated
 from nsp_cli.model import registry
+from nsp_cli.simulation import clean_crops
 from nsp_cli.training import Job, find_preset, train
 
-TRICKS: Mapping[str, tuple[str, float | int]] = {
-    "blocks in the loss": ("_BLOCK_WEIGHT", 0.0),
-    "structure in the loss": ("_STRUCTURE_WEIGHT", 0.0),
-    "grain smoothed": ("_GRAIN", 1e-6),
-    "photos reduced": ("_REDUCED_PROB", 0.0),
-    "other colours": ("_RECOLOURED_PROB", 0.0),
-    "beginning anywhere": ("_OFFSET_SIDE", 1),
+TRICKS: Mapping[str, tuple[ModuleType, str, float | int]] = {
+    "blocks in the loss": (simulated, "_BLOCK_WEIGHT", 0.0),
+    "structure in the loss": (simulated, "_STRUCTURE_WEIGHT", 0.0),
+    "grain smoothed": (clean_crops, "_GRAIN", 1e-6),
+    "photos reduced": (simulated, "_REDUCED_PROB", 0.0),
+    "other colours": (simulated, "_RECOLOURED_PROB", 0.0),
+    "beginning anywhere": (simulated, "_OFFSET_SIDE", 1),
 }
-"""Names of tricks, and the constant of `methods.simulated` that turns each off."""
+"""Names of tricks, and the constant of a module, with its value, that turns each off."""
 
 SETTINGS: Mapping[str, Mapping[str, object]] = {
     "synthetic scenes": {"synthetic_scene_prob": 0.0},
@@ -64,7 +66,7 @@ def main() -> None:
         if not target.exists():
             run = target.with_name(f"new-{target.name}")
             job = Job(photos, run, target.with_suffix(".run"), registry.resolve(args.start), device=args.device)
-            with patch.object(simulated, *TRICKS[trick]) if trick in TRICKS else nullcontext():
+            with patch.object(*TRICKS[trick]) if trick in TRICKS else nullcontext():
                 without = {**settings.method_args, **SETTINGS.get(trick, {})}
                 train(replace(settings, method_args=without), job)
             run.rename(target)

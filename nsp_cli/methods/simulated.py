@@ -5,7 +5,7 @@ Training examples
     (`simulation.camera.random_camera`) or, half of the time, from a neutral one (`simulation.camera.neutral_camera`),
     which adds noise without blur: if most inputs were blurred, the network could take fine texture for noise. With
     given `cameras`, the crop gets their noise alone and keeps its sharpness and brightness. Most crops are reduced
-    first, and texture fainter than `_GRAIN` is smoothed, because the film grain and sensor noise of a "clean" photo
+    first, and faint texture is smoothed, because the film grain and sensor noise of a "clean" photo
     would otherwise be part of the target. Half of the crops get other colours. One crop in sixteen stays clean, at full
     size half of the time, so that clean photos are left unchanged. One in four is a synthetic scene in the crop's
     colours (`dead_leaves`), which has more flat areas than photos of landscapes and people. For super-resolution, the
@@ -31,11 +31,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any, ClassVar
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import UsageError
@@ -48,6 +46,7 @@ from nsp_cli.networks.layers import Scale
 from nsp_cli.ops.orientations import ORIENTATIONS
 from nsp_cli.ops.padding import cut_to_multiple
 from nsp_cli.simulation.camera import Camera, decode_srgb, encode_srgb, neutral_camera, random_camera, simulate
+from nsp_cli.simulation.clean_crops import cut_square, recolour, reduce_bicubic, reduce_randomly, without_grain
 from nsp_cli.simulation.dead_leaves import dead_leaves
 from nsp_cli.system.arguments import Between, check_arguments
 
@@ -57,11 +56,8 @@ _OFFSET_SIDE = 16
 
 _REDUCED_PROB = 0.85  # of noisy examples whose photo is scaled down first
 _REDUCED_CLEAN_PROB = 0.5  # the same of clean examples
-_REDUCTION = (1.3, 2.0)  # factors of that, or as much as the crop has room for
-_GRAIN = 6 / 255  # differences of colour below which the target is smoothed
 _NOISE_FLOOR = 0.02  # added to an example's noise (L1, white = 1) before the loss is divided by its square root
 _RECOLOURED_PROB = 0.5  # of noisy examples
-_SATURATION = (0.5, 2.0)  # factors of the recoloured examples
 _BLOCKS = (4, 16)  # sides in pixels of the squares whose means are compared
 _BLOCK_WEIGHT = 0.5  # in the loss, of the L1 of each size of block; pixels have 1
 _STRUCTURE_WEIGHT = 0.1  # in the loss, of structural dissimilarity
@@ -180,20 +176,21 @@ class Simulated:
             camera, noise_alone = self._draw_camera(rng)
         side = crop.shape[0] // 2 // self.scale
         room = (side + _OFFSET_SIDE - 1) * self.scale
-        clean = _reduce(crop, room, rng, _REDUCED_PROB if camera else _REDUCED_CLEAN_PROB)
-        clean = _without_grain(clean) if camera else clean
+        clean = reduce_randomly(crop, room, rng, _REDUCED_PROB if camera else _REDUCED_CLEAN_PROB)
+        clean = without_grain(clean) if camera else clean
         clean = dead_leaves(clean, rng) if rng.random() < self.synthetic_scene_prob else clean
         if camera is None:
-            noisy = clean if self.scale == 1 else _bicubic(clean, clean.shape[0] // self.scale)
+            noisy = clean if self.scale == 1 else reduce_bicubic(clean, clean.shape[0] // self.scale)
             target = clean
             level = float(np.exp(rng.uniform(*np.log(_TEXTURE))))
         else:
-            clean = _recoloured(clean, rng) if rng.random() < _RECOLOURED_PROB else clean
+            clean = recolour(clean, rng) if rng.random() < _RECOLOURED_PROB else clean
             synthesize = _synthesize if self.scale == 1 else partial(_synthesize_reduced, scale=self.scale)
             noisy, target, level = synthesize(clean, camera, rng, noise_alone=noise_alone)
             level *= float(np.exp(_LEVEL_LOG_STD * rng.standard_normal()))
         y, x = rng.integers(_OFFSET_SIDE, size=2)
-        noisy, target = (_square(picture, y * t, x * t, side * t) for picture, t in ((noisy, 1), (target, self.scale)))
+        t = self.scale
+        noisy, target = cut_square(noisy, y, x, side), cut_square(target, y * t, x * t, side * t)
         return Example(noisy, target, level).pack(self.scale)
 
     def _draw_camera(self, rng: np.random.Generator) -> tuple[Camera, bool]:
@@ -251,31 +248,6 @@ def _dissimilarity(output: Tensor, target: Tensor) -> Tensor:
     return (1 - light * structure).mean((1, 2, 3))
 
 
-def _reduce(crop: Crop, side: int, rng: np.random.Generator, smaller_prob: float) -> Crop:
-    """Cut a square of `side` pixels out of the crop, or with `smaller_prob` cut a larger one and scale it down."""
-    least, most = (min(factor, crop.shape[0] / side) for factor in _REDUCTION)
-    cut = round(side * rng.uniform(least, most)) if rng.random() < smaller_prob else side
-    y, x = rng.integers(crop.shape[0] - cut + 1, size=2)
-    part = _square(crop, y, x, cut)
-    return part if cut == side else _resize(part, side)
-
-
-def _without_grain(picture: Crop) -> Crop:
-    """Smooth differences of colour below `_GRAIN` by a bilateral filter of 7×7 pixels, 2.5 pixels its spatial sigma."""
-    return cv2.bilateralFilter(np.ascontiguousarray(picture), 7, _GRAIN, 2.5).astype(np.float32)
-
-
-def _square(picture: Crop, y: int, x: int, side: int) -> Crop:
-    return picture[y : y + side, x : x + side]
-
-
-def _recoloured(clean: Crop, rng: np.random.Generator) -> Crop:
-    """Permute the channels and change the saturation: noise depends on colour, and few photos have all colours."""
-    colours = clean[..., rng.permutation(3)]
-    grey = luma_of(colours)[..., None]
-    return np.clip(grey + (colours - grey) * np.float32(rng.uniform(*_SATURATION)), 0, 1).astype(np.float32)
-
-
 def _synthesize(
     clean: Crop, camera: Camera, rng: np.random.Generator, *, noise_alone: bool
 ) -> tuple[Crop, Crop, float]:
@@ -294,22 +266,9 @@ def _synthesize_reduced(
     The target has no blur of demosaicing.
     """
     target = encode_srgb(decode_srgb(clean) * np.float32(camera.exposure))
-    small = _bicubic(target, clean.shape[0] // scale)
+    small = reduce_bicubic(target, clean.shape[0] // scale)
     noisy, _, level = _synthesize(small, replace(camera, exposure=1.0, lens=0.0), rng, noise_alone=noise_alone)
     return noisy, target, level
-
-
-def _bicubic(picture: Crop, side: int) -> Crop:
-    """Scale down by bicubic interpolation with antialiasing, as the papers on super-resolution do."""
-    planes = [
-        Image.fromarray(np.ascontiguousarray(picture[..., c])).resize((side, side), Image.Resampling.BICUBIC)
-        for c in range(picture.shape[2])
-    ]
-    return np.clip(np.dstack([np.asarray(plane, np.float32) for plane in planes]), 0, 1)
-
-
-def _resize(picture: Crop, side: int) -> Crop:
-    return cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
 def _cells(picture: Crop, scale: int) -> Crop:

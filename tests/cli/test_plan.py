@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nsp_cli.cli.batch import plan as module
+from nsp_cli.cli.batch import work as module
 from nsp_cli.cli.batch.plan import plan
 from nsp_cli.errors import NoInputError, OutputError, UsageError
 from nsp_cli.system.atomic import write_atomically

@@ -18,8 +18,9 @@ import pytest
 
 from nsp_cli.cli.batch.batch_options import BatchOptions
 from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status, as_json
-from nsp_cli.cli.batch.plan import Work, plan
+from nsp_cli.cli.batch.plan import plan
 from nsp_cli.cli.batch.runner import BatchContext, run
+from nsp_cli.cli.batch.work import Work
 from nsp_cli.cli.console import Reporter, plain
 from nsp_cli.engine.options import DenoiseOptions, IfExists, OutputOptions
 from nsp_cli.errors import BackendError, ModelError, NoInputError, UsageError

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from nsp_cli.cli.batch.plan import Work
 from nsp_cli.cli.batch.watching import Arrivals
+from nsp_cli.cli.batch.work import Work
 from tests.cli.test_commands import Weights, run
 
 

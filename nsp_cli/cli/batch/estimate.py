@@ -13,8 +13,8 @@ import typer
 from nsp_cli.cli.batch.in_place import refuse_other_format
 from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status
 from nsp_cli.cli.batch.photo import refuse_large, should_process
-from nsp_cli.cli.batch.plan import Work
 from nsp_cli.cli.batch.profiles import Profiles
+from nsp_cli.cli.batch.work import Work
 from nsp_cli.cli.console import plain
 from nsp_cli.cli.flag_names import with_flags
 from nsp_cli.engine.backends.base import Backend

@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from nsp_cli.cli.batch.plan import Work
+from nsp_cli.cli.batch.work import Work
 from nsp_cli.engine.options import OutputOptions
 from nsp_cli.errors import InputError, NoInputError, OutputError, TargetExistsError, UsageError
 from nsp_cli.image import RAW_SUFFIXES, WRITABLE, Frame, write

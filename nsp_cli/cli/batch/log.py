@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from nsp_cli.cli.batch.batch_options import BatchOptions
 from nsp_cli.cli.batch.outcome import Outcome, Recipe, Status, as_json, unread_sentence
-from nsp_cli.cli.batch.plan import Work
+from nsp_cli.cli.batch.work import Work
 from nsp_cli.cli.console import Reporter, complain, err, plain, print_line, rate
 from nsp_cli.cli.interrupt import STOPPED
 from nsp_cli.errors import OutputError

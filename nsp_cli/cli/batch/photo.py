@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nsp_cli.cli.batch.in_place import replace_photo
-from nsp_cli.cli.batch.plan import Work
+from nsp_cli.cli.batch.work import Work
 from nsp_cli.cli.console import Reporter
 from nsp_cli.engine.options import DenoiseOptions, IfExists, ModelOptions, OutputOptions
 from nsp_cli.errors import InputError, OutputError, TargetExistsError

@@ -5,38 +5,19 @@ from __future__ import annotations
 import glob
 import os
 import re
-import stat
-import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from nsp_cli.cli.batch.batch_options import BatchOptions
 from nsp_cli.cli.batch.destination import Destination
 from nsp_cli.cli.batch.outcome import unread_sentence
+from nsp_cli.cli.batch.work import Work, with_problems
 from nsp_cli.cli.console import warn
 from nsp_cli.errors import NoInputError, UsageError
 from nsp_cli.image import WRITABLE, is_photo, unread_format
 from nsp_cli.system import files
-
-
-@dataclass(frozen=True)
-class Work:
-    """One photo and its output.
-
-    Attributes
-    ----------
-    problem : str or None
-        Why the photo cannot be worked on at all.
-    unread : str or None
-        Name of the photo's format, if it is one that is not read.
-    """
-
-    source: Path
-    target: Path
-    problem: str | None = None
-    unread: str | None = None
 
 
 def plan(
@@ -75,7 +56,7 @@ def plan(
     if out.path is None and (results := results_among([work.source for work in works])):
         warn(f"{len(results)} results of an earlier run (_nsp) are left out.")
         works = [work for work in works if work.source not in results]
-    works = _checked(works)
+    works = with_problems(works)
     return works, len(works) > 1 or any(files.is_folder(s) or _is_pattern(s) for s in sources)
 
 
@@ -89,13 +70,9 @@ def plan_folder(folder: Path, out: Path, *, format: str | None, batch: BatchOpti
     """
     _check_format(format)
     try:
-        return _checked(_folder(folder, Destination(out, True, format), batch))
+        return with_problems(_folder(folder, Destination(out, True, format), batch))
     except NoInputError:
         return []
-
-
-def _checked(works: list[Work]) -> list[Work]:
-    return _mark_clashes(_mark_inputs([_mark_device(work) for work in works]))
 
 
 def _check_format(format: str | None) -> None:
@@ -245,74 +222,3 @@ def results_among(paths: Collection[Path]) -> set[Path]:
         return found is not None and (path.parent, found[1]) in stems
 
     return set(filter(is_result, paths))
-
-
-def _mark_device(work: Work) -> Work:
-    """Mark sources that are not regular files: a pipe would block the batch, and a device may never end."""
-    found = _status(work.source)
-    if work.problem is None and found is not None and not stat.S_ISREG(found.st_mode):
-        return replace(work, problem=f"{work.source} is a pipe or a device, not a photo; it is skipped.")
-    return work
-
-
-def _mark_inputs(works: Sequence[Work]) -> list[Work]:
-    """Mark every photo whose output is an input, by its name or through a link."""
-    inputs = {identity: work.source for work in works if (identity := _identity(work.source)) is not None}
-
-    def checked(work: Work) -> Work:
-        identity = _identity(work.target)
-        if work.problem or identity not in inputs or inputs[identity] == work.source:
-            return work  # its own photo: `photo.should_process` refuses that
-        other = inputs[identity]
-        return replace(work, problem=f"{work.source}: its output {work.target} is the input {other}; use -o FOLDER.")
-
-    return [checked(work) for work in works]
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Return device and inode, which are the same for all names of a file; None without a file."""
-    found = _status(path)
-    return None if found is None else (found.st_dev, found.st_ino)
-
-
-def _status(path: Path) -> os.stat_result | None:
-    """Return the status of a file, or of the one that a link leads to; None without a file."""
-    try:
-        return path.stat()
-    except (OSError, ValueError):
-        return None
-
-
-def _mark_clashes(works: Sequence[Work]) -> list[Work]:
-    """Mark all photos that share an output. Raises `UsageError` where one photo is named twice."""
-    folders = {work.target.parent for work in works}
-    ignoring_case = {folder for folder in folders if _ignores_case(folder)}
-    sharing: dict[str, list[Work]] = {}
-    for work in works:
-        if work.problem:
-            continue
-        name = os.path.realpath(work.target)  # outputs that exist may be links to one file
-        sharing.setdefault(_folded(name) if work.target.parent in ignoring_case else name, []).append(work)
-    problems: dict[Path, str] = {}
-    for first, *others in sharing.values():
-        for other in others:
-            if other.source == first.source:
-                raise UsageError(f"{other.source} is named twice.")
-            names = f"{first.source} and {other.source} would both be written to {first.target}"
-            sentence = f"{names}; choose by --include or --exclude, or write one of them with -o FILE."
-            problems |= {first.source: sentence, other.source: sentence}
-    return [replace(work, problem=work.problem or problems.get(work.source)) for work in works]
-
-
-def _folded(name: str) -> str:
-    """Return what is the same for names that a drive without case, such as those of macOS, takes for one."""
-    return unicodedata.normalize("NFC", name.casefold())
-
-
-def _ignores_case(folder: Path) -> bool:
-    """Return whether the file system of a folder, which may not exist yet, treats `A` and `a` as one name."""
-    for there in (folder.absolute(), *folder.absolute().parents):
-        swapped = there.with_name(there.name.swapcase()) if there.name else there
-        if swapped != there and there.exists():
-            return swapped.exists() and swapped.samefile(there)
-    return False

@@ -19,7 +19,7 @@ from nsp_cli.cli.batch.batch_options import BatchOptions
 from nsp_cli.cli.batch.in_place import refuse_other_format
 from nsp_cli.cli.batch.outcome import Outcome, Status
 from nsp_cli.cli.batch.photo import PhotoStep, read_photo, refuse_large, should_process, write_photo
-from nsp_cli.cli.batch.plan import Work
+from nsp_cli.cli.batch.work import Work
 from nsp_cli.cli.console import Reporter, err
 from nsp_cli.cli.flag_names import with_flags
 from nsp_cli.engine.options import DenoiseOptions

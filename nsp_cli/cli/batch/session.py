@@ -17,9 +17,9 @@ from nsp_cli.cli.batch.batch_options import BatchOptions
 from nsp_cli.cli.batch.log import BatchLog
 from nsp_cli.cli.batch.outcome import Outcome, Status, as_json, describe, unread_sentence
 from nsp_cli.cli.batch.photo import PhotoStep, can_be_written, pipe_photo
-from nsp_cli.cli.batch.plan import Work
 from nsp_cli.cli.batch.profiles import Profiles
 from nsp_cli.cli.batch.runner import BatchContext, run
+from nsp_cli.cli.batch.work import Work
 from nsp_cli.cli.console import Reporter, complain, err, print_line, progress, warn
 from nsp_cli.cli.flag_names import with_flags
 from nsp_cli.cli.interrupt import end_at_once, stop_on_interrupt

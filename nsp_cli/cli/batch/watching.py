@@ -16,9 +16,9 @@ from nsp_cli.cli.batch.batch_options import BatchOptions
 from nsp_cli.cli.batch.log import BatchLog
 from nsp_cli.cli.batch.outcome import Outcome, Status, describe
 from nsp_cli.cli.batch.photo import PhotoStep
-from nsp_cli.cli.batch.plan import Work
 from nsp_cli.cli.batch.runner import BatchContext, run
 from nsp_cli.cli.batch.session import preview_size
+from nsp_cli.cli.batch.work import Work
 from nsp_cli.cli.console import complain, err, line_reporter
 from nsp_cli.cli.interrupt import end_at_once, stop_on_interrupt
 from nsp_cli.engine.options import DenoiseOptions, IfExists

@@ -21,7 +21,7 @@ from nsp_cli.model.spec import SrMode, Task
 
 if TYPE_CHECKING:
     from nsp_cli.cli.batch.batch_options import BatchOptions
-    from nsp_cli.cli.batch.plan import Work
+    from nsp_cli.cli.batch.work import Work
     from nsp_cli.engine.backends.base import Backend
 
 ENLARGING = "Enlarging"

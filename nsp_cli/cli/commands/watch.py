@@ -39,8 +39,9 @@ def watch(folder: Folder, out: Out, settle: Settle = 2.0, *, flags: PhotoFlags) 
     from nsp_cli.cli.batch import session
     from nsp_cli.cli.batch.like import flags_like
     from nsp_cli.cli.batch.photo import photo_step
-    from nsp_cli.cli.batch.plan import Work, plan_folder
+    from nsp_cli.cli.batch.plan import plan_folder
     from nsp_cli.cli.batch.watching import run_watch
+    from nsp_cli.cli.batch.work import Work
 
     if not 0 < settle < inf:
         raise UsageError(f"--settle must be above 0 seconds, got {settle:g}.")
