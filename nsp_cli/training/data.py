@@ -46,6 +46,16 @@ def open_alone(path: Path) -> Layers:
     return (read_srgb(path),)
 
 
+NOISY = "nsp-noisy"
+"""Folder beside a photo that may hold the noisy photo of which it is the denoised one, a file of the same name."""
+
+
+def open_with_noisy(path: Path) -> Layers:
+    """Read a photo for training, and the noisy one of the folder `NOISY`, if it has one. Raises `InputError`."""
+    noisy = path.parent / NOISY / path.name
+    return (*open_alone(path), read_srgb(noisy)) if noisy.exists() else open_alone(path)
+
+
 @dataclass
 class PhotoCache:
     """Decoded photos up to `limit` bytes of memory, the least recently used one leaves first."""

@@ -25,7 +25,15 @@ from nsp_cli.system.processes import ProcessInfo
 from nsp_cli.system.version import __version__
 from nsp_cli.training.cache import OutputCache
 from nsp_cli.training.config import TrainConfig
-from nsp_cli.training.data import Open, StepBatches, contents, large_enough, open_alone, train_val_split
+from nsp_cli.training.data import (
+    Open,
+    StepBatches,
+    contents,
+    large_enough,
+    open_alone,
+    open_with_noisy,
+    train_val_split,
+)
 from nsp_cli.training.distributed import from_main_process, training_processes, wrap
 from nsp_cli.training.job import Job, Progress
 from nsp_cli.training.optimizers import OPTIMIZERS
@@ -92,7 +100,8 @@ class _Run:
         learner = wrap(self.state.network, process)
         compiles = _helps_to_compile(device) if settings.compile is None else settings.compile
         self.learner: nn.Module = torch.compile(learner) if compiles else learner  # pyright: ignore
-        self.open: Open = self._teacher_targets() if self.teachers else open_alone
+        photo_alone = open_with_noisy if self.method.needs_clean_photos else open_alone
+        self.open: Open = self._teacher_targets() if self.teachers else photo_alone
         self.training, self.validation = train_val_split(
             large_enough(job.photos, settings.patch), settings.validation_every
         )

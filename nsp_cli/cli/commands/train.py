@@ -170,7 +170,7 @@ def _adapted(
             pending.settings, photos, pending.start, _references(folder), device=flags.device, report=report
         )
     if not quiet:
-        err.print(f"{len(references)} of {len(photos)} photos analyzed")
+        err.print(f"{len({path.name for path in references})} of {len(photos)} photos analyzed")  # each has two files
     if is_main and not settings.method_args.get("cameras", True):
         warn(
             "The photos' noise could not be measured: it is too faint, or the photos are below 128 pixels. "
