@@ -5,7 +5,8 @@ python examples/make_weights.py PHOTOS OUT [NAME …] [--from MODEL] [--processe
 PHOTOS has the folders clean, train and pairs. A step writes OUT/NAME.safetensors. The same command continues after
 Ctrl-C, and after a crash: the step that was stopped goes on where its state was saved last, and one that is done is not
 made again. `fast` begins with new weights, or with MODEL; the steps that begin with `fast` take OUT's, or else MODEL,
-or else the one that ships; the teacher of `nsp-student` is OUT's `nsp`, or else the one that ships. The steps with int8
+or else the one that ships; the teacher of `nsp-student` is OUT's `nsp`, or else the one that ships. `fast-research`
+learns from the photos of PHOTOS/train/dnd what the `best` that ships makes of them. The steps with int8
 in their names train with simulated rounding, and come last. At the end the denoisers among the weights are compared on
 PHOTOS/pairs; nothing is chosen by that. `ship_weights.py` takes them into weights/, and `quantize_weights.py --ship`
 the int8 graphs.
@@ -15,9 +16,9 @@ from __future__ import annotations
 
 import argparse
 import fcntl
-import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,25 +27,20 @@ from pathlib import Path
 from PIL import Image
 
 from nsp_cli.training import has_run
+from nsp_cli.training.data import NOISY
 
 ROOT = Path(__file__).parents[1]
 
-CAMERAS = json.dumps(json.loads((ROOT / "examples/research_cameras.json").read_text()), separators=(",", ":"))
-"""Fitted by `training.camera_fit` to PHOTOS/train (`fast` of commit 3ca95c7): fields of `simulation.camera.Camera`."""
-
-FAST, REFERENCES, RESEARCH, STUDENT = "fast", "references", "fast-research", "nsp-student"
+FAST, RESEARCH, STUDENT = "fast", "fast-research", "nsp-student"
 _CROP, _CROPS = 480, 2  # pixels, and crops of a photo: a slow teacher takes hours for whole ones
-_NOISE = "--set own-prob=0.6 --set low-light-prob=1 --set neutral-isp-prob=0 --set synthetic-scene-prob=0"
-_LIKE = f"{_NOISE} --set cameras={CAMERAS}"
 STEPS = {
     FAST: "PHOTOS/clean --method simulated --batch 16 --minutes 180",
-    REFERENCES: "PHOTOS/train --steps 1",
-    RESEARCH: f"OUT/references.run/clean --method simulated --steps 1532 --keep 0.5 --lr 6.67e-4 {_LIKE}",
+    RESEARCH: "OUT/pairs --method simulated --steps 200 --lr 6e-4 --keep 0.5",
     "fast-sr": "PHOTOS/clean --method simulated --scale 2 --patch 384 --batch 16 --lr 1e-3 --minutes 10",
     "nsp": "PHOTOS/train --method nsp --from scratch --minutes 60",
     STUDENT: "OUT/crops --method rd --network resunet --from scratch --teacher-views 4 --minutes 75",
 }
-"""Arguments of `nsp train`. The run "references" only makes denoised references of the noisy photos."""
+"""Arguments of `nsp train`."""
 
 ROUNDED = {
     "fast-int8": (FAST, "PHOTOS/clean OUT/stage1 --steps 1600 --lr 2e-4"),
@@ -65,7 +61,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1, help="for each step, one thread or one GPU each (1)")
     parser.add_argument("--steps", type=int, help="in place of each step's own budget, to try this script")
     args = parser.parse_args()
-    chosen = {*args.names, *([REFERENCES] if RESEARCH in args.names else [])} or {*STEPS, *ROUNDED}
+    chosen = {*args.names} or {*STEPS, *ROUNDED}
     if wrong := chosen - {*STEPS, *ROUNDED}:
         parser.error(f"NAME must be of {', '.join([*STEPS, *ROUNDED])}, got {', '.join(sorted(wrong))}")
     names = [name for name in STEPS if name in chosen]
@@ -75,8 +71,13 @@ def main() -> None:
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     if STUDENT in names and not (args.out / "crops").is_dir():
         cut_crops(args.photos / "train", args.out / "crops")
+    if RESEARCH in names:
+        noisy = args.out / "pairs" / NOISY
+        shutil.copytree(args.photos / "train/dnd", noisy, dirs_exist_ok=True)
+        denoise: list[str | Path] = ["-m", "nsp_cli", "denoise", noisy, noisy.parent, "-m", "best"]
+        run([*denoise, "--if-exists", "skip"], environment, lock)
     for name in names:
-        run([*launch(1 if name == REFERENCES else args.processes), *train(name, args)], environment, lock)
+        run([*launch(args.processes), *train(name, args)], environment, lock)
     for name in (name for name in ROUNDED if name in chosen):
         run([ROOT / "examples/quantize_weights.py", *quantize(name, args)], environment, lock)
     made = [args.out / f"{name}.safetensors" for name in MEASURED if name in names]
@@ -150,7 +151,7 @@ def locked(path: Path) -> int:
 
 
 def run(arguments: list[str | Path], environment: dict[str, str], lock: int) -> None:
-    print("python", *(str(argument).replace(CAMERAS, "…") for argument in arguments), flush=True)
+    print("python", *arguments, flush=True)
     command = subprocess.Popen([sys.executable, *arguments], env=environment, pass_fds=[lock])
     # Ctrl-C reaches both of us, and a training ends after its step: wait for it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -9,7 +9,8 @@ Training examples
     would otherwise be part of the target. Half of the crops get other colours. One crop in sixteen stays clean, at full
     size half of the time, so that clean photos are left unchanged. One in four is a synthetic scene in the crop's
     colours (`dead_leaves`), which has more flat areas than photos of landscapes and people. For super-resolution, the
-    camera gets the crop reduced by t. `training.adapting` adds real noisy photos, with their denoised ones as targets.
+    camera gets the crop reduced by t. A clean photo with a noisy one beside it (`training.data.NOISY`) gives real
+    pairs, and nothing is simulated: such noisy photos may be denoised by another model, whose results are the targets.
 Loss
     The sum of: L1 between output and target; L1 between both averaged over squares of `_BLOCKS` pixels, which leaves
     only errors of colour; and the structural dissimilarity 1 − SSIM (after Zhao et al., TCI 2017), which favours
@@ -171,8 +172,8 @@ class Simulated:
     def make_example(self, crop: Crop, rng: np.random.Generator) -> Crop:
         """Make a packed `Example` (p, p, 3 + 3·t² + 1) of a crop (P, P, 3) in [0, 1], with p = P / 2 / t.
 
-        A crop (P, P, 6) holds the same part of a noisy photo after the denoised one. For t = 1 its example is both, cut
-        to p×p, and nothing is simulated.
+        A crop (P, P, 6) holds the same part of a real noisy photo after the clean one. For t = 1 its example is a part
+        of both, and nothing is simulated.
         """
         if crop.shape[2] > 3 and self.scale == 1:
             return _real_example(crop, rng).pack(1)
@@ -230,7 +231,7 @@ class Simulated:
 
 
 def _real_example(crop: Crop, rng: np.random.Generator) -> Example:
-    """Cut half of each side out of a crop (P, P, 6), the denoised photo and then the noisy one."""
+    """Cut an example of half the side out of a crop (P, P, 6), the clean photo and then the noisy one."""
     side = crop.shape[0] // 2
     y, x = rng.integers(crop.shape[0] - side + 1, size=2)
     target, noisy = np.split(cut_square(crop, y, x, side), 2, axis=2)

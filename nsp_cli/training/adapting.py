@@ -3,13 +3,10 @@
 ::
 
     noisy photo ── initial weights ──→ denoised reference ── reduced by half ──→ clean photo to train on
-         │                                    └── with the noisy photo ──→ real pair to train on
          └── noise analysis ──→ simulated cameras that add the same noise to the reference
 
 `training.camera_fit` fits the cameras. The trainer adds their noise to the clean photos (`methods.simulated`), mixed
-with that of random cameras, which limits forgetting. Half of the examples are real pairs: their target is what the
-initial weights make of the noisy photo. What these leave of the noise is random, so a network that learns from their
-results leaves less of it. It also learns how sharp the photos are. Real pairs are ours, a form of self-distillation.
+with that of random cameras, which limits forgetting.
 
 Such a run writes weights interpolated between the initial and the trained ones. This keeps most of the gain for the
 photographer's camera and loses little elsewhere (Wortsman et al., "Robust fine-tuning of zero-shot models",
@@ -36,11 +33,9 @@ from nsp_cli.simulation.camera import Camera, Picture
 from nsp_cli.training.adapting_nsp import measure_distance, to_analyze
 from nsp_cli.training.camera_fit import FlatPatches, fit_cameras, flattest, most_informative
 from nsp_cli.training.config import TrainConfig
-from nsp_cli.training.data import NOISY, large_enough
+from nsp_cli.training.data import large_enough
 
 _WINDOW = 1024  # side in pixels of the part of a photo that is analyzed
-_PAIRS = "pairs"  # folder of the real pairs in that of the references
-_PAIR = 512  # side in pixels of the part of it that becomes a real pair
 
 # Settings of `methods.simulated`.
 #
@@ -54,20 +49,9 @@ _KEEP = 0.7
 
 @dataclass(frozen=True)
 class NoiseAnalysis:
-    """Results of a noise analysis: PNG files to train on, and cameras with the folder's noise.
-
-    Attributes
-    ----------
-    clean : list of Path
-        Denoised references, reduced.
-    pairs : list of Path
-        The middle part of each reference at full size, with the noisy one in a folder beside it, see `data.NOISY`.
-    cameras : list of Camera
-        Cameras that simulate the noise; empty where it could not be measured.
-    """
+    """Results of a noise analysis: denoised references (PNG files), and cameras with the folder's noise."""
 
     clean: list[Path]
-    pairs: list[Path]
     cameras: list[Camera]
 
     def method_args(self) -> dict[str, object]:
@@ -113,7 +97,7 @@ def adapt(
     settings = replace(
         settings, keep=keep, method_args={**probabilities, **settings.method_args, **found.method_args()}
     )
-    return _without_time_since(began, settings), [*found.clean, *found.pairs]
+    return _without_time_since(began, settings), found.clean
 
 
 def _without_time_since(began: float, settings: TrainConfig) -> TrainConfig:
@@ -125,8 +109,8 @@ def _without_time_since(began: float, settings: TrainConfig) -> TrainConfig:
 
 
 def references_in(folder: Path) -> list[Path]:
-    """List the photos to train on that `adapt` wrote into a run's folder: denoised references, and those of pairs."""
-    return [*sorted(folder.glob("*.png")), *sorted((folder / _PAIRS).glob("*.png"))]
+    """List the denoised references that `adapt` wrote into a run's folder."""
+    return sorted(folder.glob("*.png"))
 
 
 def analyze_noise(
@@ -138,7 +122,7 @@ def analyze_noise(
     seed: int = 0,
     report: Callable[[float], None] = lambda _: None,
 ) -> NoiseAnalysis:
-    """Analyze the noise of up to 48 photos and write denoised references and pairs (PNG, 16 bit) into `folder`.
+    """Analyze the noise of up to 48 photos and write their denoised references (PNG, 16 bit) into `folder`.
 
     Parameters
     ----------
@@ -154,13 +138,11 @@ def analyze_noise(
     NoInputError
         No photo can be read.
     """
-    beside = folder / _PAIRS / NOISY
-    beside.mkdir(parents=True, exist_ok=True)
-    for old in (*references_in(folder), *beside.glob("*.png")):  # of an analysis that was stopped
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in references_in(folder):  # of an analysis that was stopped
         old.unlink()
     chosen = to_analyze(photos)
     clean: list[Path] = []
-    pairs: list[Path] = []
     patches: list[FlatPatches] = []
     for index, path in enumerate(chosen):
         rng = np.random.default_rng((seed, index))
@@ -170,28 +152,14 @@ def analyze_noise(
             continue
         denoised = np.clip(np.asarray(process(Frame(noisy), backend).pixels, np.float32), 0, 1)
         patches += [patch] if (patch := flattest(noisy, denoised)) else []
-        name = f"{index:04d}.png"
-        clean.append(_write(_reduced(denoised, smallest), folder / name))
-        _write(_middle(noisy), beside / name)
-        pairs.append(_write(_middle(denoised), folder / _PAIRS / name))
+        clean.append(folder / f"{index:04d}.png")
+        write(Frame(from_unit(_reduced(denoised, smallest), np.uint16)), clean[-1], overwrite=True)
         report((index + 1) / len(chosen) / 2)
     if not clean:
         raise NoInputError(f"None of the {len(photos)} photos can be read.")
     cameras = fit_cameras(most_informative(patches), np.random.default_rng(seed), lambda done: report((1 + done) / 2))
     report(1.0)
-    return NoiseAnalysis(clean, pairs, cameras)
-
-
-def _write(picture: Picture, path: Path) -> Path:
-    """Write a picture in [0, 1] with 16 bits, and return the path."""
-    write(Frame(from_unit(picture, np.uint16)), path, overwrite=True)
-    return path
-
-
-def _middle(picture: Picture) -> Picture:
-    """Cut out the middle of a picture, at most `_PAIR` × `_PAIR`."""
-    y, x = (max(length - _PAIR, 0) // 2 for length in picture.shape[:2])
-    return picture[y : y + _PAIR, x : x + _PAIR]
+    return NoiseAnalysis(clean, cameras)
 
 
 def _window(pixels: NDArray[np.generic], side: int, rng: np.random.Generator) -> Picture:

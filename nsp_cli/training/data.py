@@ -47,13 +47,24 @@ def open_alone(path: Path) -> Layers:
 
 
 NOISY = "nsp-noisy"
-"""Folder beside a photo that may hold the noisy photo of which it is the denoised one, a file of the same name."""
+"""Folder beside a clean photo that may hold a noisy photo of the same scene, size and file name."""
 
 
 def open_with_noisy(path: Path) -> Layers:
-    """Read a photo for training, and the noisy one of the folder `NOISY`, if it has one. Raises `InputError`."""
-    noisy = path.parent / NOISY / path.name
-    return (*open_alone(path), read_srgb(noisy)) if noisy.exists() else open_alone(path)
+    """Read a clean photo for training, and the noisy one in the folder `NOISY` beside it, if there is one.
+
+    Raises
+    ------
+    InputError
+        A photo cannot be read, or their sizes differ.
+    """
+    clean, noisy = read_srgb(path), path.parent / NOISY / path.name
+    if not noisy.exists():
+        return (clean,)
+    layers = clean, read_srgb(noisy)
+    if layers[0].shape[:2] != layers[1].shape[:2]:
+        raise InputError(f"{noisy} has another size than {path}.")
+    return layers
 
 
 @dataclass

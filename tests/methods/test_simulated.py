@@ -276,22 +276,22 @@ def test_turns_are_the_mean_over_turned_photos() -> None:
 
 def test_an_example_of_a_real_pair_is_a_part_of_both_photos() -> None:
     rng = np.random.default_rng(1)
-    denoised = rng.random((96, 96, 3)).astype(np.float32)
-    noisy = denoised + rng.normal(0, 0.1, denoised.shape).astype(np.float32)
-    pair = np.concatenate([denoised, noisy], 2)
+    clean = rng.random((96, 96, 3)).astype(np.float32)
+    noisy = clean + rng.normal(0, 0.1, clean.shape).astype(np.float32)
+    pair = np.concatenate([clean, noisy], 2)
     packed = torch.from_numpy(Simulated().make_example(pair, np.random.default_rng(2))).permute(2, 0, 1)[None]
     example = Example.unpack(packed, 1)
     assert example.noisy.shape == example.target.shape == (1, 3, 48, 48)
     places = [(y, x) for y in range(49) for x in range(49) if np.array_equal(packed[0, :3, 0, 0], noisy[y, x])]
     (y, x) = places[0]
     assert np.array_equal(example.noisy[0].permute(1, 2, 0), noisy[y : y + 48, x : x + 48])
-    assert np.array_equal(example.target[0].permute(1, 2, 0), denoised[y : y + 48, x : x + 48])
+    assert np.array_equal(example.target[0].permute(1, 2, 0), clean[y : y + 48, x : x + 48])
     assert 0.02 < float(example.level[0, 0, 0, 0]) < 0.2
 
 
-def test_an_enlarging_method_takes_the_denoised_photo_of_a_real_pair_alone() -> None:
-    denoised = np.random.default_rng(1).random((192, 192, 3)).astype(np.float32)
+def test_an_enlarging_method_takes_the_clean_photo_of_a_real_pair_alone() -> None:
+    clean = np.random.default_rng(1).random((192, 192, 3)).astype(np.float32)
     method = Simulated(scale=2)
-    pair = np.concatenate([denoised, np.zeros_like(denoised)], 2)
-    made, expected = (method.make_example(crop, np.random.default_rng(3)) for crop in (pair, denoised))
+    pair = np.concatenate([clean, np.zeros_like(clean)], 2)
+    made, expected = (method.make_example(crop, np.random.default_rng(3)) for crop in (pair, clean))
     assert np.array_equal(made, expected)

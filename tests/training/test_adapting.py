@@ -7,14 +7,13 @@ import pytest
 from numpy.typing import NDArray
 
 from nsp_cli.errors import NoInputError
-from nsp_cli.image import Frame, read, read_srgb, to_unit, write
+from nsp_cli.image import Frame, read, write
 from nsp_cli.model import registry
 from nsp_cli.model.spec import PipelineSpec
 from nsp_cli.simulation.camera import Camera, simulate
 from nsp_cli.simulation.scene import sample_picture
-from nsp_cli.training import TrainConfig, adapt, adapting, camera_fit
+from nsp_cli.training import TrainConfig, adapt, camera_fit
 from nsp_cli.training.adapting import analyze_noise, references_in
-from nsp_cli.training.data import NOISY, open_with_noisy
 
 SCENE = sample_picture(160, 192, np.random.default_rng(3))
 
@@ -56,8 +55,7 @@ def test_references_of_an_analysis_that_was_stopped_are_removed(large_noisy_phot
     photos = sorted(large_noisy_photos.iterdir())
     analyze_noise(photos[:3], Blur(), tmp_path / "a", smallest=32)
     analyze_noise(photos[:2], Blur(), tmp_path / "a", smallest=32)
-    assert len(references_in(tmp_path / "a")) == 4  # two references, two pairs
-    assert len(list((tmp_path / "a" / "pairs" / NOISY).iterdir())) == 2
+    assert len(references_in(tmp_path / "a")) == 2
 
 
 def test_only_a_run_with_cameras_of_its_own_has_their_shares(
@@ -88,19 +86,3 @@ def test_grey_photos_have_cameras_too(tmp_path: Path) -> None:
     found = analyze_noise([tmp_path / "grey.png"], Blur(), tmp_path / "a", smallest=32)
     assert len(found.clean) == 1
     assert len(found.cameras) == 4
-
-
-def test_a_real_pair_is_the_middle_of_the_noisy_photo_and_its_denoised_one(
-    large_noisy_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(adapting, "_PAIR", 96)
-    photo = sorted(large_noisy_photos.iterdir())[0]
-    found = analyze_noise([photo], Blur(), tmp_path / "a", smallest=32)
-    assert references_in(tmp_path / "a") == [*found.clean, *found.pairs]
-    denoised, noisy = open_with_noisy(found.pairs[0])
-    whole = to_unit(read_srgb(photo))
-    y, x = ((side - 96) // 2 for side in whole.shape[:2])
-    assert np.abs(to_unit(noisy) - whole[y : y + 96, x : x + 96]).max() < 1 / 255 / 2
-    blurred = np.mean([np.roll(whole, shift, 1) for shift in (-1, 0, 1)], 0)[y : y + 96, x : x + 96]
-    assert np.abs(to_unit(denoised) - blurred).max() < 1 / 255
-    assert len(open_with_noisy(found.clean[0])) == 1

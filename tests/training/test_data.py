@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from nsp_cli.errors import NoInputError
+from nsp_cli.cli.commands.train import find_photos
+from nsp_cli.errors import InputError, NoInputError
 from nsp_cli.image import Frame, write
-from nsp_cli.training.data import PhotoCache, StepBatches, large_enough, train_val_split
+from nsp_cli.training.data import NOISY, PhotoCache, StepBatches, large_enough, open_with_noisy, train_val_split
 
 
 def photos(paths: list[Path], **changes: int) -> StepBatches:
@@ -135,3 +136,20 @@ def test_processes_share_a_batch(noisy_photos: Path, batch: int, world: int, par
     assert [len(part) for part in shared] == parts
     crops = torch.cat(shared).flatten(1)
     assert len(torch.unique(crops, dim=0)) == len(crops)  # no two see the same
+
+
+def test_a_clean_photo_may_have_a_noisy_one_beside_it(tmp_path: Path) -> None:
+    clean, noisy = tmp_path / "a.png", tmp_path / NOISY / "a.png"
+    noisy.parent.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8)
+    write(Frame(pixels), clean)
+    assert len(open_with_noisy(clean)) == 1
+    write(Frame(255 - pixels), noisy)
+    layers = open_with_noisy(clean)
+    assert np.array_equal(layers[0], pixels)
+    assert np.array_equal(layers[1], 255 - pixels)
+    assert find_photos([tmp_path]) == [clean]  # read together with it
+    assert find_photos([noisy.parent]) == [noisy]
+    write(Frame(pixels[:39]), noisy, overwrite=True)
+    with pytest.raises(InputError, match=r"a\.png has another size than"):
+        open_with_noisy(clean)

@@ -170,7 +170,7 @@ def _adapted(
             pending.settings, photos, pending.start, _references(folder), device=flags.device, report=report
         )
     if not quiet:
-        err.print(f"{len({path.name for path in references})} of {len(photos)} photos analyzed")  # each has two files
+        err.print(f"{len(references)} of {len(photos)} photos analyzed")
     if is_main and not settings.method_args.get("cameras", True):
         warn(
             "The photos' noise could not be measured: it is too faint, or the photos are below 128 pixels. "
@@ -210,6 +210,7 @@ def _run(settings: TrainConfig, job: Job, photos: list[Path], *, quiet: bool) ->
 def find_photos(paths: list[Path], *, quiet: bool = False) -> list[Path]:
     """Return all photos among files and in folders, sorted; files of training runs (`*.run` folders) are left out.
 
+    The noisy photos of pairs (`training.data.NOISY`) are left out, too: they are read together with their clean ones.
     Results beside their photos (_nsp), pictures in formats that are not read, pipes, devices and broken links are left
     out too, with a warning unless `quiet`.
 
@@ -224,7 +225,7 @@ def find_photos(paths: list[Path], *, quiet: bool = False) -> list[Path]:
     unread, special, results = Counter[str](), list[Path](), set[Path]()
     for path in paths:
         if is_folder(path):
-            inside = [p for p in path.rglob("*") if not is_folder(p) and not _of_a_run(p.relative_to(path))]
+            inside = [p for p in path.rglob("*") if not is_folder(p) and not _is_left_out(p.relative_to(path))]
             photos = {p for p in inside if is_photo(p)}
             found |= {p for p in photos if is_file(p)}
             results |= results_among(photos)
@@ -247,9 +248,11 @@ def find_photos(paths: list[Path], *, quiet: bool = False) -> list[Path]:
     return sorted(found)
 
 
-def _of_a_run(path: Path) -> bool:
-    """Return whether a path lies in a run's folder, which holds previews and denoised references."""
-    return any(part.endswith(".run") for part in path.parts[:-1])
+def _is_left_out(path: Path) -> bool:
+    """Test whether a path lies in a run's folder, with previews and references, or in that of the noisy photos."""
+    from nsp_cli.training.data import NOISY
+
+    return any(part.endswith(".run") or part == NOISY for part in path.parts[:-1])
 
 
 def _watched(settings: TrainConfig, job: Job, quiet: bool) -> bool:
