@@ -6,7 +6,7 @@ PHOTOS has the folders clean, train and pairs. A step writes OUT/NAME.safetensor
 Ctrl-C, and after a crash: the step that was stopped goes on where its state was saved last, and one that is done is not
 made again. `fast` begins with new weights, or with MODEL; the steps that begin with `fast` take OUT's, or else MODEL,
 or else the one that ships; the teacher of `nsp-student` is OUT's `nsp`, or else the one that ships. `fast-research`
-learns from the photos of PHOTOS/train/dnd what the `best` that ships makes of them. The steps with int8
+is trained on PHOTOS/train/dnd with the outputs of the `best` that ships as targets. The steps with int8
 in their names train with simulated rounding, and come last. At the end the denoisers among the weights are compared on
 PHOTOS/pairs; nothing is chosen by that. `ship_weights.py` takes them into weights/, and `quantize_weights.py --ship`
 the int8 graphs.

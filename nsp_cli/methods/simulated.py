@@ -10,7 +10,7 @@ Training examples
     size half of the time, so that clean photos are left unchanged. One in four is a synthetic scene in the crop's
     colours (`dead_leaves`), which has more flat areas than photos of landscapes and people. For super-resolution, the
     camera gets the crop reduced by t. A clean photo with a noisy one beside it (`training.data.NOISY`) gives real
-    pairs, and nothing is simulated: such noisy photos may be denoised by another model, whose results are the targets.
+    pairs, and nothing is simulated: the clean photo may be another model's output.
 Loss
     The sum of: L1 between output and target; L1 between both averaged over squares of `_BLOCKS` pixels, which leaves
     only errors of colour; and the structural dissimilarity 1 − SSIM (after Zhao et al., TCI 2017), which favours

@@ -58,13 +58,13 @@ def open_with_noisy(path: Path) -> Layers:
     InputError
         A photo cannot be read, or their sizes differ.
     """
-    clean, noisy = read_srgb(path), path.parent / NOISY / path.name
-    if not noisy.exists():
+    clean, beside = read_srgb(path), path.parent / NOISY / path.name
+    if not beside.exists():
         return (clean,)
-    layers = clean, read_srgb(noisy)
-    if layers[0].shape[:2] != layers[1].shape[:2]:
-        raise InputError(f"{noisy} has another size than {path}.")
-    return layers
+    noisy = read_srgb(beside)
+    if noisy.shape[:2] != clean.shape[:2]:
+        raise InputError(f"{beside} has another size than {path}.")
+    return clean, noisy
 
 
 @dataclass

@@ -100,8 +100,8 @@ class _Run:
         learner = wrap(self.state.network, process)
         compiles = _helps_to_compile(device) if settings.compile is None else settings.compile
         self.learner: nn.Module = torch.compile(learner) if compiles else learner  # pyright: ignore
-        photo_alone = open_with_noisy if self.method.needs_clean_photos else open_alone
-        self.open: Open = self._teacher_targets() if self.teachers else photo_alone
+        without_teachers = open_with_noisy if self.method.needs_clean_photos else open_alone
+        self.open: Open = self._teacher_targets() if self.teachers else without_teachers
         self.training, self.validation = train_val_split(
             large_enough(job.photos, settings.patch), settings.validation_every
         )

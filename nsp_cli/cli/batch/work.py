@@ -1,4 +1,4 @@
-"""One photo of a batch and its output, and what speaks against working on it."""
+"""One photo of a batch and its output, and the reasons for which it is not processed."""
 
 from __future__ import annotations
 
