@@ -50,6 +50,11 @@ NOISY = "nsp-noisy"
 """Folder beside a clean photo that may hold a noisy photo of the same scene, size and file name."""
 
 
+def noisy_beside(path: Path) -> Path:
+    """Return where the noisy photo of a clean one would be."""
+    return path.parent / NOISY / path.name
+
+
 def open_with_noisy(path: Path) -> Layers:
     """Read a clean photo for training, and the noisy one in the folder `NOISY` beside it, if there is one.
 
@@ -58,7 +63,7 @@ def open_with_noisy(path: Path) -> Layers:
     InputError
         A photo cannot be read, or their sizes differ.
     """
-    clean, beside = read_srgb(path), path.parent / NOISY / path.name
+    clean, beside = read_srgb(path), noisy_beside(path)
     if not beside.exists():
         return (clean,)
     noisy = read_srgb(beside)
@@ -189,9 +194,13 @@ class StepBatches(Dataset[Tensor]):
 
 
 def contents(photos: Sequence[Path]) -> str:
-    """Return a hash of photos by their names, sizes and first and last 64 KiB, wherever their folder is now."""
+    """Return a hash of photos by their names, sizes and first and last 64 KiB, wherever their folder is now.
+
+    The noisy photos of clean ones, see `open_with_noisy`, are part of it.
+    """
     together = hashlib.sha256()
-    for path in photos:
+    beside = [noisy for photo in photos if (noisy := noisy_beside(photo)).exists()]
+    for path in (*photos, *beside):
         together.update(path.name.encode("utf-8", "surrogateescape") + b"\n")
         with suppress(OSError), path.open("rb") as file:  # one that cannot be read is passed over later
             size = file.seek(0, os.SEEK_END)

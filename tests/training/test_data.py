@@ -10,7 +10,15 @@ import torch
 from nsp_cli.cli.commands.train import find_photos
 from nsp_cli.errors import InputError, NoInputError
 from nsp_cli.image import Frame, write
-from nsp_cli.training.data import NOISY, PhotoCache, StepBatches, large_enough, open_with_noisy, train_val_split
+from nsp_cli.training.data import (
+    NOISY,
+    PhotoCache,
+    StepBatches,
+    contents,
+    large_enough,
+    open_with_noisy,
+    train_val_split,
+)
 
 
 def photos(paths: list[Path], **changes: int) -> StepBatches:
@@ -150,6 +158,8 @@ def test_a_clean_photo_may_have_a_noisy_one_beside_it(tmp_path: Path) -> None:
     assert np.array_equal(layers[1], 255 - pixels)
     assert find_photos([tmp_path]) == [clean]  # read together with it
     assert find_photos([noisy.parent]) == [noisy]
+    first = contents([clean])
     write(Frame(pixels[:39]), noisy, overwrite=True)
+    assert contents([clean]) != first  # another run
     with pytest.raises(InputError, match=r"a\.png has another size than"):
         open_with_noisy(clean)
