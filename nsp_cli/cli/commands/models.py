@@ -44,8 +44,9 @@ def list_models(as_json: common_flags.Json = False, verbose: common_flags.Verbos
         )
     out.print(table)
     out.print(
-        "\nModels of the methods nsp and rd (NSP and its student) were trained on noisy photos alone, "
-        "those of simulated on clean photos with simulated noise (they are not NSP)."
+        "\nModels of the methods nsp and rd (NSP and its student) were trained on noisy photos alone. "
+        "Those of simulated are not NSP: they were trained on clean photos with simulated noise, "
+        "and fast-research then on noisy photos too."
     )
 
 
