@@ -5,11 +5,11 @@ python examples/make_weights.py PHOTOS OUT [NAME …] [--from MODEL] [--processe
 PHOTOS has the folders clean, train and pairs. A step writes OUT/NAME.safetensors. The same command continues after
 Ctrl-C, and after a crash: the step that was stopped goes on where its state was saved last, and one that is done is not
 made again. `fast` begins with new weights, or with MODEL; the steps that begin with `fast` take OUT's, or else MODEL,
-or else the one that ships; the teacher of `nsp-student` is OUT's `nsp`, or else the one that ships. `fast-research`
-is trained on PHOTOS/train/dnd with the outputs of the `best` that ships as targets. The steps with int8
-in their names train with simulated rounding, and come last. At the end the denoisers among the weights are compared on
-PHOTOS/pairs; nothing is chosen by that. `ship_weights.py` takes them into weights/, and `quantize_weights.py --ship`
-the int8 graphs.
+or else the one that ships. `nsp-student-first` learns from OUT's `nsp`, or else the one that ships; `nsp-student`
+begins with `nsp-student-first`, and learns from its outputs. `fast-research` is trained on PHOTOS/train/dnd with the
+outputs of the `best` that ships as targets. The steps with int8 in their names train with simulated rounding, and come
+last. At the end the denoisers among the weights are compared on PHOTOS/pairs; nothing is chosen by that.
+`ship_weights.py` takes them into weights/, and `quantize_weights.py --ship` the int8 graphs.
 """
 
 from __future__ import annotations
@@ -31,14 +31,16 @@ from nsp_cli.training.data import NOISY
 
 ROOT = Path(__file__).parents[1]
 
-FAST, RESEARCH, STUDENT = "fast", "fast-research", "nsp-student"
+FAST, RESEARCH, FIRST, STUDENT = "fast", "fast-research", "nsp-student-first", "nsp-student"
 _CROP, _CROPS = 480, 2  # pixels, and crops of a photo: a slow teacher takes hours for whole ones
 STEPS = {
     FAST: "PHOTOS/clean --method simulated --batch 16 --minutes 180",
     RESEARCH: "OUT/pairs --method simulated --steps 200 --lr 6e-4 --keep 0.5",
     "fast-sr": "PHOTOS/clean --method simulated --scale 2 --patch 384 --batch 16 --lr 1e-3 --minutes 10",
     "nsp": "PHOTOS/train --method nsp --from scratch --minutes 60",
-    STUDENT: "OUT/crops --method rd --network resunet --from scratch --teacher-views 4 --minutes 75",
+    FIRST: "OUT/crops --method rd --network resunet --from scratch --teacher-views 4 --minutes 75",
+    STUDENT: "PHOTOS/train/dnd --method rd --network resunet --teacher-views 8 --set recharge=false --batch 8 "
+    "--steps 200 --lr 6e-4 --optimizer muon",
 }
 """Arguments of `nsp train`."""
 
@@ -50,6 +52,9 @@ ROUNDED = {
 """The weights of each step and the other arguments of `quantize_weights.py`."""
 
 MEASURED = (FAST, RESEARCH, "nsp", STUDENT)
+
+NEEDED = {FIRST: "train", RESEARCH: "train/dnd"}
+"""Folders of photos that are not among a step's arguments."""
 
 
 def main() -> None:
@@ -65,11 +70,14 @@ def main() -> None:
     if wrong := chosen - {*STEPS, *ROUNDED}:
         parser.error(f"NAME must be of {', '.join([*STEPS, *ROUNDED])}, got {', '.join(sorted(wrong))}")
     names = [name for name in STEPS if name in chosen]
+    for folder in sorted(photo_folders(chosen)):
+        if not (args.photos / folder).is_dir():
+            parser.error(f"the chosen steps need the folder {args.photos / folder}")
     args.out.mkdir(parents=True, exist_ok=True)
     lock = locked(args.out / "lock")
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    if STUDENT in names and not (args.out / "crops").is_dir():
+    if FIRST in names and not (args.out / "crops").is_dir():
         cut_crops(args.photos / "train", args.out / "crops")
     if RESEARCH in names:
         noisy = args.out / "pairs" / NOISY
@@ -84,6 +92,14 @@ def main() -> None:
     models = [word for file in made for word in ("-m", file)]
     if models and (args.photos / "pairs").is_dir():
         run([ROOT / "benchmarks/quality.py", args.photos / "pairs", "--only", "models", *models], environment, lock)
+
+
+def photo_folders(chosen: set[str]) -> set[str]:
+    """The folders in PHOTOS that steps need."""
+    lines = [*STEPS.items(), *((name, line) for name, (_, line) in ROUNDED.items())]
+    words = {word for name, line in lines if name in chosen for word in line.split()}
+    named = {word.removeprefix("PHOTOS/") for word in words if word.startswith("PHOTOS/")}
+    return named | {folder for name, folder in NEEDED.items() if name in chosen}
 
 
 def launch(processes: int) -> list[str]:
@@ -107,9 +123,13 @@ def train(name: str, args: argparse.Namespace) -> list[str | Path]:
     fast = args.out / f"{FAST}.safetensors"
     if name == FAST:
         flags += ["--from", args.start, "--lr", "1e-3"] if args.start else ["--from", "scratch"]
-    elif name == STUDENT:
+    elif name == FIRST:
         teacher = args.out / "nsp.safetensors"
         flags += ["--teacher", str(teacher if teacher.exists() else "nsp")]
+    elif name == STUDENT:
+        first = args.out / f"{FIRST}.safetensors"
+        start = str(first if first.exists() else STUDENT)
+        flags += ["--from", start, "--teacher", start]
     elif name != "nsp":
         flags += ["--from", str(fast if fast.exists() else args.start or FAST)]
     return [*begin, *flags]

@@ -45,12 +45,14 @@ def test_one_command_makes_weights_and_measures_them(tmp_path: Path) -> None:
 def test_the_student_and_the_rounded_weights_follow_those_that_they_are_made_of(tmp_path: Path) -> None:
     photos, out = tmp_path / "photos", tmp_path / "out"
     picture = Image.fromarray(np.uint8(255 * sample_picture(490, 490, np.random.default_rng(0))))
-    for name in ("clean/a.png", "train/a.png"):
+    for name in ("clean/a.png", "train/dnd/a.png"):
         (photos / name).parent.mkdir(parents=True, exist_ok=True)
         picture.save(photos / name)
-    made = make(photos, out, "nsp", "nsp-student", "fast-int8", "fast-int8-end", "--steps", "1")
+    steps = ("nsp", "nsp-student-first", "nsp-student", "fast-int8", "fast-int8-end")
+    made = make(photos, out, *steps, "--steps", "1")
     assert made.returncode == 0, made.stderr
     assert f"--teacher {out / 'nsp.safetensors'}" in made.stdout
+    assert f"--teacher {out / 'nsp-student-first.safetensors'}" in made.stdout
     assert len(list((out / "crops").iterdir())) == 2
     assert [file.name for file in sorted(out.glob("*/*.state"))] == ["fast-int8.state"] * 2
     assert made.stdout.index("nsp-student.safetensors") < made.stdout.index("fast-int8.state")
@@ -100,8 +102,17 @@ def test_a_step_that_there_is_not_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_a_missing_folder_of_photos_is_named(tmp_path: Path) -> None:
+    (tmp_path / "clean").mkdir()
+    refused = make(tmp_path, tmp_path / "out", "fast", "fast-research")
+    assert refused.returncode == 2
+    assert f"need the folder {tmp_path / 'train' / 'dnd'}" in refused.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     fcntl = pytest.importorskip("fcntl")  # not on Windows
+    (tmp_path / "clean").mkdir()
     with (tmp_path / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         refused = make(tmp_path, tmp_path, "fast")
