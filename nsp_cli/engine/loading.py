@@ -32,7 +32,7 @@ NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
 _FILES_OF_RUNTIMES = {
     "torch": "a .safetensors file",
     "onnx": "an .onnx file that nsp exported",
-    "openvino": "models that ship with a graph for it, such as fast",
+    "openvino": "models that ship with a graph for it, such as fast, and .onnx files in int8",
 }
 """Models that each runtime opens, for messages."""
 
@@ -66,7 +66,8 @@ def load_backend(
         "fp32", "bf16", "fp16" (on a GPU), "int8" (on a CPU, for models that ship with an int8 graph) or "auto": the
         fastest, but fp32 for a network without a skip connection from its input. An ONNX file has its own.
     backend : str
-        "torch" (.safetensors files), "onnx" (.onnx files), "openvino" or "auto"; models that ship run in all three.
+        "torch" (.safetensors files), "onnx" (.onnx files), "openvino" (.onnx files in int8) or "auto"; models that
+        ship run in all three.
     settings : mapping
         Settings of the model's method in place of those that are stored with it, as in {"test_shift": 1}.
     exact_halo : bool
@@ -92,9 +93,12 @@ def load_backend(
     task = Task(task)
     device = re.sub(f"^{Device.CPU}:[0-9]+$", Device.CPU, device)  # PyTorch's name for it
     path = registry.resolve(model, task)
-    chosen = Runtime("onnx" if path.suffix == ".onnx" else "torch", precision)
-    if not settings and not exact_halo:
-        path, chosen = _shipped_graph(path, task, Request(device, precision, backend, megapixels)) or (path, chosen)
+    chosen = Runtime("torch", precision)
+    request = Request(device, precision, backend, megapixels)
+    if path.suffix == ".onnx":
+        chosen = _runtime_of_file(path, request)
+    elif not settings and not exact_halo:
+        path, chosen = _shipped_graph(path, task, request) or (path, chosen)
     if backend not in ("auto", chosen.runtime):
         fixed = [*settings, *(["exact_halo"] if exact_halo else [])]
         raise UsageError(_why_not(backend, path, task, precision, fixed))
@@ -169,6 +173,19 @@ def _shipped_graph(weights: Path, task: Task, request: Request) -> tuple[Path, R
     if chosen is None:
         return None
     return (int8 if chosen.precision == Precision.INT8 else graph) or weights, chosen
+
+
+def _runtime_of_file(path: Path, request: Request) -> Runtime:
+    """Choose the runtime of an exported file: OpenVINO for one in int8 where that is faster, else onnxruntime."""
+    if request.backend == "openvino" and request.precision == "auto":
+        request = replace(request, precision=Precision.INT8)  # the file's own
+    chosen = choose_runtime(request, Machine.here(), graph=False, int8=True)
+    if chosen is not None and chosen.runtime == "openvino":
+        from nsp_cli.engine.backends.openvino_backend import is_int8
+
+        if is_int8(path):
+            return chosen
+    return Runtime("onnx", request.precision)
 
 
 def _open_graph(path: Path, task: Task, device: str, chosen: Runtime, settings: Mapping[str, Any]) -> Backend:

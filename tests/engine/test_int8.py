@@ -1,6 +1,7 @@
 """int8: simulated rounding in torch, the graph that onnxruntime and OpenVINO run, and when it is chosen."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -12,6 +13,7 @@ from torch import nn
 
 from nsp_cli import api
 from nsp_cli.engine.backends import openvino_backend
+from nsp_cli.engine.blending import Blend
 from nsp_cli.engine.export.calibration import quantize_by_photos
 from nsp_cli.engine.export.int8 import FakeQuantizer, calibrating, quantize
 from nsp_cli.engine.export.qdq import MAX_PAIR_SUM, weight_scales
@@ -130,11 +132,36 @@ def test_an_export_in_int8_gives_what_torch_simulates(network: ResUNet, photos: 
     tile = noisy(32, 40).pixels.transpose(2, 0, 1)[None]
     with torch.no_grad():
         simulated, exact = (one(torch.from_numpy(tile)).numpy() for one in (rounded, load_model(model)[0]))
-    backend = api.load_backend(target, precision="int8")
+    backend = api.load_backend(target, precision="int8", backend="onnx")
     assert np.abs(backend.run(tile) - simulated).mean() < 0.3 * np.abs(exact - simulated).mean()
     assert process(noisy(33, 21), backend).size == (33, 21)
     with pytest.raises(BackendError, match="runs in int8"):
         api.load_backend(target, precision="fp32")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("noise_input", [True, False])
+def test_a_file_in_int8_runs_in_openvino(
+    network: ResUNet, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, noise_input: bool
+) -> None:
+    monkeypatch.setattr(openvino_backend, "has_bf16", lambda: False)
+    torch.manual_seed(0)
+    arguments = {**ARGUMENTS, "noise_level": True}
+    conditional = build_network("resunet", arguments)
+    for parameter in conditional.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    model, target = tmp_path / "small.safetensors", tmp_path / "small.onnx"
+    save_model(conditional, replace(SPEC, network_args=arguments), model)
+    api.export_int8(model, target, photos=photos, noise_input=noise_input)
+    by_openvino, by_onnx = (api.load_backend(target, device="cpu", backend=kind) for kind in ("openvino", "onnx"))
+    assert [type(one).__name__ for one in (by_openvino, by_onnx)] == ["OpenVinoBackend", "OnnxBackend"]
+    assert by_openvino.spec == by_onnx.spec
+    photo = noisy(61, 47)
+    for level in (2, 40):  # of 255
+        one, other = (255 * process(photo, each, Blend(noise=level)).pixels for each in (by_openvino, by_onnx))
+        assert np.abs(one - other).mean() < 0.01 * one.std()
+    changed = 255 * process(photo, by_openvino, Blend(noise=2)).pixels - one
+    assert (np.abs(changed).mean() > 1) == noise_input
 
 
 def test_calibration_measures_the_noise_level_that_a_network_needs(photos: Path) -> None:

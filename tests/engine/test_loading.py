@@ -12,6 +12,7 @@ from nsp_cli.engine import loading
 from nsp_cli.engine.backends import machine, openvino_backend
 from nsp_cli.engine.backends.machine import Machine
 from nsp_cli.errors import UsageError
+from nsp_cli.model.registry import shipped_folder
 from nsp_cli.model.spec import PipelineSpec, Task
 
 SPEC = PipelineSpec(Task.DENOISE, scale=1, multiple=8, halo=80, working_bytes=576)
@@ -103,6 +104,32 @@ def test_int8_is_chosen_where_it_is_the_fastest(
     runtime = type(opened).__name__
     found = f"OpenVinoBackend {made[0]}" if made else f"{runtime} {'int8' if opened.spec.int8 else 'fp32'}"
     assert found == kind
+
+
+@pytest.mark.parametrize(
+    ("asked", "file", "has", "kind"),
+    [
+        ({}, "fast-denoise-int8", {}, "OpenVinoBackend int8"),
+        ({"megapixels": 0.1}, "fast-denoise-int8", {}, "OnnxBackend"),
+        ({"megapixels": 0.1, "backend": "openvino"}, "fast-denoise-int8", {}, "OpenVinoBackend int8"),
+        ({"backend": "openvino"}, "fast-denoise-int8", {"fast_int8": False}, "OpenVinoBackend int8"),
+        ({"backend": "onnx"}, "fast-denoise-int8", {}, "OnnxBackend"),
+        ({}, "fast-denoise-int8", {"fast_int8": False}, "OnnxBackend"),
+        ({}, "fast-denoise-int8", {"openvino": False}, "OnnxBackend"),
+        ({}, "fast-denoise-int8", {"gpu": True}, "OnnxBackend"),
+        ({}, "fast-denoise", {}, "OnnxBackend"),
+    ],
+)
+def test_a_file_in_int8_runs_where_it_is_the_fastest(
+    monkeypatch: pytest.MonkeyPatch, asked: dict, file: str, has: dict, kind: str
+) -> None:
+    run_on(monkeypatch, replace(MACHINE, **{"fast_int8": True, **has}))
+    made: list[str] = []
+    monkeypatch.setattr(
+        openvino_backend, "OpenVinoBackend", lambda _, precision: made.append(precision) or SimpleNamespace(spec=PLANES)
+    )
+    opened = loading.load_backend(shipped_folder() / f"{file}.onnx", **asked)
+    assert (f"OpenVinoBackend {made[0]}" if made else type(opened).__name__) == kind
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,24 @@
-"""A graph that ships with its weights, run by OpenVINO on a CPU: the fastest way there. Imports no torch."""
+"""A graph that ships with its weights, or a file in int8, run by OpenVINO: the fastest on a CPU. Imports no torch."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nsp_cli.engine.backends.interruptible import call_interruptibly
 from nsp_cli.engine.backends.machine import has_bf16
-from nsp_cli.engine.backends.onnx_backend import PIPELINE_KEY, first_line
+from nsp_cli.engine.backends.onnx_backend import NOISE_LEVEL, PIPELINE_KEY, first_line
 from nsp_cli.engine.tiling import pad_tile
 from nsp_cli.errors import BackendError, MemoryLimitError, ModelError, UnavailableError
 from nsp_cli.model.spec import Device, PipelineSpec, Precision
 from nsp_cli.system.memory import available_bytes, return_large_blocks
+
+if TYPE_CHECKING:
+    from openvino import Model
 
 _FLOAT32, _BFLOAT16 = "f32", "bf16"  # OpenVINO's names
 _OUT_OF_MEMORY = ("alloc", "memory", "could not create a primitive")
@@ -26,7 +30,8 @@ class OpenVinoBackend:
     Parameters
     ----------
     path : Path
-        A graph that takes all planes of a tile, see `onnx_file.export`.
+        A graph that takes all planes of a tile, or an .onnx file with the noise level as its second input, see
+        `onnx_file.export`.
     precision : Precision
         "fp32", "bf16" or, for graphs in int8, "int8". In "bf16", sums and what the network adds to the photo stay
         float32. In "int8", the other parts are bfloat16 where the processor multiplies it. They are float32 elsewhere,
@@ -53,25 +58,28 @@ class OpenVinoBackend:
         core = openvino.Core()
         try:
             model = core.read_model(path)
-            metadata: str = model.get_rt_info(["framework", PIPELINE_KEY]).astype(str)
-            self.spec = PipelineSpec.from_json(metadata)
+            self.spec = _read_spec(model)
+            self._planes: int = model.inputs[0].get_partial_shape()[1].get_length()
+            if self._planes < self.spec.planes:
+                _make_noise_level_an_input(model)
             mixed = precision == Precision.INT8 and has_bf16() and self.spec.scale == 1
             hint = _BFLOAT16 if mixed or precision == Precision.BF16 else _FLOAT32
             options = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads}
             self._request = core.compile_model(model, "CPU", options).create_infer_request()
         except Exception as error:  # OpenVINO raises RuntimeError for everything
             raise ModelError(f"{path} is not a graph of nsp that OpenVINO can run: {first_line(error)}.") from error
-        if model.inputs[0].get_partial_shape()[1].get_length() != self.spec.planes:
-            raise ModelError(f"{path} measures the noise level itself; run it with `backend=onnx`.")
         self._lock = Lock()  # a request runs once at a time
 
     def run(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run the pipeline on one tile; see `Backend.run`."""
-        padded = np.ascontiguousarray(pad_tile(tile, self.spec.side_multiple))
+        padded = pad_tile(tile, self.spec.side_multiple)
+        given = [np.ascontiguousarray(padded[:, : self._planes])]
+        if tile.shape[1] > self._planes:
+            given.append(np.ascontiguousarray(tile[0, self._planes, :1, 0]))
         try:
             with self._lock:
                 found = call_interruptibly(
-                    lambda: self._request.infer([padded], share_inputs=True)[0], self._request.cancel
+                    lambda: self._request.infer(given, share_inputs=True)[0], self._request.cancel
                 )
                 result = np.array(found, np.float32)
         except Exception as error:
@@ -84,3 +92,29 @@ class OpenVinoBackend:
     def free_bytes(self) -> int:
         """Return the memory that a tile may use now, in bytes."""
         return available_bytes()
+
+
+def is_int8(path: Path) -> bool:
+    """Return whether a file is a graph of nsp in int8; False for one that cannot be read, and without OpenVINO."""
+    try:
+        import openvino
+
+        return _read_spec(openvino.Core().read_model(path)).int8
+    except Exception:  # OpenVINO raises RuntimeError for everything; opening the file gives the reason
+        return False
+
+
+def _read_spec(model: Model) -> PipelineSpec:
+    """Return what the metadata of a graph describe. Raises RuntimeError or `ModelError`."""
+    metadata: str = model.get_rt_info(["framework", PIPELINE_KEY]).astype(str)
+    return PipelineSpec.from_json(metadata)
+
+
+def _make_noise_level_an_input(model: Model) -> None:
+    """Turn the noise level into an input again: of an optional input, OpenVINO keeps the default value alone."""
+    from openvino import opset13
+
+    default = next(node for node in model.get_ordered_ops() if node.get_friendly_name() == NOISE_LEVEL)
+    level = opset13.parameter([1], np.float32, name=NOISE_LEVEL)
+    default.output(0).replace(level.output(0))
+    model.add_parameters([level])
