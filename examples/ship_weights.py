@@ -11,8 +11,8 @@ The other arguments for each model:
     nsp            --default-for shuffle shuffle-denoise
     nsp-student    --graph denoise
 
-`benchmarks/halo.py PHOTOS/train` measures the halo. `quantize_weights.py --ship NAME` writes int8 graphs of fast and
-fast-sr. The int8 graph of best has the weights of fast: copy OUT/fast-int8.state to OUT/best-int8.state, and run
+`benchmarks/halo.py PHOTOS/train` measures the halo. `quantize_weights.py --ship NAME` writes the int8 graphs. That of
+best has the weights of fast: copy OUT/fast-int8.state to OUT/best-int8.state, and run
 `quantize_weights.py weights/best.safetensors PHOTOS/clean OUT --steps 700 --ship best`.
 """
 

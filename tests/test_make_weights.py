@@ -29,11 +29,12 @@ def test_one_command_makes_weights_and_measures_them(tmp_path: Path) -> None:
     for name in ("clean/a.png", "train/dnd/a.png", "pairs/set/x_noisy.png", "pairs/set/x_clean.png"):
         (photos / name).parent.mkdir(parents=True, exist_ok=True)
         picture.save(photos / name)
-    made = make(photos, out, "fast-research", "--steps", "1")
+    made = make(photos, out, "fast-research", "fast-research-int8", "--steps", "1")
     assert made.returncode == 0, made.stderr
     assert [file.stem for file in sorted(out.glob("*.safetensors"))] == ["fast-research"]
     assert [file.name for file in sorted((out / "pairs").rglob("*.png"))] == ["a.png", "a.png"]
     assert "| fast-research " in made.stdout
+    assert (out / "int8" / "fast-research-int8.state").is_file()
     weights = (out / "fast-research.safetensors").read_bytes()
     again = make(photos, out, "fast-research")
     assert again.returncode == 0, again.stderr
