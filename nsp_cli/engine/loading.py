@@ -176,14 +176,20 @@ def _shipped_graph(weights: Path, task: Task, request: Request) -> tuple[Path, R
 
 
 def _runtime_of_file(path: Path, request: Request) -> Runtime:
-    """Choose the runtime of an exported file: OpenVINO for one in int8 where that is faster, else onnxruntime."""
+    """Choose the runtime of an exported file: OpenVINO for one in int8 where that is faster, else onnxruntime.
+
+    Raises
+    ------
+    ModelError
+        The file is not an exported one. (OpenVINO would print messages of its own.)
+    """
     if request.backend == "openvino" and request.precision == "auto":
         request = replace(request, precision=Precision.INT8)  # the file's own
     chosen = choose_runtime(request, Machine.here(), graph=False, int8=True)
     if chosen is not None and chosen.runtime == "openvino":
-        from nsp_cli.engine.backends.openvino_backend import is_int8
+        from nsp_cli.engine.backends.onnx_backend import OnnxBackend
 
-        if is_int8(path):
+        if OnnxBackend(path, Device.CPU).spec.int8:
             return chosen
     return Runtime("onnx", request.precision)
 

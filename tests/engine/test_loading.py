@@ -3,6 +3,7 @@
 import re
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +12,7 @@ import torch
 from nsp_cli.engine import loading
 from nsp_cli.engine.backends import machine, openvino_backend
 from nsp_cli.engine.backends.machine import Machine
-from nsp_cli.errors import UsageError
+from nsp_cli.errors import ModelError, UsageError
 from nsp_cli.model.registry import shipped_folder
 from nsp_cli.model.spec import PipelineSpec, Task
 
@@ -130,6 +131,18 @@ def test_a_file_in_int8_runs_where_it_is_the_fastest(
     )
     opened = loading.load_backend(shipped_folder() / f"{file}.onnx", **asked)
     assert (f"OpenVinoBackend {made[0]}" if made else type(opened).__name__) == kind
+
+
+def test_a_damaged_file_is_refused_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run_on(monkeypatch, replace(MACHINE, fast_int8=True))
+    damaged = tmp_path / "bad.onnx"
+    damaged.write_text("x")
+    for kind in ("auto", "openvino"):
+        with pytest.raises(ModelError, match=r"bad\.onnx is not an ONNX model that can be run"):
+            loading.load_backend(damaged, backend=kind)
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,8 @@ class OpenVinoBackend:
         core = openvino.Core()
         try:
             model = core.read_model(path)
-            self.spec = _read_spec(model)
+            metadata: str = model.get_rt_info(["framework", PIPELINE_KEY]).astype(str)
+            self.spec = PipelineSpec.from_json(metadata)
             self._planes: int = model.inputs[0].get_partial_shape()[1].get_length()
             if self._planes < self.spec.planes:
                 _make_noise_level_an_input(model)
@@ -92,22 +93,6 @@ class OpenVinoBackend:
     def free_bytes(self) -> int:
         """Return the memory that a tile may use now, in bytes."""
         return available_bytes()
-
-
-def is_int8(path: Path) -> bool:
-    """Return whether a file is a graph of nsp in int8; False for one that cannot be read, and without OpenVINO."""
-    try:
-        import openvino
-
-        return _read_spec(openvino.Core().read_model(path)).int8
-    except Exception:  # OpenVINO raises RuntimeError for everything; opening the file gives the reason
-        return False
-
-
-def _read_spec(model: Model) -> PipelineSpec:
-    """Return what the metadata of a graph describe. Raises RuntimeError or `ModelError`."""
-    metadata: str = model.get_rt_info(["framework", PIPELINE_KEY]).astype(str)
-    return PipelineSpec.from_json(metadata)
 
 
 def _make_noise_level_an_input(model: Model) -> None:
