@@ -40,7 +40,7 @@ STEPS = {
     "nsp": "PHOTOS/train --method nsp --from scratch --minutes 60",
     FIRST: "OUT/crops --method rd --network resunet --from scratch --teacher-views 4 --minutes 75",
     STUDENT: "PHOTOS/train/dnd --method rd --network resunet --teacher-views 8 --set recharge=false --batch 8 "
-    "--steps 200 --lr 6e-4 --optimizer muon",
+    "--patch 128 --steps 200 --lr 6e-4 --optimizer muon",
 }
 """Arguments of `nsp train`."""
 
@@ -64,13 +64,17 @@ def main() -> None:
     parser.add_argument("out", type=Path, metavar="OUT")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join([*STEPS, *ROUNDED])} (all)")
     parser.add_argument("--from", dest="start", metavar="MODEL", help="weights to begin with")
-    parser.add_argument("--processes", type=int, default=1, help="for each step, one thread or one GPU each (1)")
+    parser.add_argument(
+        "--processes", type=int, default=1, help="for each step without int8, one thread or one GPU each (1)"
+    )
     parser.add_argument("--steps", type=int, help="in place of each step's own budget, to try this script")
     args = parser.parse_args()
     chosen = {*args.names} or {*STEPS, *ROUNDED}
     if wrong := chosen - {*STEPS, *ROUNDED}:
         parser.error(f"NAME must be of {', '.join([*STEPS, *ROUNDED])}, got {', '.join(sorted(wrong))}")
     names = [name for name in STEPS if name in chosen]
+    if STUDENT in names and FIRST not in names and not (args.out / f"{FIRST}.safetensors").exists():
+        parser.error(f"{STUDENT} begins with {FIRST}; name both")
     for folder in sorted(photo_folders(chosen)):
         if not (args.photos / folder).is_dir():
             parser.error(f"the chosen steps need the folder {args.photos / folder}")
@@ -96,7 +100,7 @@ def main() -> None:
 
 
 def photo_folders(chosen: set[str]) -> set[str]:
-    """The folders in PHOTOS that steps need."""
+    """Return the folders of PHOTOS that the chosen steps need."""
     lines = [*STEPS.items(), *((name, line) for name, (_, line) in ROUNDED.items())]
     words = {word for name, line in lines if name in chosen for word in line.split()}
     named = {word.removeprefix("PHOTOS/") for word in words if word.startswith("PHOTOS/")}
@@ -128,9 +132,8 @@ def train(name: str, args: argparse.Namespace) -> list[str | Path]:
         teacher = args.out / "nsp.safetensors"
         flags += ["--teacher", str(teacher if teacher.exists() else "nsp")]
     elif name == STUDENT:
-        first = args.out / f"{FIRST}.safetensors"
-        start = str(first if first.exists() else STUDENT)
-        flags += ["--from", start, "--teacher", start]
+        first = str(args.out / f"{FIRST}.safetensors")
+        flags += ["--from", first, "--teacher", first]
     elif name != "nsp":
         flags += ["--from", str(fast if fast.exists() else args.start or FAST)]
     return [*begin, *flags]

@@ -103,6 +103,12 @@ def test_a_step_that_there_is_not_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_the_student_needs_its_first_training(tmp_path: Path) -> None:
+    refused = make(tmp_path, tmp_path / "out", "nsp-student")
+    assert refused.returncode == 2
+    assert "begins with nsp-student-first; name both" in refused.stderr
+
+
 def test_a_missing_folder_of_photos_is_named(tmp_path: Path) -> None:
     (tmp_path / "clean").mkdir()
     refused = make(tmp_path, tmp_path / "out", "fast", "fast-research")

@@ -195,7 +195,7 @@ Precision = Annotated[
         panel=MODEL,
         metavar="FORMAT",
         help="Compute in this number format: auto (by model and device), fp32, bf16, fp16 (GPU) or int8 (models that "
-        "ship, on a CPU).",
+        "ship, and .onnx files in int8, on a CPU).",
     ),
 ]
 Backend = Annotated[

@@ -24,6 +24,7 @@ from nsp_cli.system.processes import process_info
 if TYPE_CHECKING:
     from torch import nn
 
+    from nsp_cli.engine.backends.onnx_backend import OnnxBackend
     from nsp_cli.methods import Method, Pipeline
     from nsp_cli.model.spec import ModelSpec
 
@@ -63,8 +64,9 @@ def load_backend(
     device : str
         "auto" (a GPU if there is one), "cuda", "cuda:1", "mps" or "cpu".
     precision : str
-        "fp32", "bf16", "fp16" (on a GPU), "int8" (on a CPU, for models that ship with an int8 graph) or "auto": the
-        fastest, but fp32 for a network without a skip connection from its input. An ONNX file has its own.
+        "fp32", "bf16", "fp16" (on a GPU), "int8" (on a CPU, for models that ship with an int8 graph and .onnx files in
+        int8) or "auto": the fastest, but fp32 for a network without a skip connection from its input. An ONNX file has
+        its own.
     backend : str
         "torch" (.safetensors files), "onnx" (.onnx files), "openvino" (.onnx files in int8) or "auto"; models that
         ship run in all three.
@@ -93,18 +95,18 @@ def load_backend(
     task = Task(task)
     device = re.sub(f"^{Device.CPU}:[0-9]+$", Device.CPU, device)  # PyTorch's name for it
     path = registry.resolve(model, task)
-    chosen = Runtime("torch", precision)
     request = Request(device, precision, backend, megapixels)
     if path.suffix == ".onnx":
-        chosen = _runtime_of_file(path, request)
-    elif not settings and not exact_halo:
+        return _open_file(path, task, request, settings)
+    chosen = Runtime("torch", precision)
+    if not settings and not exact_halo:
         path, chosen = _shipped_graph(path, task, request) or (path, chosen)
     if backend not in ("auto", chosen.runtime):
         fixed = [*settings, *(["exact_halo"] if exact_halo else [])]
         raise UsageError(_why_not(backend, path, task, precision, fixed))
     if chosen.runtime == "torch":
         return _open_torch(path, task, device, precision, settings, exact_halo)
-    return _open_graph(path, task, device, chosen, settings)
+    return _open_graph(path, device, chosen)
 
 
 def _why_not(backend: str, path: Path, task: Task, precision: str, fixed: Sequence[str]) -> str:
@@ -175,47 +177,42 @@ def _shipped_graph(weights: Path, task: Task, request: Request) -> tuple[Path, R
     return (int8 if chosen.precision == Precision.INT8 else graph) or weights, chosen
 
 
-def _runtime_of_file(path: Path, request: Request) -> Runtime:
-    """Choose the runtime of an exported file: OpenVINO for one in int8 where that is faster, else onnxruntime.
-
-    Raises
-    ------
-    ModelError
-        The file is not an exported one. (OpenVINO would print messages of its own.)
-    """
-    if request.backend == "openvino" and request.precision == "auto":
-        request = replace(request, precision=Precision.INT8)  # the file's own
-    chosen = choose_runtime(request, Machine.here(), graph=False, int8=True)
-    if chosen is not None and chosen.runtime == "openvino":
-        from nsp_cli.engine.backends.onnx_backend import OnnxBackend
-
-        if OnnxBackend(path, Device.CPU).spec.int8:
-            return chosen
-    return Runtime("onnx", request.precision)
-
-
-def _open_graph(path: Path, task: Task, device: str, chosen: Runtime, settings: Mapping[str, Any]) -> Backend:
-    """Open an ONNX graph in onnxruntime or OpenVINO.
+def _open_file(path: Path, task: Task, request: Request, settings: Mapping[str, Any]) -> Backend:
+    """Open an exported file: in OpenVINO if it is in int8 and that is faster or was chosen, else in onnxruntime.
 
     Raises
     ------
     UsageError
-        There are `settings`, which a graph takes no value for.
+        There are `settings`, which a graph takes no value for, or the runtime does not open such files.
     ModelError
         It was exported for another task.
     """
     if settings:
         raise UsageError(f"The settings of {path.name} were fixed when it was exported; export it again with others.")
-    opener = _open_openvino if chosen.runtime == "openvino" else _open_onnx
-    opened = opener(path, device, chosen.precision)
+    if request.backend == "torch":
+        raise UsageError(_why_not(request.backend, path, task, request.precision, ()))
+    opened = _open_onnx(path, request.device, request.precision)  # OpenVINO prints messages about damaged files
     if opened.spec.task != task:
         raise ModelError(
             f"{path.name} was exported for '{opened.spec.task}', not for '{task}'; export it with `task={task}`."
         )
+    if opened.spec.int8:
+        machine = replace(Machine.here(), gpu=opened.device != Device.CPU)
+        chosen = choose_runtime(request, machine, graph=False, int8=True)
+        if request.backend == "openvino" or (chosen is not None and chosen.runtime == "openvino"):
+            return _open_openvino(path, request.device, Precision.INT8)
+    elif request.backend == "openvino":
+        raise UsageError(_why_not(request.backend, path, task, request.precision, ()))
     return opened
 
 
-def _open_onnx(path: Path, device: str, precision: str) -> Backend:
+def _open_graph(path: Path, device: str, chosen: Runtime) -> Backend:
+    """Open a graph that ships, in onnxruntime or OpenVINO."""
+    opener = _open_openvino if chosen.runtime == "openvino" else _open_onnx
+    return opener(path, device, chosen.precision)
+
+
+def _open_onnx(path: Path, device: str, precision: str) -> OnnxBackend:
     """Open a graph in onnxruntime. Raises `BackendError` for a precision that is not its own."""
     from nsp_cli.engine.backends.onnx_backend import OnnxBackend
 

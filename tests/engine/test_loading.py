@@ -12,7 +12,7 @@ import torch
 from nsp_cli.engine import loading
 from nsp_cli.engine.backends import machine, openvino_backend
 from nsp_cli.engine.backends.machine import Machine
-from nsp_cli.errors import ModelError, UsageError
+from nsp_cli.errors import BackendError, ModelError, UsageError
 from nsp_cli.model.registry import shipped_folder
 from nsp_cli.model.spec import PipelineSpec, Task
 
@@ -117,7 +117,8 @@ def test_int8_is_chosen_where_it_is_the_fastest(
         ({"backend": "onnx"}, "fast-denoise-int8", {}, "OnnxBackend"),
         ({}, "fast-denoise-int8", {"fast_int8": False}, "OnnxBackend"),
         ({}, "fast-denoise-int8", {"openvino": False}, "OnnxBackend"),
-        ({}, "fast-denoise-int8", {"gpu": True}, "OnnxBackend"),
+        ({}, "fast-denoise-int8", {"gpu": True}, "OpenVinoBackend int8"),  # onnxruntime has no GPU here
+        ({"backend": "openvino"}, "fast-denoise-int8", {"gpu": True}, "OpenVinoBackend int8"),
         ({}, "fast-denoise", {}, "OnnxBackend"),
     ],
 )
@@ -131,6 +132,25 @@ def test_a_file_in_int8_runs_where_it_is_the_fastest(
     )
     opened = loading.load_backend(shipped_folder() / f"{file}.onnx", **asked)
     assert (f"OpenVinoBackend {made[0]}" if made else type(opened).__name__) == kind
+
+
+@pytest.mark.parametrize(
+    ("file", "asked", "error", "said"),
+    [
+        ("fast-denoise", {"backend": "openvino"}, UsageError, r"and \.onnx files in int8, got fast-denoise\.onnx"),
+        ("fast-denoise-int8", {"backend": "torch"}, UsageError, r"runs a \.safetensors file, got"),
+        ("fast-denoise-int8", {"precision": "fp32"}, BackendError, "runs in int8, got `precision=fp32`"),
+        ("fast-denoise-int8", {"backend": "openvino", "precision": "fp32"}, BackendError, "runs in int8, got"),
+        ("fast-denoise-int8", {"settings": {"ensemble": 2}}, UsageError, "were fixed when it was exported"),
+        ("fast-denoise-int8", {"task": "direct"}, ModelError, "was exported for 'denoise', not for 'direct'"),
+    ],
+)
+def test_the_cause_is_named_where_a_file_does_not_run(
+    monkeypatch: pytest.MonkeyPatch, file: str, asked: dict, error: type[Exception], said: str
+) -> None:
+    run_on(monkeypatch, replace(MACHINE, fast_int8=True))
+    with pytest.raises(error, match=said):
+        loading.load_backend(shipped_folder() / f"{file}.onnx", **asked)
 
 
 def test_a_damaged_file_is_refused_in_one_sentence(

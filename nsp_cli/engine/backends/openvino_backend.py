@@ -35,7 +35,8 @@ class OpenVinoBackend:
     precision : Precision
         "fp32", "bf16" or, for graphs in int8, "int8". In "bf16", sums and what the network adds to the photo stay
         float32. In "int8", the other parts are bfloat16 where the processor multiplies it. They are float32 elsewhere,
-        and in a graph that enlarges: bfloat16 would round the photo's own enlargement.
+        in a graph that enlarges, where bfloat16 would round the photo's own enlargement, and in an .onnx file, where it
+        would round the estimate of the noise level.
     threads : int
         CPU threads; 0 uses all cores.
 
@@ -63,7 +64,8 @@ class OpenVinoBackend:
             self._planes: int = model.inputs[0].get_partial_shape()[1].get_length()
             if self._planes < self.spec.planes:
                 _make_noise_level_an_input(model)
-            mixed = precision == Precision.INT8 and has_bf16() and self.spec.scale == 1
+            network_alone = self.spec.side_multiple > 1
+            mixed = precision == Precision.INT8 and has_bf16() and self.spec.scale == 1 and network_alone
             hint = _BFLOAT16 if mixed or precision == Precision.BF16 else _FLOAT32
             options = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads}
             self._request = core.compile_model(model, "CPU", options).create_infer_request()
@@ -77,6 +79,8 @@ class OpenVinoBackend:
         given = [np.ascontiguousarray(padded[:, : self._planes])]
         if tile.shape[1] > self._planes:
             given.append(np.ascontiguousarray(tile[0, self._planes, :1, 0]))
+        elif self._planes < self.spec.planes:
+            given.append(np.full(1, -1, np.float32))  # measured by the graph
         try:
             with self._lock:
                 found = call_interruptibly(
@@ -96,7 +100,7 @@ class OpenVinoBackend:
 
 
 def _make_noise_level_an_input(model: Model) -> None:
-    """Turn the noise level into an input again: of an optional input, OpenVINO keeps the default value alone."""
+    """Make the noise level an input; OpenVINO replaces an optional input by its default value."""
     from openvino import opset13
 
     default = next(node for node in model.get_ordered_ops() if node.get_friendly_name() == NOISE_LEVEL)
