@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from nsp_cli.engine import loading
-from nsp_cli.engine.backends import machine, openvino_backend
+from nsp_cli.engine.backends import machine, onnx_backend, openvino_backend
 from nsp_cli.engine.backends.machine import Machine
 from nsp_cli.errors import BackendError, ModelError, UsageError
 from nsp_cli.model.registry import shipped_folder
@@ -117,7 +117,7 @@ def test_int8_is_chosen_where_it_is_the_fastest(
         ({"backend": "onnx"}, "fast-denoise-int8", {}, "OnnxBackend"),
         ({}, "fast-denoise-int8", {"fast_int8": False}, "OnnxBackend"),
         ({}, "fast-denoise-int8", {"openvino": False}, "OnnxBackend"),
-        ({}, "fast-denoise-int8", {"gpu": True}, "OpenVinoBackend int8"),  # onnxruntime has no GPU here
+        ({}, "fast-denoise-int8", {"gpu": True}, "OpenVinoBackend int8"),  # onnxruntime cannot use it
         ({"backend": "openvino"}, "fast-denoise-int8", {"gpu": True}, "OpenVinoBackend int8"),
         ({}, "fast-denoise", {}, "OnnxBackend"),
     ],
@@ -126,6 +126,7 @@ def test_a_file_in_int8_runs_where_it_is_the_fastest(
     monkeypatch: pytest.MonkeyPatch, asked: dict, file: str, has: dict, kind: str
 ) -> None:
     run_on(monkeypatch, replace(MACHINE, **{"fast_int8": True, **has}))
+    monkeypatch.setattr(onnx_backend.ort, "get_available_providers", lambda: ["CPUExecutionProvider"])
     made: list[str] = []
     monkeypatch.setattr(
         openvino_backend, "OpenVinoBackend", lambda _, precision: made.append(precision) or SimpleNamespace(spec=PLANES)
