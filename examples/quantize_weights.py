@@ -42,7 +42,7 @@ class Run(Distillation):
         self.convolutions = quantize(network)
         scales = [p for name, p in network.named_parameters() if name.endswith("log_scale")]
         others = [p for name, p in network.named_parameters() if not name.endswith("log_scale")]
-        method = cast(Simulated, method_of(self.spec, {"ensemble": 1}, weights.name))
+        method = cast(Simulated, method_of(self.spec, {"ensemble": 1, "coarse_chroma": False}, weights.name))
         super().__init__(
             teacher,
             network,

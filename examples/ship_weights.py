@@ -5,10 +5,10 @@
 The other arguments for each model:
 
     fast           --default-for denoise --graph denoise --halo 80
-    best           --ensemble 8 --graph denoise --halo 80, from the weights of fast
+    best           --ensemble 8 --coarse-chroma --graph denoise --halo HALO, from the weights of fast
     fast-sr        --default-for direct --graph direct
     fast-research  --graph denoise --halo 80
-    nsp            --default-for shuffle shuffle-denoise
+    nsp            --coarse-chroma --default-for shuffle shuffle-denoise
     nsp-student    --graph denoise
 
 `benchmarks/halo.py PHOTOS/train` measures the halo. `quantize_weights.py --ship NAME` writes the int8 graphs. That of
@@ -41,6 +41,7 @@ def main() -> None:
     for text in ("photos", "licence", "quality"):
         parser.add_argument(f"--{text}", required=True)
     parser.add_argument("--ensemble", type=int, help="ship it with this setting of the method `simulated`")
+    parser.add_argument("--coarse-chroma", action="store_true", help="ship it with this setting of its method")
     parser.add_argument("--halo", type=int, default=0, help="effective halo in pixels, by benchmarks/halo.py")
     parser.add_argument("--default-for", nargs="*", default=[], choices=list(Task), help="tasks")
     parser.add_argument("--graph", nargs="*", default=[], choices=list(Task), help="tasks for onnxruntime too")
@@ -49,6 +50,8 @@ def main() -> None:
     network, spec = load_model(arguments.trained)
     if arguments.ensemble is not None:
         spec = replace(spec, method_args={**spec.method_args, "ensemble": arguments.ensemble})
+    if arguments.coarse_chroma:
+        spec = replace(spec, method_args={**spec.method_args, "coarse_chroma": True})
     spec = replace(spec, halo=arguments.halo)
     target = WEIGHTS / f"{arguments.name}.safetensors"
     save_model(network, spec, target, torch.float16)
@@ -85,6 +88,7 @@ def main() -> None:
 def _method(spec: ModelSpec) -> str:
     notes = [str(spec.method_args["strategy"])] if "strategy" in spec.method_args else []
     notes += [f"{count}-fold self-ensemble" for count in [spec.method_args.get("ensemble", 1)] if count > 1]
+    notes += ["coarse chroma"] if spec.method_args.get("coarse_chroma") else []
     return f"{spec.method} ({', '.join(notes)})" if notes else spec.method
 
 

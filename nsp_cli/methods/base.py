@@ -45,9 +45,18 @@ ONE_VARIANT: Sequence[Mapping[str, Any]] = ({},)
 
 
 class Pipeline(Protocol):
-    """A module that maps photos (N, C, H, W) in [0, 1] of any size; `spec` describes how they may be cut into tiles."""
+    """A module that maps photos (N, C, H, W) in [0, 1] of any size.
+
+    Attributes
+    ----------
+    spec : PipelineSpec
+        How photos may be cut into tiles.
+    padding : int
+        The sides of a photo are extended to multiples of this, in pixels.
+    """
 
     spec: PipelineSpec
+    padding: int
 
     def __call__(self, photo: Tensor) -> Tensor:
         """Map photos (N, planes, H, W) in [0, 1] to (N, C, scale·H, scale·W)."""
@@ -217,11 +226,16 @@ class PlainPipeline(nn.Module):
     def forward(self, photo: Tensor) -> Tensor:
         """Denoise or enlarge photos (N, planes, H, W) in [0, 1]."""
         h, w = photo.shape[-2:]
-        if self.spec.noise_level and photo.shape[1] == self.spec.channels:
-            photo = append_noise_level(photo, estimate_noise_level(photo))
+        photo = self.with_noise_level(photo)
         out = self.on_padded(pad_to_multiple(reflect_sides(photo, self.margin), self.padding, MIN_NETWORK_SIDE))
         border = self.spec.scale * self.margin
         return out[..., border:, border:][..., : self.spec.scale * h, : self.spec.scale * w]
+
+    def with_noise_level(self, photo: Tensor) -> Tensor:
+        """Return all planes of a photo; the noise level is measured where it is an input and missing."""
+        if self.spec.noise_level and photo.shape[1] == self.spec.channels:
+            return append_noise_level(photo, estimate_noise_level(photo))
+        return photo
 
     def on_padded(self, photo: Tensor) -> Tensor:
         """Process all planes of a photo whose sides are multiples of `padding`, and at least `MIN_NETWORK_SIDE`."""

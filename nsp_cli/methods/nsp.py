@@ -23,7 +23,8 @@ import torch
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import ModelError, UsageError
-from nsp_cli.methods.base import Inputs, SelfSupervised, Stride, check_settings
+from nsp_cli.methods.base import Inputs, Pipeline, SelfSupervised, Stride, check_settings
+from nsp_cli.methods.coarse_chroma import with_coarse_chroma
 from nsp_cli.methods.preset_settings import NSP_SCHEDULE, PHOTOGRAPHER, Preset
 from nsp_cli.model.spec import MIN_NETWORK_SIDE, PipelineSpec, Task
 from nsp_cli.networks import WITH_BLIND_SPOT, Network, as_network, grid_of, tile_of
@@ -60,6 +61,8 @@ class NSP(SelfSupervised):
     phase : int or None
         Sub-image that is predicted from at test time, of the t² ones (numbered as in `ops.pd`). None returns the mean
         of all predictions.
+    coarse_chroma : bool
+        Whether denoising takes the coarse part of the chroma from the photo at half its size, see `coarse_chroma`.
     """
 
     name: ClassVar[str] = "nsp"
@@ -106,6 +109,7 @@ class NSP(SelfSupervised):
     canonical_grids: Annotated[int, Between(1, 1024)] = 1
     canonical_strides: Annotated[tuple[Stride, ...], Between(1, 16)] = (2, 3)
     phase: int | None = None
+    coarse_chroma: bool = False
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -190,7 +194,7 @@ class NSP(SelfSupervised):
         outputs = network(inputs).unflatten(0, shape)
         return (outputs.unsqueeze(2) - targets.unsqueeze(1)).abs().mean()
 
-    def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> NSPPipeline:
+    def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> Pipeline:
         """Build the inference pipeline, a single module for the torch backend and for export.
 
         Raises
@@ -198,7 +202,8 @@ class NSP(SelfSupervised):
         ModelError
             The network has another scale, or `phase` is set and the task enlarges.
         """
-        return NSPPipeline(self, network, task, channels)
+        pipeline = NSPPipeline(self, network, task, channels)
+        return with_coarse_chroma(pipeline) if self.coarse_chroma else pipeline
 
 
 class NSPPipeline(nn.Module):

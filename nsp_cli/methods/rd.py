@@ -21,7 +21,8 @@ import torch
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import UsageError
-from nsp_cli.methods.base import PlainPipeline, SelfSupervised, refuse_noise_level
+from nsp_cli.methods.base import Pipeline, SelfSupervised, refuse_noise_level
+from nsp_cli.methods.coarse_chroma import plain_pipeline
 from nsp_cli.methods.preset_settings import APR_RD, PHOTOGRAPHER, Preset
 from nsp_cli.model.spec import Task
 from nsp_cli.networks import PLAIN_NETWORKS, as_network
@@ -38,6 +39,8 @@ class RD(SelfSupervised):
     ----------
     recharge : bool
         Whether pixels of the targets are replaced by those of the noisy photo; False keeps the teachers' outputs.
+    coarse_chroma : bool
+        Whether the coarse part of the chroma is taken from the photo at half its size, see `coarse_chroma`.
     """
 
     name: ClassVar[str] = "rd"
@@ -59,6 +62,7 @@ class RD(SelfSupervised):
     }
 
     recharge: bool = True
+    coarse_chroma: bool = False
 
     smallest_patch = 32
     needs_teachers: ClassVar[bool] = True
@@ -85,9 +89,9 @@ class RD(SelfSupervised):
         student = network(noisy.contiguous(memory_format=torch.channels_last))
         return (student.unsqueeze(1) - targets).abs().mean((0, 2, 3, 4)).sum()
 
-    def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> PlainPipeline:
+    def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> Pipeline:
         """Build the inference pipeline, a single module for the torch backend and for export."""
-        return PlainPipeline(network, task, channels)
+        return plain_pipeline(network, task, channels, coarse_chroma=self.coarse_chroma)
 
 
 def recharge(noisy: Tensor, targets: Tensor, generator: Generator) -> Tensor:

@@ -39,7 +39,8 @@ from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import UsageError
 from nsp_cli.image.luma import luma as luma_of
-from nsp_cli.methods.base import ONE_VARIANT, Crop, Fraction, PlainPipeline, SelfEnsemble, check_settings
+from nsp_cli.methods.base import ONE_VARIANT, Crop, Fraction, Pipeline, check_settings
+from nsp_cli.methods.coarse_chroma import plain_pipeline
 from nsp_cli.methods.preset_settings import PHOTOGRAPHER, Preset
 from nsp_cli.model.spec import Task
 from nsp_cli.networks import PLAIN_NETWORKS, as_network, is_noise_conditional
@@ -119,6 +120,8 @@ class Simulated:
         Fraction of the examples that are synthetic scenes, see `simulation.dead_leaves`.
     ensemble : int
         Orientations of the photo over which the result is averaged at test time, 1 to 8; each takes a forward pass.
+    coarse_chroma : bool
+        Whether denoising takes the coarse part of the chroma from the photo at half its size, see `coarse_chroma`.
     """
 
     name: ClassVar[str] = "simulated"
@@ -150,6 +153,7 @@ class Simulated:
     low_light_prob: Fraction = 0.5
     synthetic_scene_prob: Fraction = 0.25
     ensemble: Annotated[int, Between(1, ORIENTATIONS)] = 1
+    coarse_chroma: bool = False
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -225,9 +229,9 @@ class Simulated:
         distance = _distance(output - target) + _STRUCTURE_WEIGHT * _dissimilarity(output, target)
         return (distance / noise.sqrt()).mean()
 
-    def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> PlainPipeline:
+    def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> Pipeline:
         """Build the inference pipeline, a single module for the torch backend and for export."""
-        return PlainPipeline(network if self.ensemble == 1 else SelfEnsemble(network, self.ensemble), task, channels)
+        return plain_pipeline(network, task, channels, ensemble=self.ensemble, coarse_chroma=self.coarse_chroma)
 
 
 def _real_example(crop: Crop, rng: np.random.Generator) -> Example:

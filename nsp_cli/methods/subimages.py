@@ -24,7 +24,8 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Generator, Tensor, nn
 
-from nsp_cli.methods.base import PlainPipeline, SelfEnsemble, SelfSupervised, Weight, check_settings
+from nsp_cli.methods.base import Pipeline, SelfSupervised, Weight, check_settings
+from nsp_cli.methods.coarse_chroma import plain_pipeline
 from nsp_cli.methods.preset_settings import PHOTOGRAPHER, Preset
 from nsp_cli.model.spec import Task
 from nsp_cli.networks import PLAIN_NETWORKS, as_network, is_noise_conditional
@@ -49,6 +50,8 @@ class SubImages(SelfSupervised):
         λ, the weight of the loss's second term.
     ensemble : int
         Orientations of the photo over which the result is averaged at test time, 1 to 8; each takes a forward pass.
+    coarse_chroma : bool
+        Whether the coarse part of the chroma is taken from the photo at half its size, see `coarse_chroma`.
     """
 
     name: ClassVar[str] = "subimages"
@@ -74,6 +77,7 @@ class SubImages(SelfSupervised):
     distance: Annotated[int, Between(1, LONGEST)] = 2
     balance: Weight = 0.0
     ensemble: Annotated[int, Between(1, ORIENTATIONS)] = 1
+    coarse_chroma: bool = False
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -122,9 +126,9 @@ class SubImages(SelfSupervised):
             loss = loss + self.balance * (error - moved).abs().mean()
         return loss
 
-    def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> PlainPipeline:
+    def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> Pipeline:
         """Build the inference pipeline, a single module for the torch backend and for export."""
-        return PlainPipeline(network if self.ensemble == 1 else SelfEnsemble(network, self.ensemble), task, channels)
+        return plain_pipeline(network, task, channels, ensemble=self.ensemble, coarse_chroma=self.coarse_chroma)
 
 
 def _run(network: nn.Module, photos: Tensor, level: Tensor | None) -> Tensor:

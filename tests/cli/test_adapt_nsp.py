@@ -30,14 +30,14 @@ def plain(folder: Path, method: str = "simulated", **changes: object) -> Path:
 
 
 def test_a_run_learns_from_the_photos_themselves(large_noisy_photos: Path, tmp_path: Path) -> None:
-    start, target = plain(tmp_path, ensemble=2), tmp_path / "own.safetensors"
+    start, target = plain(tmp_path, ensemble=2, coarse_chroma=True), tmp_path / "own.safetensors"
     command = ("train", large_noisy_photos, "-o", target, "--from", start, "--adapt", "nsp", "--steps", 2, *FLAGS)
     code, said = run(*command)
     assert code == 0, said
     network, spec = load_model(target)
     assert spec.method == "subimages"
     assert 1 <= spec.method_args["distance"] <= 4
-    assert spec.method_args["ensemble"] == 2  # of the weights to start from
+    assert (spec.method_args["ensemble"], spec.method_args["coarse_chroma"]) == (2, True)  # of the weights to start from
     assert spec.training["steps"] == 2
     assert not (tmp_path / "own.run" / "clean").exists()
     first = load_tensors(start)[0]

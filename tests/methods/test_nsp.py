@@ -35,6 +35,16 @@ CASES = [
     ),
     Case(
         method="nsp",
+        method_args={"strategy": "canonical", "canonical_strides": (2,), "coarse_chroma": True},
+        network="dbsn",
+        network_args={"width": 8, "depth": 1, "residual": True},
+        blind_spot=1,
+        size=3_750_723,
+        size_args={"scale": 2},
+        lr=1e-2,
+    ),
+    Case(
+        method="nsp",
         method_args={"inputs": 1},
         network="tbsn",
         network_args=TINY_TBSN,

@@ -18,6 +18,13 @@ CASES = [
         network_args={"width": 6, "levels": 2},
         size=1_003_011,
     ),
+    Case(
+        method="rd",
+        method_args={"coarse_chroma": True},
+        network="resunet",
+        network_args={"widths": (8, 8), "depths": (1, 1)},
+        size=1_044_700,
+    ),
 ]
 
 TRIALS = [

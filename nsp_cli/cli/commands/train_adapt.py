@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -60,6 +61,7 @@ def with_adaptation(flags: TrainFlags) -> TrainFlags:
         raise UsageError(
             f"--adapt nsp is for models that denoise by one pass over the photo, such as fast; {start.stem} does not."
         )
-    ensemble = spec.method_args.get("ensemble", 1)
-    others = [*([f"ensemble={ensemble}"] if ensemble != 1 else []), *(flags.others or [])]
+    of_inference = [name for name in ("ensemble", "coarse_chroma") if name in spec.method_args]
+    kept = [f"{name}={json.dumps(spec.method_args[name])}" for name in of_inference]
+    others = [*kept, *(flags.others or [])]
     return replace(flags, method=SubImages.name, start=str(start), others=others)

@@ -19,6 +19,7 @@ from nsp_cli.engine.loading import build_pipeline
 from nsp_cli.errors import ModelError, OutputError, TargetExistsError
 from nsp_cli.methods import Pipeline
 from nsp_cli.methods.base import PlainPipeline
+from nsp_cli.methods.coarse_chroma import CoarseChroma
 from nsp_cli.model.checkpoint import SPEC_KEY, load_tensors
 from nsp_cli.model.spec import ModelSpec, PipelineSpec, Task
 from nsp_cli.networks import build_network
@@ -195,7 +196,7 @@ def _pipeline_graph(pipeline: Pipeline, spec: ModelSpec, noise_input: bool) -> b
 
 def _network_graph(pipeline: Pipeline, spec: ModelSpec) -> bytes:
     """Export the pipeline without padding and without noise estimation, for this package's own backends."""
-    if not isinstance(pipeline, PlainPipeline):
+    if not isinstance(pipeline, PlainPipeline | CoarseChroma):
         raise ModelError(f"The method '{spec.method}' has no graph of its network alone.")
     described = replace(pipeline.spec, side_multiple=pipeline.padding)
     tile = torch.rand(1, described.planes, 8 * pipeline.padding, 12 * pipeline.padding)
