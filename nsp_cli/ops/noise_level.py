@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nsp_cli.image.luma import WEIGHTS
+from nsp_cli.ops.luma import luma
 from nsp_cli.ops.padding import pad_to_multiple
 
 _BLOCK = 8  # pixels: side of the blocks whose variance is measured
@@ -52,8 +52,7 @@ def estimate_noise_level(photos: Tensor) -> Tensor:
     """
     with torch.autocast(photos.device.type, enabled=False):
         photos = pad_to_multiple(photos.float().nan_to_num().clamp(0, 1), 2 * _BLOCK)
-        weights = photos.new_tensor(WEIGHTS) if photos.shape[1] == 3 else photos.new_ones(1)
-        variance = _variance((photos * weights.view(1, -1, 1, 1)).sum(1, keepdim=True))
+        variance = _variance(luma(photos) if photos.shape[1] == 3 else photos)
         clipped = ((photos < _BLACK) | (photos > _WHITE)).any(1, keepdim=True).float()
         is_usable = (F.avg_pool2d(clipped, _BLOCK) <= _CLIPPED) & (variance > _EVEN)
         cells = [variance[..., y::2, x::2] for y in (0, 1) for x in (0, 1)]
@@ -69,11 +68,11 @@ def estimate_noise_level(photos: Tensor) -> Tensor:
         return (total / count).sqrt()
 
 
-def _variance(luma: Tensor) -> Tensor:
+def _variance(plane: Tensor) -> Tensor:
     """Return the variance of each block around the plane that fits best: (N, 1, h, w) to (N, 1, h / 8, w / 8)."""
-    mean = F.avg_pool2d(luma, _BLOCK)
-    centred = luma - F.interpolate(mean, scale_factor=_BLOCK)
-    rows, columns = (torch.arange(side, device=luma.device) % _BLOCK - (_BLOCK - 1) / 2 for side in luma.shape[2:])
+    mean = F.avg_pool2d(plane, _BLOCK)
+    centred = plane - F.interpolate(mean, scale_factor=_BLOCK)
+    rows, columns = (torch.arange(side, device=plane.device) % _BLOCK - (_BLOCK - 1) / 2 for side in plane.shape[2:])
     ramps = [one * torch.ones_like(centred) for one in (rows.view(-1, 1), columns)]
     # Means and no convolution: on a GPU that may have ten bits of precision, and this difference has few to lose.
     fitted = sum(F.avg_pool2d(centred * ramp, _BLOCK) ** 2 / F.avg_pool2d(ramp**2, _BLOCK) for ramp in ramps)

@@ -37,7 +37,8 @@ def test_a_run_learns_from_the_photos_themselves(large_noisy_photos: Path, tmp_p
     network, spec = load_model(target)
     assert spec.method == "subimages"
     assert 1 <= spec.method_args["distance"] <= 4
-    assert (spec.method_args["ensemble"], spec.method_args["coarse_chroma"]) == (2, True)  # of the weights to start from
+    of_start = {"ensemble": 2, "coarse_chroma": True}
+    assert {name: spec.method_args[name] for name in of_start} == of_start
     assert spec.training["steps"] == 2
     assert not (tmp_path / "own.run" / "clean").exists()
     first = load_tensors(start)[0]

@@ -265,7 +265,7 @@ class _WithNoiseLevel(nn.Module):
 class _OnPadded(nn.Module):
     """A pipeline's `on_padded`, as the module that an export needs."""
 
-    def __init__(self, pipeline: PlainPipeline) -> None:
+    def __init__(self, pipeline: PlainPipeline | CoarseChroma) -> None:
         super().__init__()
         self.pipeline = pipeline
 
