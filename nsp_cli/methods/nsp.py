@@ -72,7 +72,12 @@ class NSP(SelfSupervised):
         PHOTOGRAPHER: Preset(
             "a small network with a blind residual on canonical pairs: 30 photos, no GPU, half an hour",
             {
-                "method_args": {"strategy": CANONICAL, "inputs": 1, "canonical_strides": (3, 4)},
+                "method_args": {
+                    "strategy": CANONICAL,
+                    "inputs": 1,
+                    "canonical_strides": (3, 4),
+                    "coarse_chroma": True,
+                },
                 "network": "dbsn",
                 "network_args": {"width": 64, "depth": 5, "residual": True},
                 "minutes": 30.0,

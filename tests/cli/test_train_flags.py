@@ -89,6 +89,12 @@ def test_values_go_to_the_method_or_else_to_the_network() -> None:
     assert "blind_spot_size" not in settings.network_args
 
 
+def test_the_coarse_chroma_is_a_setting_of_the_default_denoiser() -> None:
+    settings, begin = resolve_config(arguments={"coarse_chroma": True})
+    assert begin is not None
+    assert (begin.stem, settings.method, settings.method_args["coarse_chroma"]) == ("fast", "simulated", True)
+
+
 def test_another_network_starts_from_its_own_arguments() -> None:
     settings, begin = resolve_config(network="atbsn", arguments={"width": 12})
     assert begin is None
