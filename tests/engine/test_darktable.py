@@ -17,6 +17,7 @@ from nsp_cli import api
 from nsp_cli.engine.export import darktable, onnx_file
 from nsp_cli.engine.loading import build_pipeline
 from nsp_cli.errors import ModelError, TargetExistsError, UsageError
+from nsp_cli.methods.coarse_chroma import CoarseChroma
 from nsp_cli.model.registry import ModelInfo
 from nsp_cli.model.spec import ModelSpec, PipelineSpec, Task
 from nsp_cli.ops.noise_level import append_noise_level
@@ -31,6 +32,7 @@ class _Stub(nn.Module):
     """A noise-conditional pipeline that is traced in no time."""
 
     spec = PipelineSpec(Task.DENOISE, scale=1, multiple=1, halo=8, working_bytes=8, noise_level=True)
+    padding = 1
 
     def forward(self, planes: Tensor) -> Tensor:
         return planes[:, :3] * (1 - planes[:, 3:])
@@ -80,6 +82,17 @@ def test_a_model_that_enlarges_is_another_task(
     with zipfile.ZipFile(tmp_path / "two.dtmodel") as package:
         assert package.namelist() == ["two/config.json", "two/model_x2.onnx"]
         assert json.loads(package.read("two/config.json"))["task"] == "upscale"
+
+
+def test_the_coarse_chroma_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its halo is wider than the overlap of darktable's tiles."""
+    traced: list[nn.Module] = []
+    monkeypatch.setattr(darktable, "trace", lambda module, _: traced.append(module) or onnx.ModelProto())
+    monkeypatch.setattr(darktable, "_disagreement", lambda *_: 0.0)
+    stub = _Stub()
+    stub.spec = PipelineSpec(Task.DENOISE, scale=1, multiple=1, halo=8, working_bytes=8)
+    next(darktable.export(CoarseChroma(stub), ModelInfo("x", tmp_path), tmp_path / "a.dtmodel"))
+    assert traced == [stub]
 
 
 @pytest.mark.parametrize(("scale", "name"), [(3, None), (4, "model_x4.onnx")])

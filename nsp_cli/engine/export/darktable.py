@@ -24,6 +24,7 @@ from nsp_cli.engine.export.onnx_file import TOLERANCE
 from nsp_cli.engine.export.tracing import trace
 from nsp_cli.errors import ModelError, TargetExistsError
 from nsp_cli.methods import Pipeline
+from nsp_cli.methods.coarse_chroma import CoarseChroma
 from nsp_cli.model.registry import ModelInfo
 from nsp_cli.ops.noise_level import append_noise_level
 from nsp_cli.system.atomic import write_atomically
@@ -57,7 +58,7 @@ def export(
     Parameters
     ----------
     pipeline : Pipeline
-        The model with its task.
+        The model with its task. The coarse chroma is left out: it needs a wider overlap than darktable's.
     info : ModelInfo
         Description of its weights, for darktable's model card.
     target : Path
@@ -83,6 +84,7 @@ def export(
     there = next((path for path in files if exists(path)), None)
     if there is not None and not overwrite:
         raise TargetExistsError(f"{there} exists already; choose another name, or allow replacing it")
+    pipeline = pipeline.pipeline if isinstance(pipeline, CoarseChroma) else pipeline
     for path, level in files.items():
         module = pipeline if level is None else FixedLevel(pipeline, level)
         assert isinstance(module, nn.Module)
