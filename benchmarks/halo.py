@@ -64,9 +64,9 @@ def crops(folder: Path, count: int) -> list[Frame]:
     return frames
 
 
-def read_area(halo: int) -> float:
+def read_area(halo: int, multiple: int) -> float:
     """Pixels that are read for one pixel of a 24-megapixel photo."""
-    tiles = Region(0, 0, *_PHOTO).split_evenly(_PHOTO_TILE, halo, 8)
+    tiles = Region(0, 0, *_PHOTO).split_evenly(_PHOTO_TILE, halo, multiple)
     read = (tile.with_halo(halo, *_PHOTO) for tile in tiles)
     return sum((tile.bottom - tile.top) * (tile.right - tile.left) for tile in read) / (_PHOTO[0] * _PHOTO[1])
 
@@ -91,9 +91,16 @@ def main() -> None:
         errors = [255 * np.abs(a - b) for a, b in zip(tiled, exact, strict=True)]
         worst = max(float(error.max()) for error in errors)
         rms = float(np.sqrt(np.mean([np.mean(error**2) for error in errors])))
-        rows.append([str(halo), f"{worst:.3f}", f"{rms:.5f}", f"{read_area(halo):.3f}"])
+        rows.append([str(halo), f"{worst:.3f}", f"{rms:.5f}", f"{read_area(halo, backend.spec.multiple):.3f}"])
         fitting += [halo] if worst <= args.limit else []
-    rows.append([f"{backend.spec.halo} (receptive field)", "0", "0", f"{read_area(backend.spec.halo):.3f}"])
+    rows.append(
+        [
+            f"{backend.spec.halo} (receptive field)",
+            "0",
+            "0",
+            f"{read_area(backend.spec.halo, backend.spec.multiple):.3f}",
+        ]
+    )
     print_table(["halo", "largest error, /255", "rms error, /255", "pixels read for one of 24 MP"], rows)
     print(f"\n{len(frames)} photos; to ship: --halo {fitting[0] if fitting else backend.spec.halo}")
 

@@ -40,8 +40,8 @@ STEPS = {
     "nsp": "PHOTOS/train --method nsp --from scratch --minutes 60",
     FIRST: "OUT/crops --method rd --network resunet --from scratch --set coarse_chroma=true --teacher-views 4 "
     "--minutes 75",
-    STUDENT: "PHOTOS/train/dnd --method rd --network resunet --teacher-views 8 --set recharge=false "
-    "--set coarse_chroma=false --batch 8 --patch 128 --steps 200 --lr 6e-4 --optimizer muon",
+    STUDENT: "PHOTOS/train/dnd --method rd --network resunet --teacher-views 8 --set recharge=false --batch 8 "
+    "--patch 128 --steps 200 --lr 6e-4 --optimizer muon",
 }
 """Arguments of `nsp train`."""
 

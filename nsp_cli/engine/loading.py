@@ -263,10 +263,15 @@ def build_pipeline(network: nn.Module, spec: ModelSpec, task: Task, settings: Ma
     ModelError
         The model cannot do the task.
     """
+    from nsp_cli.methods.coarse_chroma import CoarseChroma
+
     pipeline = method_of(spec, settings, name).pipeline(network, task, spec.channels)
     if spec.halo:
-        whole, multiple = pipeline.spec.halo, pipeline.spec.multiple
-        pipeline.spec = replace(pipeline.spec, halo=min(-(-spec.halo // multiple) * multiple, whole))
+        inner = pipeline.pipeline if isinstance(pipeline, CoarseChroma) else pipeline
+        whole, multiple = inner.spec.halo, inner.spec.multiple
+        inner.spec = replace(inner.spec, halo=min(-(-spec.halo // multiple) * multiple, whole))
+        if isinstance(pipeline, CoarseChroma):
+            pipeline.spec = pipeline.describe(inner.spec)
     return pipeline
 
 

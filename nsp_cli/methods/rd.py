@@ -21,8 +21,8 @@ import torch
 from torch import Generator, Tensor, nn
 
 from nsp_cli.errors import UsageError
-from nsp_cli.methods.base import Pipeline, SelfSupervised, refuse_noise_level
-from nsp_cli.methods.coarse_chroma import plain_pipeline
+from nsp_cli.methods.base import Pipeline, PlainPipeline, SelfSupervised, refuse_noise_level
+from nsp_cli.methods.coarse_chroma import with_coarse_chroma
 from nsp_cli.methods.preset_settings import APR_RD, PHOTOGRAPHER, Preset
 from nsp_cli.model.spec import Task
 from nsp_cli.networks import PLAIN_NETWORKS, as_network
@@ -91,7 +91,8 @@ class RD(SelfSupervised):
 
     def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> Pipeline:
         """Build the inference pipeline, a single module for the torch backend and for export."""
-        return plain_pipeline(network, task, channels, coarse_chroma=self.coarse_chroma)
+        pipeline = PlainPipeline(network, task, channels)
+        return with_coarse_chroma(pipeline) if self.coarse_chroma else pipeline
 
 
 def recharge(noisy: Tensor, targets: Tensor, generator: Generator) -> Tensor:

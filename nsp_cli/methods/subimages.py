@@ -24,8 +24,8 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Generator, Tensor, nn
 
-from nsp_cli.methods.base import Pipeline, SelfSupervised, Weight, check_settings
-from nsp_cli.methods.coarse_chroma import plain_pipeline
+from nsp_cli.methods.base import Pipeline, PlainPipeline, SelfEnsemble, SelfSupervised, Weight, check_settings
+from nsp_cli.methods.coarse_chroma import with_coarse_chroma
 from nsp_cli.methods.preset_settings import PHOTOGRAPHER, Preset
 from nsp_cli.model.spec import Task
 from nsp_cli.networks import PLAIN_NETWORKS, as_network, is_noise_conditional
@@ -128,7 +128,9 @@ class SubImages(SelfSupervised):
 
     def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> Pipeline:
         """Build the inference pipeline, a single module for the torch backend and for export."""
-        return plain_pipeline(network, task, channels, ensemble=self.ensemble, coarse_chroma=self.coarse_chroma)
+        averaged = network if self.ensemble == 1 else SelfEnsemble(network, self.ensemble)
+        pipeline = PlainPipeline(averaged, task, channels)
+        return with_coarse_chroma(pipeline) if self.coarse_chroma else pipeline
 
 
 def _run(network: nn.Module, photos: Tensor, level: Tensor | None) -> Tensor:

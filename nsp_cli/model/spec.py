@@ -115,7 +115,7 @@ class ModelSpec(_Record):
         Provenance for people to read: steps, photos, seconds, version, …
     halo : int
         The effective halo of a tile in photo pixels, measured with `benchmarks/halo.py`; 0 if it was not measured, and
-        tiles are then read with the whole receptive field.
+        tiles are then read with the whole receptive field. Without the coarse chroma, which doubles it.
     format : int
         See `FORMAT`.
     """
@@ -150,7 +150,7 @@ class PipelineSpec(_Record):
     scale : int
         Output pixels for one input pixel, along a side.
     multiple : int
-        Tile origins are multiples of this (PD stride × the network's own downsampling).
+        Tile origins are multiples of this (PD stride × the network's own downsampling; twice that with coarse chroma).
     halo : int
         Photo pixels around a tile that are read with it; a multiple of `multiple`. The receptive field, so that tiles
         equal the whole photo, or the smaller halo that was measured, see `ModelSpec.halo`.

@@ -218,7 +218,7 @@ def test_no_model_without_a_graph_in_int8_runs_in_it() -> None:
 
 
 IN_INT8 = [
-    pytest.param(info.name, Task(task), marks=pytest.mark.slow if info.name == "best" else ())  # eight runs
+    pytest.param(info.name, Task(task), marks=pytest.mark.slow if info.name == "best" else ())  # 16 runs
     for info in registry.shipped()
     for task in info.int8
 ]
@@ -233,7 +233,7 @@ def test_a_shipped_graph_in_int8_is_close_to_float32(
         pytest.skip("bfloat16 is for processors that multiply it")
     monkeypatch.setattr(openvino_backend, "has_bf16", lambda: bf16)
     graph = registry.shipped_folder() / f"{name}-{task}-int8.onnx"
-    assert graph.stat().st_size < 1.5e6
+    assert graph.stat().st_size < 1.7e6
     assert _largest_pair(onnx.load(graph)) <= MAX_PAIR_SUM + 1
     exact, by_openvino, by_onnx = (
         api.load_backend(name, task, device="cpu", precision=precision, backend=kind)

@@ -38,6 +38,14 @@ CASES = [
     ),
     Case(
         method="simulated",
+        method_args={"ensemble": 2, "coarse_chroma": True},
+        network="resunet",
+        network_args={"widths": (8, 8), "depths": (1, 1), "noise_level": True},
+        size=1_046_428,
+        size_args={"noise_level": True},
+    ),
+    Case(
+        method="simulated",
         method_args={},
         network="unet",
         network_args={"width": 6, "levels": 2},

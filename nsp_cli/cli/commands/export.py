@@ -129,7 +129,14 @@ def export(
         )
         return
     if program is Program.DARKTABLE:
+        from nsp_cli.model import registry
+        from nsp_cli.model.checkpoint import read_spec
+
         written = api.export_darktable(model, target, task, settings=settings, overwrite=overwrite)
+        if read_spec(registry.resolve(model, task)).method_args.get("coarse_chroma"):
+            warn(
+                "The packages are without the coarse chroma of this model: darktable's tiles overlap too little for it."
+            )
     else:
         worst = api.export(model, target, task, settings=settings, noise_input=noise_input, overwrite=overwrite)
         written = {target: worst}

@@ -61,7 +61,6 @@ def with_adaptation(flags: TrainFlags) -> TrainFlags:
         raise UsageError(
             f"--adapt nsp is for models that denoise by one pass over the photo, such as fast; {start.stem} does not."
         )
-    of_inference = [name for name in ("ensemble", "coarse_chroma") if name in spec.method_args]
-    kept = [f"{name}={json.dumps(spec.method_args[name])}" for name in of_inference]
-    others = [*kept, *(flags.others or [])]
+    inference_settings = [name for name in ("ensemble", "coarse_chroma") if name in spec.method_args]
+    others = [f"{name}={json.dumps(spec.method_args[name])}" for name in inference_settings] + (flags.others or [])
     return replace(flags, method=SubImages.name, start=str(start), others=others)

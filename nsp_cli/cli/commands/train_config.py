@@ -32,7 +32,7 @@ _ARGUMENTS = ("strategy", "stride", "targets", "inputs", "scale", "width", "dept
 _FIXED = {"channels"}
 """Arguments of networks that cannot be set: photos have three channels."""
 
-_OF_THE_DEFAULT_TOO = {"coarse_chroma"}
+_SHARED_SETTINGS = {"coarse_chroma"}
 """Settings of NSP that do not choose its weights: the default denoiser has them too."""
 
 _NONE: Mapping[str, Any] = {}
@@ -140,7 +140,7 @@ def _initial_weights(
         changes_network = bool(set(arguments) & set(arguments_of(find_preset("nsp", preset).network)))
     if start == SCRATCH or (start is None and changes_network):
         return None
-    of_nsp = bool(set(arguments) & (set(settings_of("nsp")) - _OF_THE_DEFAULT_TOO))
+    of_nsp = bool(set(arguments) & (set(settings_of("nsp")) - _SHARED_SETTINGS))
     return registry.resolve(start, Task.SHUFFLE if of_nsp else Task.DENOISE)
 
 

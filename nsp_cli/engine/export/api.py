@@ -128,7 +128,7 @@ def export_darktable(
     settings: Mapping[str, Any] = NO_SETTINGS,
     overwrite: bool = False,
 ) -> dict[Path, float]:
-    """Write packages for darktable's neural restore.
+    """Write packages for darktable's neural restore, without the coarse chroma of a model that has it.
 
     Parameters
     ----------
