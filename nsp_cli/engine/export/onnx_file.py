@@ -196,8 +196,8 @@ def _pipeline_graph(pipeline: Pipeline, spec: ModelSpec, noise_input: bool) -> b
 
 def _network_graph(pipeline: Pipeline, spec: ModelSpec) -> bytes:
     """Export the pipeline without padding and without noise estimation, for this package's own backends."""
-    of_network = pipeline.pipeline if isinstance(pipeline, CoarseChroma) else pipeline
-    if not isinstance(of_network, PlainPipeline):
+    is_plain = isinstance(pipeline, PlainPipeline)
+    if not is_plain and not (isinstance(pipeline, CoarseChroma) and isinstance(pipeline.pipeline, PlainPipeline)):
         raise ModelError(f"The method '{spec.method}' has no graph of its network alone.")
     described = replace(pipeline.spec, side_multiple=pipeline.padding)
     tile = torch.rand(1, described.planes, 8 * pipeline.padding, 12 * pipeline.padding)
