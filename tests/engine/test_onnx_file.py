@@ -234,10 +234,10 @@ def test_a_graph_can_refer_to_the_tensors_of_another_file(weights: Weights, tmp_
     save_model(network, spec, model, torch.float16)
     assert np.abs(OnnxBackend(graph, "cpu").run(tile) - before).max() > 1e-3
     network, spec = load_model(weights())
-    with pytest.raises(ModelError, match="no graph of its network alone"):
-        onnx_file.export(
-            build_pipeline(network, spec, Task.DENOISE, {}, ""), spec, tmp_path / "b.onnx", weights=weights()
-        )
+    for settings in ({}, {"coarse_chroma": True}):
+        pipeline = build_pipeline(network, spec, Task.DENOISE, settings, "")
+        with pytest.raises(ModelError, match="no graph of its network alone"):
+            onnx_file.export(pipeline, spec, tmp_path / "b.onnx", weights=weights())
 
 
 def test_a_shipped_model_has_no_graph_for_settings_of_its_own() -> None:
