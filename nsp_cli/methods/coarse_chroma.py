@@ -13,6 +13,7 @@ chroma are those of f(y). The network computes a quarter more pixels, and tiles 
 from __future__ import annotations
 
 from dataclasses import replace
+from math import lcm
 
 import torch
 import torch.nn.functional as F
@@ -45,13 +46,12 @@ class CoarseChroma(nn.Module):
     def __init__(self, pipeline: Pipeline) -> None:
         super().__init__()
         self.pipeline = pipeline
-        self.spec = self.describe(pipeline.spec)
         self.padding = -(-_SMALLEST // (2 * pipeline.padding)) * 2 * pipeline.padding
+        self.spec = self.describe(pipeline.spec)
 
-    @staticmethod
-    def describe(spec: PipelineSpec) -> PipelineSpec:
+    def describe(self, spec: PipelineSpec) -> PipelineSpec:
         """Return the tiling requirements, in pixels of the photo, for those of the pipeline."""
-        multiple = 2 * spec.multiple
+        multiple = lcm(2 * spec.multiple, self.padding)  # a tile at the photo's edge is extended as the whole photo is
         halo = max(2 * (spec.halo + 1), _SMALLEST)  # 1: `_enlarge` uses the neighbours of a pixel
         return replace(
             spec,

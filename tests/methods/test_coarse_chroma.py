@@ -99,6 +99,6 @@ def test_a_padded_photo_has_the_same_result() -> None:
 
 def test_tiles_are_read_with_the_halo_of_the_halved_photo() -> None:
     inner, outer = plain(5).spec, CoarseChroma(plain(5)).spec
-    assert outer.multiple == 2 * inner.multiple
+    assert outer.multiple % (2 * inner.multiple) == outer.multiple % 16 == 0
     assert outer.halo % outer.multiple == 0
     assert outer.halo > 2 * inner.halo
