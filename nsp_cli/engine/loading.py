@@ -266,13 +266,12 @@ def build_pipeline(network: nn.Module, spec: ModelSpec, task: Task, settings: Ma
     from nsp_cli.methods.coarse_chroma import CoarseChroma
 
     pipeline = method_of(spec, settings, name).pipeline(network, task, spec.channels)
-    if spec.halo:
-        inner = pipeline.pipeline if isinstance(pipeline, CoarseChroma) else pipeline
-        whole, multiple = inner.spec.halo, inner.spec.multiple
-        inner.spec = replace(inner.spec, halo=min(-(-spec.halo // multiple) * multiple, whole))
-        if isinstance(pipeline, CoarseChroma):
-            pipeline.spec = pipeline.describe(inner.spec)
-    return pipeline
+    if not spec.halo:
+        return pipeline
+    inner = pipeline.pipeline if isinstance(pipeline, CoarseChroma) else pipeline
+    whole, multiple = inner.spec.halo, inner.spec.multiple
+    inner.spec = replace(inner.spec, halo=min(-(-spec.halo // multiple) * multiple, whole))
+    return pipeline if inner is pipeline else CoarseChroma(inner)
 
 
 def method_of(spec: ModelSpec, settings: Mapping[str, Any], name: str) -> Method:

@@ -47,9 +47,9 @@ class CoarseChroma(nn.Module):
         super().__init__()
         self.pipeline = pipeline
         self.padding = -(-_SMALLEST // (2 * pipeline.padding)) * 2 * pipeline.padding
-        self.spec = self.describe(pipeline.spec)
+        self.spec = self._describe(pipeline.spec)
 
-    def describe(self, spec: PipelineSpec) -> PipelineSpec:
+    def _describe(self, spec: PipelineSpec) -> PipelineSpec:
         """Return the tiling requirements, in pixels of the photo, for those of the pipeline."""
         multiple = lcm(2 * spec.multiple, self.padding)  # a tile at the photo's edge is extended as the whole photo is
         halo = max(2 * (spec.halo + 1), _SMALLEST)  # 1: `_enlarge` uses the neighbours of a pixel
@@ -87,11 +87,9 @@ def _enlarge(x: Tensor) -> Tensor:
 
     As F.interpolate, whose node in an ONNX graph would end the part that OpenVINO computes in float32.
     """
-    for side in (-1, -2):
-        size = x.shape[side]
-        first, last = x.narrow(side, 0, 1), x.narrow(side, size - 1, 1)
-        before = torch.cat([first, x.narrow(side, 0, size - 1)], side)
-        after = torch.cat([x.narrow(side, 1, size - 1), last], side)
-        pair = torch.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], 3 if side == -2 else 4)
-        x = pair.flatten(2, 3) if side == -2 else pair.flatten(3, 4)
+    for dim in (3, 2):
+        size = x.shape[dim]
+        before = torch.cat([x.narrow(dim, 0, 1), x.narrow(dim, 0, size - 1)], dim)
+        after = torch.cat([x.narrow(dim, 1, size - 1), x.narrow(dim, size - 1, 1)], dim)
+        x = torch.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], dim + 1).flatten(dim, dim + 1)
     return x

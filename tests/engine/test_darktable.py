@@ -95,6 +95,18 @@ def test_the_coarse_chroma_is_left_out(tmp_path: Path, monkeypatch: pytest.Monke
     assert traced == [stub]
 
 
+@pytest.mark.parametrize(("task", "names_it"), [("denoise", True), ("direct", False)])
+def test_the_command_names_the_coarse_chroma_where_it_is_left_out(
+    task: str, names_it: bool, weights: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(darktable, "trace", lambda *_: onnx.ModelProto())
+    monkeypatch.setattr(darktable, "_disagreement", lambda *_: 0.0)
+    model = weights(coarse_chroma=True)
+    code, said = run("export", tmp_path / "a.dtmodel", "-m", model, "--task", task, "--for", "darktable")
+    assert code == 0, said
+    assert ("without the coarse chroma" in " ".join(said.split())) is names_it
+
+
 @pytest.mark.parametrize(("scale", "name"), [(3, None), (4, "model_x4.onnx")])
 def test_the_graph_has_the_name_of_its_enlargement(
     scale: int, name: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

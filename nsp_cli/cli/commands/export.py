@@ -133,7 +133,7 @@ def export(
         from nsp_cli.model.checkpoint import read_spec
 
         written = api.export_darktable(model, target, task, settings=settings, overwrite=overwrite)
-        if read_spec(registry.resolve(model, task)).method_args.get("coarse_chroma"):
+        if task is Task.DENOISE and read_spec(registry.resolve(model, task)).method_args.get("coarse_chroma"):
             warn(
                 "The packages are without the coarse chroma of this model: darktable's tiles overlap too little for it."
             )
