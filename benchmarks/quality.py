@@ -1,6 +1,6 @@
 """PSNR and SSIM of models and of simple filters on real noisy photos with a clean partner: the table of the weights.
 
-    python benchmarks/quality.py PAIRS_ROOT [-m MODEL …] [--only ROW …] [--noise FACTOR …] [--json FILE]
+    python benchmarks/quality.py PAIRS_ROOT [-m MODEL …] [--only ROW …] [--noise FACTOR …] [--coarse-chroma] [--json F]
 
 Each sub-folder of PAIRS_ROOT is a set, its photos named x_noisy and x_clean. Figures are means over photos, as
 `nsp eval` has them. A setting in brackets is the best for the whole set by mean PSNR: an upper bound, which nobody
@@ -117,12 +117,16 @@ def main() -> None:
         "--noise", nargs="+", type=float, default=(), metavar="FACTOR", help="also with these multiples of the level"
     )
     flags.add_argument("--precision", default="auto", help="auto, fp32, bf16, fp16 or int8")
+    flags.add_argument("--coarse-chroma", action="store_true", help="with the coarse chroma, as `nsp denoise` has it")
     flags.add_argument("--json", type=Path, help="write the figures to this file")
     args = flags.parse_args()
     use_threads(args.threads)
     chosen: list[str | None] = args.model or [None]
+    settings = {"coarse_chroma": True} if args.coarse_chroma else {}
     backends = {
-        registry.resolve(model).stem: load_backend(model, device=args.device, precision=args.precision)
+        registry.resolve(model).stem: load_backend(
+            model, device=args.device, precision=args.precision, settings=settings
+        )
         for model in (chosen if "models" in args.only else [])
     }
     folders = sorted(path for path in args.root.iterdir() if path.is_dir())

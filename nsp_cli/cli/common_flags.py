@@ -174,6 +174,16 @@ Blind = Annotated[
         show_default="the model's",
     ),
 ]
+CoarseChroma = Annotated[
+    bool | None,
+    option(
+        "--coarse-chroma/--no-coarse-chroma",
+        panel=MODEL,
+        help="Denoise the photo at half its size, too, and take the coarse part of its colour from there: fewer "
+        "blotches of colour, a quarter more time.",
+        show_default="the model's; on for best and nsp",
+    ),
+]
 Tile = Annotated[
     int,
     option("-t", "--tile", panel=MODEL, metavar="PIXELS", help="Set the side of a tile; 0 chooses it by free memory."),

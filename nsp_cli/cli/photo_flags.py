@@ -39,6 +39,7 @@ class PhotoFlags:
     raw_exposure: common_flags.RawExposure = 0
     model: common_flags.Model = None
     blind: common_flags.Blind = None
+    coarse_chroma: common_flags.CoarseChroma = None
     tile: common_flags.Tile = 0
     device: common_flags.Device = "auto"
     precision: common_flags.Precision = Precision.AUTO
@@ -102,6 +103,7 @@ class PhotoFlags:
                 precision=self.precision,
                 backend=self.backend,
                 blind=self.blind,
+                coarse_chroma=self.coarse_chroma,
             ),
             blend=common_flags.blend_options(self.strength, self.luma, self.chroma, self.noise),
             raw=RawOptions(white_balance=self.raw_wb.value, exposure=self.raw_exposure),

@@ -68,6 +68,10 @@ class Converter:
         The noise level that is an input of the network, white = 255; None for a network without that input.
     base : Frame or None
         The photo that the change is added to; None if that is `frame`.
+    limits : tuple of float, optional
+        Lowest and highest value of the network's input; None for those of the photo's colours.
+    coarse : ndarray, optional
+        The result at half the photo's size, whose coarse chroma the result gets, see `coarse_chroma`.
     """
 
     frame: Frame
@@ -76,9 +80,14 @@ class Converter:
     space: Space | None
     noise: float | None
     base: Frame | None = None
+    limits: tuple[float, float] | None = None
+    coarse: _Values | None = None
 
     @cached_property
-    def _limits(self) -> tuple[float, float]:
+    def input_limits(self) -> tuple[float, float]:
+        """Lowest and highest value of the network's input."""
+        if self.limits is not None:
+            return self.limits
         lowest, highest = SRGB_LIMITS if self.space is None else self.space.limits
         signed = self.frame.below_black is not None or self.frame.linear_raw is not None
         return -highest if signed else lowest, highest
@@ -98,11 +107,7 @@ class Converter:
         clean = self.frame.unit_values(*outer.slices)
         if self.blend.is_identity(clean.shape[2]):
             return Tile(region, outer, clean, clean, clean, clean, None)
-        working = clean if self.space is None else self.space.to_srgb(clean)
-        is_integer = self.frame.pixels.dtype.kind == "u"
-        # Values of an integer photo in sRGB are within the limits.
-        is_within = is_integer and self.space is None and self.frame.below_black is None
-        clipped = working if is_within else np.clip(working, *self._limits)
+        working, clipped = self._encoded(clean)
         planes = np.empty((1, self.spec.planes, *clean.shape[:2]), np.float32)
         planes[0, : self.spec.channels] = clipped.transpose(2, 0, 1)  # of a grey photo the same in each channel
         if self.noise is not None:
@@ -111,6 +116,18 @@ class Converter:
         if photo is not clean and not np.array_equal(photo, clean):
             working = photo if self.space is None else self.space.to_srgb(photo)
         return Tile(region, outer, clean, clipped, photo, working, planes)
+
+    def network_input(self, region: Region) -> _Values:
+        """Return a region (h, w, C) of the photo in sRGB encoding, clipped."""
+        return self._encoded(self.frame.unit_values(*region.slices))[1]
+
+    def _encoded(self, values: _Values) -> tuple[_Values, _Values]:
+        """Convert values (h, w, C) of the photo to sRGB encoding; return them, and the same clipped."""
+        working = values if self.space is None else self.space.to_srgb(values)
+        is_integer = self.frame.pixels.dtype.kind == "u"
+        # Values of an integer photo in sRGB are within the limits.
+        is_within = is_integer and self.space is None and self.frame.below_black is None
+        return working, working if is_within else np.clip(working, *self.input_limits)
 
     def finish(self, tile: Tile, output: _Values | None, region: Region | None = None) -> _Values:
         """Return the result for `region`, (h·scale, w·scale, C).

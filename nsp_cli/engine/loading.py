@@ -25,8 +25,12 @@ if TYPE_CHECKING:
     from torch import nn
 
     from nsp_cli.engine.backends.onnx_backend import OnnxBackend
+    from nsp_cli.engine.backends.openvino_backend import OpenVinoBackend
+    from nsp_cli.engine.backends.torch_backend import TorchBackend
     from nsp_cli.methods import Method, Pipeline
     from nsp_cli.model.spec import ModelSpec
+
+    Opened = OnnxBackend | OpenVinoBackend | TorchBackend
 
 NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
 
@@ -36,6 +40,9 @@ _FILES_OF_RUNTIMES = {
     "openvino": "models that ship with a graph for it, such as fast, and .onnx files in int8",
 }
 """Models that each runtime opens, for messages."""
+
+_COARSE_CHROMA = "coarse_chroma"
+"""A setting that `process` applies, whatever runs the network."""
 
 _SETTING_NAMES = {"test_shift": "blind spot to choose"}
 """Names of settings for messages."""
@@ -71,7 +78,8 @@ def load_backend(
         "torch" (.safetensors files), "onnx" (.onnx files), "openvino" (.onnx files in int8) or "auto"; models that
         ship run in all three.
     settings : mapping
-        Settings of the model's method in place of those that are stored with it, as in {"test_shift": 1}.
+        Settings of the model's method in place of those that are stored with it, as in {"test_shift": 1}. All models
+        have "coarse_chroma", see `engine.coarse_chroma`.
     exact_halo : bool
         Whether tiles are read with the whole receptive field even if a smaller halo was measured; an ONNX file keeps
         its own halo.
@@ -96,6 +104,16 @@ def load_backend(
     device = re.sub(f"^{Device.CPU}:[0-9]+$", Device.CPU, device)  # PyTorch's name for it
     path = registry.resolve(model, task)
     request = Request(device, precision, backend, megapixels)
+    own = {name: value for name, value in settings.items() if name != _COARSE_CHROMA}
+    opened = _open(path, task, request, own, exact_halo)
+    if _COARSE_CHROMA in settings:
+        _set_coarse_chroma(opened, settings[_COARSE_CHROMA], path)
+    return opened
+
+
+def _open(path: Path, task: Task, request: Request, settings: Mapping[str, Any], exact_halo: bool) -> Opened:
+    """Open a file, or a graph that ships with it; see `load_backend`."""
+    device, precision, backend = request.device, request.precision, request.backend
     if path.suffix == ".onnx":
         return _open_file(path, task, request, settings)
     chosen = Runtime("torch", precision)
@@ -107,6 +125,17 @@ def load_backend(
     if chosen.runtime == "torch":
         return _open_torch(path, task, device, precision, settings, exact_halo)
     return _open_graph(path, device, chosen)
+
+
+def _set_coarse_chroma(backend: Opened, wanted: object, path: Path) -> None:
+    """Switch the coarse chroma on or off, in any runtime. Raises `UsageError` where that is not possible."""
+    if not isinstance(wanted, bool):
+        raise UsageError(f"The setting {_COARSE_CHROMA} must be true or false, got {wanted!r}.")
+    if path.suffix == ".onnx":
+        raise UsageError(f"The coarse chroma of {path.name} was fixed when it was exported; export it again.")
+    if backend.spec.task != Task.DENOISE:
+        raise UsageError(f"`{_COARSE_CHROMA}` goes with denoising alone.")
+    backend.spec = backend.spec.with_coarse_chroma(wanted)
 
 
 def _why_not(backend: str, path: Path, task: Task, precision: str, fixed: Sequence[str]) -> str:
@@ -177,7 +206,7 @@ def _shipped_graph(weights: Path, task: Task, request: Request) -> tuple[Path, R
     return (int8 if chosen.precision == Precision.INT8 else graph) or weights, chosen
 
 
-def _open_file(path: Path, task: Task, request: Request, settings: Mapping[str, Any]) -> Backend:
+def _open_file(path: Path, task: Task, request: Request, settings: Mapping[str, Any]) -> Opened:
     """Open an exported file: in OpenVINO if it is in int8 and that is faster or was chosen, else in onnxruntime.
 
     Raises
@@ -206,7 +235,7 @@ def _open_file(path: Path, task: Task, request: Request, settings: Mapping[str, 
     return opened
 
 
-def _open_graph(path: Path, device: str, chosen: Runtime) -> Backend:
+def _open_graph(path: Path, device: str, chosen: Runtime) -> Opened:
     """Open a graph that ships, in onnxruntime or OpenVINO."""
     opener = _open_openvino if chosen.runtime == "openvino" else _open_onnx
     return opener(path, device, chosen.precision)
@@ -223,7 +252,7 @@ def _open_onnx(path: Path, device: str, precision: str) -> OnnxBackend:
     return opened
 
 
-def _open_openvino(path: Path, device: str, precision: str) -> Backend:
+def _open_openvino(path: Path, device: str, precision: str) -> OpenVinoBackend:
     """Open a graph in OpenVINO. Raises `BackendError` for a device or a precision that it does not have here."""
     from nsp_cli.engine.backends.openvino_backend import OpenVinoBackend
 
@@ -238,16 +267,17 @@ def _open_openvino(path: Path, device: str, precision: str) -> Backend:
 
 def _open_torch(
     path: Path, task: Task, device: str, precision: str, settings: Mapping[str, Any], exact_halo: bool
-) -> Backend:
+) -> TorchBackend:
     """Open a safetensors file in torch."""
     from nsp_cli.engine.backends.device import choose_device
     from nsp_cli.engine.backends.torch_backend import TorchBackend
+    from nsp_cli.methods.coarse_chroma import without_coarse_chroma
     from nsp_cli.model.checkpoint import load_model
     from nsp_cli.networks import as_network, has_input_skip
 
     network, spec = load_model(path)
     spec = replace(spec, halo=0) if exact_halo else spec
-    pipeline = build_pipeline(network, spec, task, settings, path.name)
+    pipeline = without_coarse_chroma(build_pipeline(network, spec, task, settings, path.name))
     if precision == "auto" and not has_input_skip(as_network(network)):
         precision = "fp32"  # bfloat16 would round the photo itself: 0.07 dB
     return TorchBackend(pipeline, choose_device(device), Precision(precision))  # pyright: ignore[reportArgumentType]

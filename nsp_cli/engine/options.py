@@ -36,6 +36,8 @@ class ModelOptions:
         See `loading.load_backend`.
     blind : int, optional
         Blind-spot radius at test time, 0 … 5; None for the model's own.
+    coarse_chroma : bool, optional
+        Whether the coarse part of the chroma comes from the photo at half its size; None for the model's own.
 
     Raises
     ------
@@ -48,6 +50,7 @@ class ModelOptions:
     precision: str = "auto"
     backend: str = "auto"
     blind: int | None = None
+    coarse_chroma: bool | None = None
 
     def __post_init__(self) -> None:
         if self.blind is not None and not 0 <= self.blind <= 5:
@@ -56,7 +59,8 @@ class ModelOptions:
     @property
     def settings(self) -> dict[str, Any]:
         """The settings of the model's method that replace its own."""
-        return {} if self.blind is None else {"test_shift": self.blind}
+        given = {"test_shift": self.blind, "coarse_chroma": self.coarse_chroma}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -179,6 +183,7 @@ _PLACES: Mapping[str, tuple[str, str | None]] = {
     "tile": ("tile", None),
     "model": ("model", "name"),
     "blind": ("model", "blind"),
+    "coarse_chroma": ("model", "coarse_chroma"),
     "device": ("model", "device"),
     "precision": ("model", "precision"),
     "strength": ("blend", "strength"),

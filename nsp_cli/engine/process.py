@@ -10,12 +10,14 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nsp_cli.engine.backends.base import Backend
 from nsp_cli.engine.blending import Blend
+from nsp_cli.engine.coarse_chroma import at_half_size, has_coarse_chroma, size_of_half, with_coarse_chroma
 from nsp_cli.engine.conversion import Converter, Tile, enlarge
 from nsp_cli.engine.hot_pixels import fade_hot_pixels, without_hot_pixels
 from nsp_cli.engine.shadows import keep_shadows
@@ -26,6 +28,9 @@ from nsp_cli.image.colour import Space, colour_space
 from nsp_cli.image.frame import Frame, Pixels, from_unit
 from nsp_cli.model.spec import PipelineSpec
 from nsp_cli.noise.estimate import noise_level
+
+_HALF_SIZE_PART = 0.2
+"""Fraction of the time that the photo at half its size takes where it is denoised, too."""
 
 
 def process(
@@ -83,12 +88,19 @@ def process(
     base = None if faded is clean else fill_hidden(faded)
     converter = Converter(fill_hidden(clean), spec, blend, space, noise, base)
     out = np.empty((height * spec.scale, width * spec.scale, channels), frame.pixels.dtype)
-    if spec.tile:
-        _fill_faded(out, backend, converter, side, report)
-    else:
-        _fill(out, backend, converter, side, report, evenly=not tile)
+    fill = _fill_faded if spec.tile else partial(_fill, evenly=not tile)
+    if has_coarse_chroma(converter):
+        coarse = np.empty(size_of_half(frame), np.float32)
+        fill(coarse, backend, at_half_size(converter), side, _part_of(report, 0, _HALF_SIZE_PART))
+        converter, report = replace(converter, coarse=coarse), _part_of(report, _HALF_SIZE_PART, 1)
+    fill(out, backend, converter, side, report)
     keep_shadows(clean, out)
     return _with_pixels(frame, out, spec.scale, (*unused, *([warning] if warning else []), *doubts))
+
+
+def _part_of(report: Callable[[float], None], start: float, stop: float) -> Callable[[float], None]:
+    """Return a function that reports a fraction of the part from `start` to `stop` as a fraction of the whole."""
+    return lambda done: report(start + (stop - start) * done)
 
 
 def _noise_level(frame: Frame, blend: Blend, space: Space | None) -> tuple[float, tuple[str, ...]]:
@@ -154,7 +166,7 @@ def _fill(
             tile = converter.prepare(region) if ahead is None else ahead.result()
             ahead = threads.submit(converter.prepare, waiting[0]) if waiting else None
             try:
-                output = _run(backend, tile)
+                output = _run(backend, converter, tile)
             except MemoryLimitError:
                 side, ahead = _halved(region, spec), None
                 waiting = deque(part for larger in (region, *waiting) for part in larger.split(side))
@@ -168,8 +180,11 @@ def _fill(
             behind.result()
 
 
-def _run(backend: Backend, tile: Tile) -> NDArray[np.float32] | None:
-    return None if tile.planes is None else backend.run(tile.planes)
+def _run(backend: Backend, converter: Converter, tile: Tile) -> NDArray[np.float32] | None:
+    if tile.planes is None:
+        return None
+    output = backend.run(tile.planes)
+    return output if converter.coarse is None else with_coarse_chroma(output, converter.coarse, tile.outer)
 
 
 def _fill_faded(
@@ -194,7 +209,7 @@ def _fill_faded(
             across = fade(tile.left * scale, tile.right * scale, width * scale, overlap * scale)
             weights = (down[:, None] * across)[..., None]
             prepared = converter.prepare(tile, wide)
-            result = converter.finish(prepared, _run(backend, prepared))
+            result = converter.finish(prepared, _run(backend, converter, prepared))
             band[:, wide.scaled(scale).slices[1]] += weights * result
             report((tile.top * width + (tile.bottom - tile.top) * tile.right) / (height * width))
         done = row.bottom if row.bottom == height else row.bottom - overlap

@@ -7,11 +7,13 @@ wide, and the means of 2×2 pixels are less noisy::
     f(y) + up(chroma(f(down(y)) − down(f(y))))
 
 for a photo y and a pipeline f; down averages 2×2 pixels and up interpolates bilinearly. Luma and the fine part of the
-chroma are those of f(y). The network computes a quarter more pixels, and tiles have twice the halo.
+chroma are those of f(y). The network computes a quarter more pixels, and tiles have twice the halo. This module is for
+exports and previews: the backends of this package run the pipeline inside, see `engine.coarse_chroma`.
 """
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from math import lcm
 
@@ -20,14 +22,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nsp_cli.methods.base import Pipeline, PlainPipeline
-from nsp_cli.model.spec import MIN_NETWORK_SIDE, PipelineSpec, Task
+from nsp_cli.model.spec import HALF_SIZE_NOISE, MIN_NETWORK_SIDE, PipelineSpec, Task
 from nsp_cli.ops.luma import chroma
 from nsp_cli.ops.padding import cut_to_size, pad_to_multiple
-
-_LEVEL = 0.75
-"""Noise level of the photo at half its size, as a fraction of that of the photo: white noise has 0.5, blotches have 1.
-
-With 0.5 to 1 the PSNR of `fast` on real noise is the same within 0.02 dB (docs/experiments.md, 2026-11-29)."""
 
 _SMALLEST = 2 * MIN_NETWORK_SIDE  # pixels along a side, so that half of them are enough for the network
 
@@ -73,13 +70,22 @@ class CoarseChroma(nn.Module):
         denoise = self.pipeline.on_padded if isinstance(self.pipeline, PlainPipeline) else self.pipeline
         fine, small = denoise(photo), F.avg_pool2d(photo, 2)
         if self.spec.noise_level:
-            small = torch.cat([small[:, :-1], _LEVEL * small[:, -1:]], 1)
+            small = torch.cat([small[:, :-1], HALF_SIZE_NOISE * small[:, -1:]], 1)
         return fine + _enlarge(chroma(denoise(small) - F.avg_pool2d(fine, 2)))
 
 
 def with_coarse_chroma(pipeline: Pipeline) -> Pipeline:
     """Return a pipeline that also denoises at half size; one that enlarges as it is."""
     return CoarseChroma(pipeline) if pipeline.spec.task == Task.DENOISE else pipeline
+
+
+def without_coarse_chroma(pipeline: Pipeline) -> Pipeline:
+    """Return the pipeline inside, described as one that `engine.process` runs at both sizes; others as they are."""
+    if not isinstance(pipeline, CoarseChroma):
+        return pipeline
+    inner = copy(pipeline.pipeline)
+    inner.spec = inner.spec.with_coarse_chroma()
+    return inner
 
 
 def _enlarge(x: Tensor) -> Tensor:

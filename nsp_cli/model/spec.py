@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
+from math import lcm
 from typing import Annotated, Any, Self
 
 from nsp_cli.errors import ModelError
@@ -23,6 +24,11 @@ FORMAT = 1
 
 MIN_NETWORK_SIDE = 8
 """Pixels along a side of what a network is given: smaller photos are padded."""
+
+HALF_SIZE_NOISE = 0.75
+"""Noise level of a photo at half its size, as a fraction of that of the photo: white noise has 0.5, blotches have 1.
+
+With 0.5 to 1 the PSNR of `fast` on real noise is the same within 0.02 dB (docs/experiments.md, 2026-11-29)."""
 
 
 class Task(StrEnum):
@@ -150,7 +156,7 @@ class PipelineSpec(_Record):
     scale : int
         Output pixels for one input pixel, along a side.
     multiple : int
-        Tile origins are multiples of this (PD stride × the network's own downsampling; twice that with coarse chroma).
+        Tile origins are multiples of this: PD stride × the network's own downsampling, and even with coarse chroma.
     halo : int
         Photo pixels around a tile that are read with it; a multiple of `multiple`. The receptive field, so that tiles
         equal the whole photo, or the smaller halo that was measured, see `ModelSpec.halo`.
@@ -168,6 +174,8 @@ class PipelineSpec(_Record):
         Both sides of the input of a graph that is the network alone are multiples of this.
     int8 : bool
         Whether it is a graph in int8, see `engine.export.qdq`.
+    coarse_chroma : bool
+        Whether `engine.process` runs it on the photo at half its size, too, see `engine.coarse_chroma`.
     """
 
     task: str
@@ -180,8 +188,15 @@ class PipelineSpec(_Record):
     tile: Annotated[int, Between(0, _WIDEST)] = 0
     side_multiple: Annotated[int, Between(1, _WIDEST)] = 1
     int8: bool = False
+    coarse_chroma: bool = False
 
     @property
     def planes(self) -> int:
         """Number of input planes: the photo's channels, and one for the noise level if it is an input."""
         return self.channels + self.noise_level
+
+    def with_coarse_chroma(self, wanted: bool = True) -> PipelineSpec:
+        """Return the same pipeline with or without the coarse chroma, which needs even tile origins."""
+        multiple = lcm(self.multiple, 2) if wanted else self.multiple
+        halo, tile = (-(-pixels // multiple) * multiple for pixels in (self.halo, self.tile))
+        return replace(self, multiple=multiple, halo=halo, tile=tile, coarse_chroma=wanted)

@@ -118,8 +118,8 @@ class WithHalo:
     [
         ("fast", {}, 80),
         ("fast-research", {}, 80),
-        ("fast", {"coarse_chroma": True}, 176),
-        ("best", {"ensemble": 1}, 176),
+        ("fast", {"coarse_chroma": True}, 80),
+        ("best", {"ensemble": 1}, 80),
     ],
 )
 @pytest.mark.slow

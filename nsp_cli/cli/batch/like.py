@@ -60,7 +60,14 @@ def _values(settings: Mapping[str, Any]) -> dict[str, Any]:
         "chroma": float(settings["chroma"]),
         "quality": int(settings["quality"]),
     }
-    kinds = {"noise": float, "blind": int, "scale": int, "raw_wb": WhiteBalance, "raw_exposure": float}
+    kinds = {
+        "noise": float,
+        "blind": int,
+        "coarse_chroma": bool,
+        "scale": int,
+        "raw_wb": WhiteBalance,
+        "raw_exposure": float,
+    }
     return values | {name: kind(settings[name]) for name, kind in kinds.items() if name in settings}
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from nsp_cli.cli.report.previews import Previews
 
 
-_OPTIONAL = ("scale", "blind")
+_OPTIONAL = ("scale", "blind", "coarse_chroma")
 _DESCRIBED = (
     "task",
     *_OPTIONAL,

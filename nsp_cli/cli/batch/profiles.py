@@ -39,6 +39,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "model": (str,),
     "precision": (str,),
     "blind": (int,),
+    "coarse_chroma": (bool,),
     "strength": (int, float, str),
     **dict.fromkeys(("luma", "chroma", "noise"), (int, float)),
 }
@@ -205,11 +206,7 @@ def _check(name: str, settings: Mapping[str, Any]) -> None:
     for key, value in settings.items():
         if key not in _KINDS:
             raise UsageError(f"{name}: '{key}' is not one of {', '.join(_KINDS)}")
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, _KINDS[key])
-            or (key == "strength" and not _is_strength(value))
-        ):
+        if type(value) not in _KINDS[key] or (key == "strength" and not _is_strength(value)):
             raise UsageError(f"{name}: {key} cannot be {value!r}")
     if settings.get("precision", "auto") not in tuple(Precision):
         raise UsageError(f"{name}: precision is one of {', '.join(Precision)}")

@@ -18,7 +18,7 @@ from nsp_cli.model.spec import Task
 from nsp_cli.system.version import __version__
 
 _AGENT = "nsp "
-_STAMPED = ("task", "scale", "blind", "precision", "strength", "luma", "chroma", "noise", "quality")
+_STAMPED = ("task", "scale", "blind", "coarse_chroma", "precision", "strength", "luma", "chroma", "noise", "quality")
 _STAMPED_OF_RAW = ("raw_wb", "raw_exposure")
 """The settings of a stamp, in their order, and those that photos developed from RAW have besides."""
 

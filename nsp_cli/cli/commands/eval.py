@@ -82,6 +82,7 @@ def evaluate(
     luma: common_flags.Luma = 100,
     chroma: common_flags.Chroma = 100,
     blind: common_flags.Blind = None,
+    coarse_chroma: common_flags.CoarseChroma = None,
     tile: common_flags.Tile = 0,
     device: common_flags.Device = "auto",
     precision: common_flags.Precision = Precision.AUTO,
@@ -100,7 +101,9 @@ def evaluate(
 
     settings = DenoiseOptions(
         tile=tile,
-        model=ModelOptions(name=model, device=device, precision=precision, backend=backend, blind=blind),
+        model=ModelOptions(
+            name=model, device=device, precision=precision, backend=backend, blind=blind, coarse_chroma=coarse_chroma
+        ),
         blend=common_flags.blend_options(strength, luma, chroma),
     )
     if dataset is not None:

@@ -100,6 +100,7 @@ def export(
     program: ForProgram = None,
     noise_input: NoiseInput = False,
     blind: common_flags.Blind = None,
+    coarse_chroma: common_flags.CoarseChroma = None,
     precision: FilePrecision = Precision.FP32,
     calibrate: Calibrate = None,
     overwrite: common_flags.Overwrite = False,
@@ -115,7 +116,7 @@ def export(
     if exists(target) and not overwrite:
         raise UsageError(f"{target} exists already; use --overwrite, or another name.")
     check_place(target)
-    settings = ModelOptions(blind=blind).settings
+    settings = ModelOptions(blind=blind, coarse_chroma=coarse_chroma).settings
     if calibrate is not None:
         if unread := count_unread(path for path in calibrate.rglob("*") if is_file(path)):
             warn(unread_sentence(unread))
@@ -133,7 +134,8 @@ def export(
         from nsp_cli.model.checkpoint import read_spec
 
         written = api.export_darktable(model, target, task, settings=settings, overwrite=overwrite)
-        if task is Task.DENOISE and read_spec(registry.resolve(model, task)).method_args.get("coarse_chroma"):
+        own = read_spec(registry.resolve(model, task)).method_args
+        if task is Task.DENOISE and {**own, **settings}.get("coarse_chroma"):
             warn(
                 "The packages are without the coarse chroma of this model: darktable's tiles overlap too little for it."
             )

@@ -19,7 +19,7 @@ from nsp_cli.engine.loading import build_pipeline
 from nsp_cli.errors import ModelError, OutputError, TargetExistsError
 from nsp_cli.methods import Pipeline
 from nsp_cli.methods.base import PlainPipeline
-from nsp_cli.methods.coarse_chroma import CoarseChroma
+from nsp_cli.methods.coarse_chroma import without_coarse_chroma
 from nsp_cli.model.checkpoint import SPEC_KEY, load_tensors
 from nsp_cli.model.spec import ModelSpec, PipelineSpec, Task
 from nsp_cli.networks import build_network
@@ -62,7 +62,8 @@ def export(
     weights : Path, optional
         The safetensors file of the network, in the same folder: the graph refers to the tensors in that file and holds
         none of its own, see `registry.ModelInfo.graphs`. It is then the network alone, whose input has all planes of a
-        tile (`PipelineSpec.planes`), and sides that are multiples of `PipelineSpec.side_multiple`.
+        tile (`PipelineSpec.planes`), and sides that are multiples of `PipelineSpec.side_multiple`. The coarse chroma
+        is not in it, see `PipelineSpec.coarse_chroma`.
     noise_input : bool
         Whether there is a second, optional input "noise_level", (1,) float32, see `PipelineSpec.noise_level`. Where it
         is left out or below 0, the graph measures it.
@@ -87,6 +88,7 @@ def export(
     if weights is None:
         model = _pipeline_graph(pipeline, spec, noise_input)
     else:
+        pipeline = without_coarse_chroma(pipeline)
         model = _with_weights_of(weights, _network_graph(pipeline, spec))
     worst = _difference_from_torch(model, pipeline, target)
     if not worst <= TOLERANCE:
@@ -145,6 +147,8 @@ def export_int8(
     plain = build_network(spec.network, spec.network_args)
     plain.load_state_dict({name: state[name] for name in plain.state_dict()})
     rounded, exact = (build_pipeline(one.eval(), spec, task, {}, target.name) for one in (network, plain))
+    if not whole:
+        rounded, exact = without_coarse_chroma(rounded), without_coarse_chroma(exact)
     exact.spec = replace(exact.spec, int8=True)
     graph = _pipeline_graph(exact, spec, noise_input) if whole else _network_graph(exact, spec)
     levels = {
@@ -196,8 +200,7 @@ def _pipeline_graph(pipeline: Pipeline, spec: ModelSpec, noise_input: bool) -> b
 
 def _network_graph(pipeline: Pipeline, spec: ModelSpec) -> bytes:
     """Export the pipeline without padding and without noise estimation, for this package's own backends."""
-    is_plain = isinstance(pipeline, PlainPipeline)
-    if not is_plain and not (isinstance(pipeline, CoarseChroma) and isinstance(pipeline.pipeline, PlainPipeline)):
+    if not isinstance(pipeline, PlainPipeline):
         raise ModelError(f"The method '{spec.method}' has no graph of its network alone.")
     described = replace(pipeline.spec, side_multiple=pipeline.padding)
     tile = torch.rand(1, described.planes, 8 * pipeline.padding, 12 * pipeline.padding)
@@ -266,7 +269,7 @@ class _WithNoiseLevel(nn.Module):
 class _OnPadded(nn.Module):
     """A pipeline's `on_padded`, as the module that an export needs."""
 
-    def __init__(self, pipeline: PlainPipeline | CoarseChroma) -> None:
+    def __init__(self, pipeline: PlainPipeline) -> None:
         super().__init__()
         self.pipeline = pipeline
 
