@@ -180,7 +180,7 @@ CoarseChroma = Annotated[
         "--coarse-chroma/--no-coarse-chroma",
         panel=MODEL,
         help="Denoise the photo at half its size, too, and take the coarse part of its colour from there: fewer "
-        "blotches of colour, a quarter more time.",
+        "blotches of colour, a fifth more time.",
         show_default="the model's; on for best and nsp",
     ),
 ]
