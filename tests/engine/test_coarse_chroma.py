@@ -64,7 +64,7 @@ def in_torch(module: Pipeline) -> TorchBackend:
 
 
 def test_the_result_is_that_of_the_module_for_exports() -> None:
-    frame = photo(64, 48)
+    frame = Frame(0.5 + np.float32(0.05) * photo(64, 48).pixels)
     with torch.no_grad():
         expected = blurring()(torch.from_numpy(frame.pixels).permute(2, 0, 1)[None])[0].permute(1, 2, 0)
     backend = in_torch(blurring())
@@ -73,7 +73,7 @@ def test_the_result_is_that_of_the_module_for_exports() -> None:
     result = process(frame, backend).pixels
     np.testing.assert_allclose(result, expected, atol=1e-6)
     plain = process(frame, in_torch(blurring().pipeline)).pixels
-    assert np.abs(result - plain).max() > 0.01
+    assert np.abs(result - plain).max() > 0.005
     np.testing.assert_allclose(luma(result.astype(np.float32)), luma(plain.astype(np.float32)), atol=1e-6)
 
 
@@ -92,7 +92,7 @@ def test_tiles_that_are_faded_have_it_too() -> None:
     faded, plain = (process(frame, Recorder(halved, one)).pixels for one in (spec, replace(spec, coarse_chroma=False)))
     np.testing.assert_allclose(faded, plain, atol=1e-6)  # halving values commutes with averaging pixels
     squared = process(frame, Recorder(np.square, spec)).pixels
-    assert np.abs(squared - frame.pixels**2).max() > 0.01
+    assert np.abs(squared - frame.pixels**2).max() > 0.005
 
 
 def test_the_photo_at_half_its_size_comes_first_with_a_lower_noise_level() -> None:

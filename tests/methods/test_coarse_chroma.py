@@ -51,16 +51,27 @@ def test_a_network_that_changes_nothing_changes_nothing() -> None:
 
 
 def test_coarse_chroma_is_that_of_the_halved_photo_and_fine_chroma_that_of_the_pipeline() -> None:
-    y = photo(64, 64)
+    y = 0.5 + 0.05 * photo(64, 64)
     fine, half = plain()(y), plain()(coarse(y))
     added = CoarseChroma(plain())(y) - fine
-    expected = F.interpolate(chroma(half - coarse(fine)), scale_factor=2, mode="bilinear", align_corners=False)
+    difference = chroma(half - coarse(fine))
+    weighted = difference / (1 + (difference**2).sum(1, keepdim=True) / (4 / 255) ** 2)
+    expected = F.interpolate(weighted, scale_factor=2, mode="bilinear", align_corners=False)
     torch.testing.assert_close(added, expected)
-    assert added.abs().max() > 0.01
+    assert added.abs().max() > 0.005
+
+
+def test_a_thin_coloured_line_keeps_its_colour() -> None:
+    y = torch.full((1, 3, 64, 64), 0.5)
+    y[..., 30:32] = torch.tensor([0.9, 0.2, 0.2]).view(3, 1, 1)  # which the photo at half its size blurs away
+    fine, half = plain()(y), plain()(coarse(y))
+    unweighted = chroma(half - coarse(fine))
+    assert unweighted.abs().max() > 0.08
+    assert (CoarseChroma(plain())(y) - fine).abs().max() < 0.01
 
 
 def test_blotches_of_four_pixels_become_weaker() -> None:
-    noise = F.interpolate(torch.randn(1, 3, 32, 32, generator=Generator().manual_seed(1)), scale_factor=4) / 10
+    noise = F.interpolate(torch.randn(1, 3, 32, 32, generator=Generator().manual_seed(1)), scale_factor=4) / 200
     y = 0.5 + chroma(noise)
     before, after = (
         (chroma(pipeline(y))[..., 8:-8, 8:-8] ** 2).mean() for pipeline in (plain(), CoarseChroma(plain()))
@@ -86,9 +97,10 @@ def test_a_noise_level_that_is_given_is_lower_in_the_halved_photo() -> None:
 
     pipeline = CoarseChroma(PlainPipeline(Level(), Task.DENOISE, 3))
     assert pipeline.spec.planes == 4
-    result = pipeline(torch.full((1, 4, 40, 40), 0.4))
-    torch.testing.assert_close(luma(result)[0, 0, 0, 0], torch.tensor(0.299 * 0.4))
-    torch.testing.assert_close(chroma(result)[0, 0, 0, 0], torch.tensor((1 - 0.299) * 0.3))
+    result = pipeline(torch.full((1, 4, 40, 40), 0.004))
+    torch.testing.assert_close(luma(result)[0, 0, 0, 0], torch.tensor(0.299 * 0.004))
+    weight = 1 / (1 + (0.001 / (4 / 255)) ** 2 * ((1 - 0.299) ** 2 + 2 * 0.299**2))  # of the red that the level lacks
+    torch.testing.assert_close(chroma(result)[0, 0, 0, 0], torch.tensor((1 - 0.299) * (0.004 - weight * 0.001)))
 
 
 def test_a_padded_photo_has_the_same_result() -> None:
