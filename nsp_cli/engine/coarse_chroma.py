@@ -17,7 +17,7 @@ from nsp_cli.engine.conversion import Converter
 from nsp_cli.engine.tiling import Region
 from nsp_cli.image.frame import Frame
 from nsp_cli.image.luma import luma
-from nsp_cli.model.spec import BLOTCH, HALF_SIZE_NOISE
+from nsp_cli.model.spec import HALF_SIZE_NOISE
 
 _Values = NDArray[np.float32]
 _ROWS = 128  # of the photo that are reduced at once; even
@@ -52,7 +52,7 @@ def at_half_size(converter: Converter) -> Converter:
     )
 
 
-def with_coarse_chroma(output: _Values, coarse: _Values, region: Region) -> _Values:
+def with_coarse_chroma(output: _Values, coarse: _Values, region: Region, blotch: float) -> _Values:
     """Replace the coarse part of an output's chroma where it differs by blotches, not by coloured detail.
 
     Parameters
@@ -63,6 +63,8 @@ def with_coarse_chroma(output: _Values, coarse: _Values, region: Region) -> _Val
         (⌈H/2⌉, ⌈W/2⌉, 3) float32, the result for the whole photo at half its size.
     region : Region
         The region; its top and left are even.
+    blotch : float
+        See `PipelineSpec.blotch`.
     """
     import cv2
 
@@ -72,7 +74,7 @@ def with_coarse_chroma(output: _Values, coarse: _Values, region: Region) -> _Val
     top, left = region.top // 2, region.left // 2
     difference = coarse[top : top + height, left : left + width] - small
     chroma = difference - luma(difference)[..., None]
-    chroma /= 1 + np.square(chroma / np.float32(BLOTCH)).sum(2, keepdims=True)
+    chroma /= 1 + np.square(chroma / np.float32(blotch)).sum(2, keepdims=True)
     large = cv2.resize(chroma, (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR)
     result = fine + np.asarray(large[: fine.shape[0], : fine.shape[1]], np.float32)
     return result.transpose(2, 0, 1)[None]

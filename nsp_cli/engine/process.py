@@ -184,7 +184,9 @@ def _run(backend: Backend, converter: Converter, tile: Tile) -> NDArray[np.float
     if tile.planes is None:
         return None
     output = backend.run(tile.planes)
-    return output if converter.coarse is None else with_coarse_chroma(output, converter.coarse, tile.outer)
+    if converter.coarse is None:
+        return output
+    return with_coarse_chroma(output, converter.coarse, tile.outer, backend.spec.blotch)
 
 
 def _fill_faded(

@@ -7,10 +7,10 @@ wide, and the means of 2×2 pixels are less noisy::
     f(y) + up(d / (1 + |d|² / τ²)),  d = chroma(f(down(y)) − down(f(y)))
 
 for a photo y and a pipeline f; down averages 2×2 pixels, up interpolates bilinearly, and |d| is taken over R, G and B.
-Luma and the fine part of the chroma are those of f(y). Where d is much larger than τ (`BLOTCH`), it is no blotch: thin
-coloured lines are lost in the photo at half its size, and stay as f(y) has them. The network computes a quarter more
-pixels, and tiles have twice the halo. This module is for exports and previews: the backends of this package run the
-pipeline inside, see `engine.coarse_chroma`.
+Luma and the fine part of the chroma are those of f(y). Where d is much larger than τ, `PipelineSpec.blotch`, it is no
+blotch: thin coloured lines are lost in the photo at half its size, and stay as f(y) has them. The network computes a
+quarter more pixels, and tiles have twice the halo. This module is for exports and previews: the backends of this
+package run the pipeline inside, see `engine.coarse_chroma`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nsp_cli.methods.base import Pipeline, PlainPipeline
-from nsp_cli.model.spec import BLOTCH, HALF_SIZE_NOISE, MIN_NETWORK_SIDE, PipelineSpec, Task
+from nsp_cli.model.spec import HALF_SIZE_NOISE, MIN_NETWORK_SIDE, PipelineSpec, Task
 from nsp_cli.ops.luma import chroma
 from nsp_cli.ops.padding import cut_to_size, pad_to_multiple
 
@@ -74,7 +74,7 @@ class CoarseChroma(nn.Module):
         if self.spec.noise_level:
             small = torch.cat([small[:, :-1], HALF_SIZE_NOISE * small[:, -1:]], 1)
         difference = chroma(denoise(small) - F.avg_pool2d(fine, 2))
-        return fine + _enlarge(difference / (1 + (difference / BLOTCH).square().sum(1, keepdim=True)))
+        return fine + _enlarge(difference / (1 + (difference / self.spec.blotch).square().sum(1, keepdim=True)))
 
 
 def with_coarse_chroma(pipeline: Pipeline) -> Pipeline:

@@ -30,11 +30,7 @@ HALF_SIZE_NOISE = 0.75
 
 With 0.5 to 1 the PSNR of `fast` on real noise is the same within 0.02 dB (docs/experiments.md, 2026-11-29)."""
 
-BLOTCH = 4 / 255
-"""How much the colour of a blotch may differ, white = 1: larger differences between the two sizes are coloured detail.
-
-A root of a sum over R, G and B; the difference is weighted by 1 / (1 + (it / this)²). With 3 to 6 of 255 the PSNR of
-`fast` is the same within 0.02 dB (docs/experiments.md, 2026-11-29)."""
+_BLOTCH, _STRONG_BLOTCH = 4 / 255, 12 / 255
 
 
 class Task(StrEnum):
@@ -200,6 +196,15 @@ class PipelineSpec(_Record):
     def planes(self) -> int:
         """Number of input planes: the photo's channels, and one for the noise level if it is an input."""
         return self.channels + self.noise_level
+
+    @property
+    def blotch(self) -> float:
+        """How much the colour of a blotch differs, white = 1; what differs more at half size is coloured detail.
+
+        It is the root of a sum over R, G and B. Networks without the noise level leave stronger blotches of strong
+        noise. Chosen on real noise and on thin coloured lines (docs/experiments.md, 2026-11-29).
+        """
+        return _BLOTCH if self.noise_level else _STRONG_BLOTCH
 
     def with_coarse_chroma(self, wanted: bool = True) -> PipelineSpec:
         """Return the same pipeline with or without the coarse chroma, which needs even tile origins."""
