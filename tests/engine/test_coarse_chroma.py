@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from nsp_cli import api
 from nsp_cli.engine.backends.torch_backend import TorchBackend
@@ -63,16 +63,29 @@ def in_torch(module: Pipeline) -> TorchBackend:
     return TorchBackend(inner, torch.device("cpu"), Precision.FP32)
 
 
-def test_the_result_is_that_of_the_module_for_exports() -> None:
-    frame = Frame(0.5 + np.float32(0.05) * photo(64, 48).pixels)
+class BlurWithLevel(Blur):
+    """A network that has the noise level as an input, and ignores it."""
+
+    noise_level = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x[:, :3])
+
+
+@pytest.mark.parametrize("network", [Blur(), BlurWithLevel()])
+def test_the_result_is_that_of_the_module_for_exports(network: Blur) -> None:
+    module = CoarseChroma(PlainPipeline(network, Task.DENOISE, 3))
+    frame, blend = Frame(0.5 + np.float32(0.05) * photo(64, 48).pixels), Blend(noise=20)
+    tile = torch.full((1, module.spec.planes, 64, 48), 20 / 255)
+    tile[:, :3] = torch.from_numpy(frame.pixels).permute(2, 0, 1)
     with torch.no_grad():
-        expected = blurring()(torch.from_numpy(frame.pixels).permute(2, 0, 1)[None])[0].permute(1, 2, 0)
-    backend = in_torch(blurring())
+        expected = module(tile)[0].permute(1, 2, 0)
+    backend = in_torch(module)
     assert backend.spec.coarse_chroma
-    assert not blurring().spec.coarse_chroma  # it is in the module already
-    result = process(frame, backend).pixels
+    assert not module.spec.coarse_chroma  # it is in the module already
+    result = process(frame, backend, blend).pixels
     np.testing.assert_allclose(result, expected, atol=1e-6)
-    plain = process(frame, in_torch(blurring().pipeline)).pixels
+    plain = process(frame, in_torch(module.pipeline), blend).pixels
     assert np.abs(result - plain).max() > 0.005
     np.testing.assert_allclose(luma(result.astype(np.float32)), luma(plain.astype(np.float32)), atol=1e-6)
 
