@@ -181,7 +181,7 @@ CoarseChroma = Annotated[
         panel=MODEL,
         help="Denoise the photo at half its size, too, and take the coarse part of its colour from there: fewer "
         "blotches of colour, a fifth more time.",
-        show_default="the model's; on for best and nsp",
+        show_default="the model's; off for fast",
     ),
 ]
 Tile = Annotated[
