@@ -63,7 +63,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     clean = drawing(rng)
     photos = {
-        f"{kind}, {level}": np.clip(clean + level * noise, 0, 255).astype(np.uint8)
+        f"{kind}, {level}": np.clip(np.rint(clean + level * noise), 0, 255).astype(np.uint8)
         for kind, noise in noises(rng).items()
         for level in _LEVELS
     }

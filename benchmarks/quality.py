@@ -9,6 +9,7 @@ reaches without clean photos.
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -117,12 +118,14 @@ def main() -> None:
         "--noise", nargs="+", type=float, default=(), metavar="FACTOR", help="also with these multiples of the level"
     )
     flags.add_argument("--precision", default="auto", help="auto, fp32, bf16, fp16 or int8")
-    flags.add_argument("--coarse-chroma", action="store_true", help="with the coarse chroma, as `nsp denoise` has it")
+    flags.add_argument(
+        "--coarse-chroma", action=argparse.BooleanOptionalAction, default=None, help="with or without coarse chroma"
+    )
     flags.add_argument("--json", type=Path, help="write the figures to this file")
     args = flags.parse_args()
     use_threads(args.threads)
     chosen: list[str | None] = args.model or [None]
-    settings = {"coarse_chroma": True} if args.coarse_chroma else {}
+    settings = {} if args.coarse_chroma is None else {"coarse_chroma": args.coarse_chroma}
     backends = {
         registry.resolve(model).stem: load_backend(
             model, device=args.device, precision=args.precision, settings=settings

@@ -7,9 +7,9 @@ The other arguments for each model:
     fast           --default-for denoise --graph denoise --halo 80
     best           --ensemble 8 --coarse-chroma --graph denoise --halo 80, from the weights of fast
     fast-sr        --default-for direct --graph direct
-    fast-research  --graph denoise --halo 80
+    fast-research  --coarse-chroma --graph denoise --halo 80
     nsp            --coarse-chroma --default-for shuffle shuffle-denoise
-    nsp-student    --graph denoise
+    nsp-student    --coarse-chroma --graph denoise
 
 `benchmarks/halo.py PHOTOS/train` measures the halo of a model without coarse chroma. `quantize_weights.py --ship NAME`
 writes the int8 graphs. That of best has the weights of fast: copy OUT/fast-int8.state to OUT/best-int8.state, and run

@@ -41,9 +41,11 @@ def at_half_size(converter: Converter) -> Converter:
     Its photo has ⌈H/2⌉ × ⌈W/2⌉ pixels, float32 in sRGB encoding, means of 2×2 pixels of the network's input.
     """
     height, width = converter.frame.size
-    rows = [_halved(converter.network_input(region)) for region in Region(0, 0, height, width).split(_ROWS, width)]
+    half = np.empty(size_of_half(converter.frame), np.float32)
+    for region in Region(0, 0, height, width).split(_ROWS, width):
+        half[region.top // 2 : -(-region.bottom // 2)] = _halved(converter.network_input(region))
     return Converter(
-        Frame(np.concatenate(rows)),
+        Frame(half),
         replace(converter.spec, coarse_chroma=False),
         Blend(),
         None,

@@ -78,8 +78,8 @@ def load_backend(
         "torch" (.safetensors files), "onnx" (.onnx files), "openvino" (.onnx files in int8) or "auto"; models that
         ship run in all three.
     settings : mapping
-        Settings of the model's method in place of those that are stored with it, as in {"test_shift": 1}. All models
-        have "coarse_chroma", see `engine.coarse_chroma`.
+        Settings of the model's method in place of those that are stored with it, as in {"test_shift": 1}. Whatever
+        its method, a model that denoises has "coarse_chroma", see `engine.coarse_chroma`; .onnx files keep their own.
     exact_halo : bool
         Whether tiles are read with the whole receptive field even if a smaller halo was measured; an ONNX file keeps
         its own halo.
@@ -104,10 +104,15 @@ def load_backend(
     device = re.sub(f"^{Device.CPU}:[0-9]+$", Device.CPU, device)  # PyTorch's name for it
     path = registry.resolve(model, task)
     request = Request(device, precision, backend, megapixels)
-    own = {name: value for name, value in settings.items() if name != _COARSE_CHROMA}
+    own, coarse_chroma = _without_coarse_chroma(settings, task)
+    if coarse_chroma is not None and path.suffix == ".onnx":
+        raise UsageError(
+            f"The coarse chroma of {path.name} was fixed when it was exported; leave out `{_COARSE_CHROMA}`, in "
+            "config.toml too."
+        )
     opened = _open(path, task, request, own, exact_halo)
-    if _COARSE_CHROMA in settings:
-        _set_coarse_chroma(opened, settings[_COARSE_CHROMA], path)
+    if coarse_chroma is not None:
+        opened.spec = opened.spec.with_coarse_chroma(coarse_chroma)
     return opened
 
 
@@ -127,15 +132,21 @@ def _open(path: Path, task: Task, request: Request, settings: Mapping[str, Any],
     return _open_graph(path, device, chosen)
 
 
-def _set_coarse_chroma(backend: Opened, wanted: object, path: Path) -> None:
-    """Switch the coarse chroma on or off, in any runtime. Raises `UsageError` where that is not possible."""
-    if not isinstance(wanted, bool):
+def _without_coarse_chroma(settings: Mapping[str, Any], task: Task) -> tuple[dict[str, Any], bool | None]:
+    """Return the other settings, and whether the coarse chroma is wanted, None for the model's own.
+
+    Raises
+    ------
+    UsageError
+        It is neither true nor false, or wanted where the task enlarges.
+    """
+    others = dict(settings)
+    wanted = others.pop(_COARSE_CHROMA, None)
+    if wanted is not None and not isinstance(wanted, bool):
         raise UsageError(f"The setting {_COARSE_CHROMA} must be true or false, got {wanted!r}.")
-    if path.suffix == ".onnx":
-        raise UsageError(f"The coarse chroma of {path.name} was fixed when it was exported; export it again.")
-    if backend.spec.task != Task.DENOISE:
+    if wanted and task != Task.DENOISE:
         raise UsageError(f"`{_COARSE_CHROMA}` goes with denoising alone.")
-    backend.spec = backend.spec.with_coarse_chroma(wanted)
+    return others, wanted
 
 
 def _why_not(backend: str, path: Path, task: Task, precision: str, fixed: Sequence[str]) -> str:
@@ -289,19 +300,20 @@ def build_pipeline(network: nn.Module, spec: ModelSpec, task: Task, settings: Ma
     Raises
     ------
     UsageError
-        The method lacks one of the settings.
+        The method lacks one of the settings, or the task has no coarse chroma.
     ModelError
         The model cannot do the task.
     """
     from nsp_cli.methods.coarse_chroma import CoarseChroma
 
-    pipeline = method_of(spec, settings, name).pipeline(network, task, spec.channels)
-    if not spec.halo:
-        return pipeline
+    others, wanted = _without_coarse_chroma(settings, task)
+    pipeline = method_of(spec, others, name).pipeline(network, task, spec.channels)
+    own = isinstance(pipeline, CoarseChroma)
     inner = pipeline.pipeline if isinstance(pipeline, CoarseChroma) else pipeline
-    whole, multiple = inner.spec.halo, inner.spec.multiple
-    inner.spec = replace(inner.spec, halo=min(-(-spec.halo // multiple) * multiple, whole))
-    return pipeline if inner is pipeline else CoarseChroma(inner)
+    if spec.halo:
+        whole, multiple = inner.spec.halo, inner.spec.multiple
+        inner.spec = replace(inner.spec, halo=min(-(-spec.halo // multiple) * multiple, whole))
+    return CoarseChroma(inner) if (own if wanted is None else wanted) else inner
 
 
 def method_of(spec: ModelSpec, settings: Mapping[str, Any], name: str) -> Method:

@@ -58,7 +58,7 @@ class ModelOptions:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings of the model's method that replace its own."""
+        """The settings that replace the model's own, see `loading.load_backend`."""
         given = {"test_shift": self.blind, "coarse_chroma": self.coarse_chroma}
         return {name: value for name, value in given.items() if value is not None}
 

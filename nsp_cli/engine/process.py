@@ -1,7 +1,7 @@
 """Frame → tiles → backend → Frame. Imports no framework: a backend is anything that maps an array to an array.
 
 The pixels stay in the photo's own depth and become float32 one tile at a time, so a 100-megapixel photo needs its
-input, its output and one tile.
+input, its output and one tile; with coarse chroma also the photo at half its size and its result, in float32.
 """
 
 from __future__ import annotations
@@ -156,6 +156,7 @@ def _fill(
     behind: Future[None] | None = None
 
     def finish(tile: Tile, output: NDArray[np.float32] | None) -> None:
+        output = _completed(output, converter, tile)
         parts = tile.region.split(_ROWS, width) if spec.scale == 1 else [tile.region]
         for part in parts:
             out[part.scaled(spec.scale).slices] = from_unit(converter.finish(tile, output, part), out.dtype)
@@ -166,7 +167,7 @@ def _fill(
             tile = converter.prepare(region) if ahead is None else ahead.result()
             ahead = threads.submit(converter.prepare, waiting[0]) if waiting else None
             try:
-                output = _run(backend, converter, tile)
+                output = _run(backend, tile)
             except MemoryLimitError:
                 side, ahead = _halved(region, spec), None
                 waiting = deque(part for larger in (region, *waiting) for part in larger.split(side))
@@ -180,13 +181,17 @@ def _fill(
             behind.result()
 
 
-def _run(backend: Backend, converter: Converter, tile: Tile) -> NDArray[np.float32] | None:
+def _run(backend: Backend, tile: Tile) -> NDArray[np.float32] | None:
     if tile.planes is None:
         return None
-    output = backend.run(tile.planes)
-    if converter.coarse is None:
+    return backend.run(tile.planes)
+
+
+def _completed(output: NDArray[np.float32] | None, converter: Converter, tile: Tile) -> NDArray[np.float32] | None:
+    """Return a network's output with the coarse chroma, if the converter has one."""
+    if output is None or converter.coarse is None:
         return output
-    return with_coarse_chroma(output, converter.coarse, tile.outer, backend.spec.blotch)
+    return with_coarse_chroma(output, converter.coarse, tile.outer, converter.spec.blotch)
 
 
 def _fill_faded(
@@ -211,7 +216,7 @@ def _fill_faded(
             across = fade(tile.left * scale, tile.right * scale, width * scale, overlap * scale)
             weights = (down[:, None] * across)[..., None]
             prepared = converter.prepare(tile, wide)
-            result = converter.finish(prepared, _run(backend, converter, prepared))
+            result = converter.finish(prepared, _completed(_run(backend, prepared), converter, prepared))
             band[:, wide.scaled(scale).slices[1]] += weights * result
             report((tile.top * width + (tile.bottom - tile.top) * tile.right) / (height * width))
         done = row.bottom if row.bottom == height else row.bottom - overlap

@@ -123,7 +123,7 @@ class ModelSpec(_Record):
         Provenance for people to read: steps, photos, seconds, version, …
     halo : int
         The effective halo of a tile in photo pixels, measured with `benchmarks/halo.py`; 0 if it was not measured, and
-        tiles are then read with the whole receptive field. Without the coarse chroma, which doubles it.
+        tiles are then read with the whole receptive field. Without what the coarse chroma adds.
     format : int
         See `FORMAT`.
     """
@@ -207,7 +207,12 @@ class PipelineSpec(_Record):
         return _BLOTCH if self.noise_level else _STRONG_BLOTCH
 
     def with_coarse_chroma(self, wanted: bool = True) -> PipelineSpec:
-        """Return the same pipeline with or without the coarse chroma, which needs even tile origins."""
-        multiple = lcm(self.multiple, 2) if wanted else self.multiple
-        halo, tile = (-(-pixels // multiple) * multiple for pixels in (self.halo, self.tile))
-        return replace(self, multiple=multiple, halo=halo, tile=tile, coarse_chroma=wanted)
+        """Return the same pipeline with or without the coarse chroma.
+
+        It needs even tile origins, and two pixels more of halo: enlarging uses the neighbours of a pixel of half size.
+        """
+        if not wanted or self.coarse_chroma:
+            return replace(self, coarse_chroma=wanted)
+        multiple = lcm(self.multiple, 2)
+        halo, tile = (-(-pixels // multiple) * multiple for pixels in (self.halo + 2, self.tile))
+        return replace(self, multiple=multiple, halo=halo, tile=tile, coarse_chroma=True)

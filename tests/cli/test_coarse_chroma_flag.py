@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 
 from nsp_cli.cli.batch.stamp import read_stamps
 from nsp_cli.image import Frame, read, write
+from nsp_cli.model.checkpoint import load_model, save_model
+from nsp_cli.networks import build_network
 from tests.cli.test_commands import run
 
 Weights = Callable[..., Path]
@@ -80,3 +83,18 @@ def test_eval_measures_with_and_without(photo: Path, weights: Weights) -> None:
     ]
     first, second = (json.loads(said) for said in lines)
     assert first != second
+
+
+def test_export_refuses_it_where_the_task_enlarges(tmp_path: Path) -> None:
+    code, said = run("export", tmp_path / "large.onnx", "--task", "direct", "--coarse-chroma")
+    assert (code, "--coarse-chroma goes with denoising alone." in said) == (2, True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_method_without_the_setting_has_it_too(photo: Path, weights: Weights) -> None:
+    _, spec = load_model(weights())
+    model = photo.with_name("pd.safetensors")
+    network = build_network("dbsn", arguments := {**spec.network_args, "scale": 1})
+    save_model(network, replace(spec, method="apbsn", network_args=arguments, method_args={}), model)
+    without, with_it = pixels(photo, "0.png", "-m", model), pixels(photo, "1.png", "-m", model, "--coarse-chroma")
+    assert np.abs(without - with_it).max() > 0

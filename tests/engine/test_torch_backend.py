@@ -117,9 +117,9 @@ class WithHalo:
     ("name", "settings", "halo"),
     [
         ("fast", {}, 80),
-        ("fast-research", {}, 80),
-        ("fast", {"coarse_chroma": True}, 80),
-        ("best", {"ensemble": 1}, 80),
+        ("fast-research", {}, 88),
+        ("fast", {"coarse_chroma": True}, 88),
+        ("best", {"ensemble": 1}, 88),
     ],
 )
 @pytest.mark.slow
