@@ -7,7 +7,9 @@ computes a quarter more pixels, and the halo is its own. Imports no framework.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +17,30 @@ from numpy.typing import NDArray
 from nsp_cli.engine.blending import Blend
 from nsp_cli.engine.conversion import Converter
 from nsp_cli.engine.tiling import Region
+from nsp_cli.errors import UsageError
 from nsp_cli.image.frame import Frame
 from nsp_cli.image.luma import luma
-from nsp_cli.model.spec import HALF_SIZE_NOISE
+from nsp_cli.model.spec import HALF_SIZE_NOISE, Task
 
 _Values = NDArray[np.float32]
 _ROWS = 128  # of the photo that are reduced at once; even
+
+
+def take_setting(settings: Mapping[str, Any], task: Task) -> tuple[dict[str, Any], bool | None]:
+    """Return the settings other than "coarse_chroma", and whether that is wanted, None for the model's own.
+
+    Raises
+    ------
+    UsageError
+        It is neither true nor false, or wanted where the task enlarges.
+    """
+    others = dict(settings)
+    wanted = others.pop("coarse_chroma", None)
+    if wanted is not None and not isinstance(wanted, bool):
+        raise UsageError(f"The setting coarse_chroma must be true or false, got {wanted!r}.")
+    if wanted and task != Task.DENOISE:
+        raise UsageError("`coarse_chroma` goes with denoising alone.")
+    return others, wanted
 
 
 def has_coarse_chroma(converter: Converter) -> bool:

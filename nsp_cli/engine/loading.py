@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from nsp_cli.engine.backends.base import Backend
 from nsp_cli.engine.backends.machine import Machine, has_bf16
+from nsp_cli.engine.coarse_chroma import take_setting
 from nsp_cli.engine.options import DenoiseOptions
 from nsp_cli.engine.runtimes import Request, Runtime, choose_runtime
 from nsp_cli.errors import BackendError, ModelError, UsageError
@@ -40,9 +41,6 @@ _FILES_OF_RUNTIMES = {
     "openvino": "models that ship with a graph for it, such as fast, and .onnx files in int8",
 }
 """Models that each runtime opens, for messages."""
-
-_COARSE_CHROMA = "coarse_chroma"
-"""A setting that `process` applies, whatever runs the network."""
 
 _SETTING_NAMES = {"test_shift": "blind spot to choose"}
 """Names of settings for messages."""
@@ -104,10 +102,10 @@ def load_backend(
     device = re.sub(f"^{Device.CPU}:[0-9]+$", Device.CPU, device)  # PyTorch's name for it
     path = registry.resolve(model, task)
     request = Request(device, precision, backend, megapixels)
-    own, coarse_chroma = _without_coarse_chroma(settings, task)
+    own, coarse_chroma = take_setting(settings, task)
     if coarse_chroma is not None and path.suffix == ".onnx":
         raise UsageError(
-            f"The coarse chroma of {path.name} was fixed when it was exported; leave out `{_COARSE_CHROMA}`, in "
+            f"The coarse chroma of {path.name} was fixed when it was exported; leave out `coarse_chroma`, in "
             "config.toml too."
         )
     opened = _open(path, task, request, own, exact_halo)
@@ -130,23 +128,6 @@ def _open(path: Path, task: Task, request: Request, settings: Mapping[str, Any],
     if chosen.runtime == "torch":
         return _open_torch(path, task, device, precision, settings, exact_halo)
     return _open_graph(path, device, chosen)
-
-
-def _without_coarse_chroma(settings: Mapping[str, Any], task: Task) -> tuple[dict[str, Any], bool | None]:
-    """Return the other settings, and whether the coarse chroma is wanted, None for the model's own.
-
-    Raises
-    ------
-    UsageError
-        It is neither true nor false, or wanted where the task enlarges.
-    """
-    others = dict(settings)
-    wanted = others.pop(_COARSE_CHROMA, None)
-    if wanted is not None and not isinstance(wanted, bool):
-        raise UsageError(f"The setting {_COARSE_CHROMA} must be true or false, got {wanted!r}.")
-    if wanted and task != Task.DENOISE:
-        raise UsageError(f"`{_COARSE_CHROMA}` goes with denoising alone.")
-    return others, wanted
 
 
 def _why_not(backend: str, path: Path, task: Task, precision: str, fixed: Sequence[str]) -> str:
@@ -306,14 +287,14 @@ def build_pipeline(network: nn.Module, spec: ModelSpec, task: Task, settings: Ma
     """
     from nsp_cli.methods.coarse_chroma import CoarseChroma
 
-    others, wanted = _without_coarse_chroma(settings, task)
+    others, wanted = take_setting(settings, task)
     pipeline = method_of(spec, others, name).pipeline(network, task, spec.channels)
-    own = isinstance(pipeline, CoarseChroma)
+    wanted = isinstance(pipeline, CoarseChroma) if wanted is None else wanted
     inner = pipeline.pipeline if isinstance(pipeline, CoarseChroma) else pipeline
     if spec.halo:
         whole, multiple = inner.spec.halo, inner.spec.multiple
         inner.spec = replace(inner.spec, halo=min(-(-spec.halo // multiple) * multiple, whole))
-    return CoarseChroma(inner) if (own if wanted is None else wanted) else inner
+    return CoarseChroma(inner) if wanted else inner
 
 
 def method_of(spec: ModelSpec, settings: Mapping[str, Any], name: str) -> Method:

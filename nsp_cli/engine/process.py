@@ -182,9 +182,7 @@ def _fill(
 
 
 def _run(backend: Backend, tile: Tile) -> NDArray[np.float32] | None:
-    if tile.planes is None:
-        return None
-    return backend.run(tile.planes)
+    return None if tile.planes is None else backend.run(tile.planes)
 
 
 def _completed(output: NDArray[np.float32] | None, converter: Converter, tile: Tile) -> NDArray[np.float32] | None:

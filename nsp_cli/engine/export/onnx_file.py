@@ -146,9 +146,8 @@ def export_int8(
     state = network.state_dict()
     plain = build_network(spec.network, spec.network_args)
     plain.load_state_dict({name: state[name] for name in plain.state_dict()})
-    rounded, exact = (build_pipeline(one.eval(), spec, task, {}, target.name) for one in (network, plain))
-    if not whole:
-        rounded, exact = without_coarse_chroma(rounded), without_coarse_chroma(exact)
+    both = (build_pipeline(one.eval(), spec, task, {}, target.name) for one in (network, plain))
+    rounded, exact = both if whole else map(without_coarse_chroma, both)
     exact.spec = replace(exact.spec, int8=True)
     graph = _pipeline_graph(exact, spec, noise_input) if whole else _network_graph(exact, spec)
     levels = {
