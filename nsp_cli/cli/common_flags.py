@@ -180,7 +180,7 @@ CoarseChroma = Annotated[
         "--coarse-chroma/--no-coarse-chroma",
         panel=MODEL,
         help="Denoise the photo at half its size, too, and take the coarse part of its colour from there: fewer "
-        "blotches of colour, a fifth more time.",
+        "blotches of colour, up to two fifths more time.",
         show_default="the model's; off for fast",
     ),
 ]
