@@ -3,8 +3,9 @@
     python benchmarks/halo.py NOISY_FOLDER [-m MODEL] [--halos 48 64 80 96 112] [--photos 24]
 
 A crop of each noisy photo is processed in tiles with each halo, and compared with tiles that have the whole receptive
-field. The second row of photos has white noise added, since strong noise makes a network look further. What ships is
-the smallest halo whose largest error stays well below half a level of 255 (`--limit`), see `ModelSpec.halo`.
+field; for a network for two scales it is the halo at half the photo's size. The second row of photos has white noise
+added, since strong noise makes a network look further. What ships is the smallest halo whose largest error stays well
+below half a level of 255 (`--limit`), see `ModelSpec.halo`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from timing import parser, print_table, use_threads
 
 from nsp_cli.api import load_backend
-from nsp_cli.engine.backends.base import Backend
+from nsp_cli.engine.backends.base import Backend, half_size_backend
 from nsp_cli.engine.process import process
 from nsp_cli.engine.tiling import Region
 from nsp_cli.image import Frame, read_srgb, to_unit
@@ -39,8 +40,14 @@ class WithHalo:
     halo: int
 
     @property
+    def half(self) -> WithHalo | None:
+        half = half_size_backend(self.backend)
+        return None if half is self.backend else WithHalo(half, self.halo)
+
+    @property
     def spec(self) -> PipelineSpec:
-        return replace(self.backend.spec, halo=self.halo)
+        spec = self.backend.spec
+        return spec if self.half else replace(spec, halo=self.halo)
 
     def run(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
         return self.backend.run(tile)
@@ -64,11 +71,11 @@ def crops(folder: Path, count: int) -> list[Frame]:
     return frames
 
 
-def read_area(halo: int, multiple: int) -> float:
-    """Pixels that are read for one pixel of a 24-megapixel photo."""
-    tiles = Region(0, 0, *_PHOTO).split_evenly(_PHOTO_TILE, halo, multiple)
-    read = (tile.with_halo(halo, *_PHOTO) for tile in tiles)
-    return sum((tile.bottom - tile.top) * (tile.right - tile.left) for tile in read) / (_PHOTO[0] * _PHOTO[1])
+def read_area(halo: int, multiple: int, size: tuple[int, int]) -> float:
+    """Pixels that are read for one pixel of a photo of (height, width)."""
+    tiles = Region(0, 0, *size).split_evenly(_PHOTO_TILE, halo, multiple)
+    read = (tile.with_halo(halo, *size) for tile in tiles)
+    return sum((tile.bottom - tile.top) * (tile.right - tile.left) for tile in read) / (size[0] * size[1])
 
 
 def main() -> None:
@@ -82,27 +89,32 @@ def main() -> None:
     args = flags.parse_args()
     use_threads(args.threads)
     backend = load_backend(args.model, args.task, device=args.device, precision="fp32", exact_halo=True)
+    half = half_size_backend(backend)
+    size = _PHOTO if half is backend else (_PHOTO[0] // 2, _PHOTO[1] // 2)
     frames = crops(args.folder, args.photos)
-    exact = [process(frame, backend, tile=_TILE).pixels for frame in frames]
+    tile = _TILE if half is backend else _TILE // 2  # at half size too
+    exact = [process(frame, backend, tile=tile).pixels for frame in frames]
     rows: list[list[str]] = []
     fitting: list[int] = []
     for halo in sorted(args.halos):
-        tiled = (process(frame, WithHalo(backend, halo), tile=_TILE).pixels for frame in frames)
+        tiled = (process(frame, WithHalo(backend, halo), tile=tile).pixels for frame in frames)
         errors = [255 * np.abs(a - b) for a, b in zip(tiled, exact, strict=True)]
         worst = max(float(error.max()) for error in errors)
         rms = float(np.sqrt(np.mean([np.mean(error**2) for error in errors])))
-        rows.append([str(halo), f"{worst:.3f}", f"{rms:.5f}", f"{read_area(halo, backend.spec.multiple):.3f}"])
+        rows.append([str(halo), f"{worst:.3f}", f"{rms:.5f}", f"{read_area(halo, half.spec.multiple, size):.3f}"])
         fitting += [halo] if worst <= args.limit else []
     rows.append(
         [
-            f"{backend.spec.halo} (receptive field)",
+            f"{half.spec.halo} (receptive field)",
             "0",
             "0",
-            f"{read_area(backend.spec.halo, backend.spec.multiple):.3f}",
+            f"{read_area(half.spec.halo, half.spec.multiple, size):.3f}",
         ]
     )
     print_table(["halo", "largest error, /255", "rms error, /255", "pixels read for one of 24 MP"], rows)
-    print(f"\n{len(frames)} photos; to ship: --halo {fitting[0] if fitting else backend.spec.halo}")
+    smallest = fitting[0] if fitting else half.spec.halo
+    shipped = smallest if half is backend else 2 * smallest + backend.spec.halo
+    print(f"\n{len(frames)} photos; to ship: --halo {shipped}")
 
 
 if __name__ == "__main__":

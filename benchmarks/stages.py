@@ -55,7 +55,9 @@ def timed(stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
             _SPENT[stage][0] += time.perf_counter() - wall
             _SPENT[stage][1] += time.process_time() - cpu
         if stage == _OPEN:
-            result.run = timed("network", result.run)
+            for backend in (result, getattr(result, "half", None)):
+                if backend is not None:
+                    backend.run = timed("network", backend.run)
         return result
 
     return run

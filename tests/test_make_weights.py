@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nsp_cli.model.checkpoint import load_tensors
+from nsp_cli.model.checkpoint import load_model, load_tensors
 from nsp_cli.simulation.scene import sample_picture
 
 SCRIPT = Path(__file__).parents[1] / "examples" / "make_weights.py"
@@ -49,13 +49,16 @@ def test_the_student_and_the_rounded_weights_follow_those_that_they_are_made_of(
     for name in ("clean/a.png", "train/dnd/a.png"):
         (photos / name).parent.mkdir(parents=True, exist_ok=True)
         picture.save(photos / name)
-    steps = ("nsp", "nsp-student-first", "nsp-student", "fast-int8", "fast-int8-end")
+    steps = ("nsp", "nsp-student-first", "nsp-student", "quick", "quick-int8", "fast-int8", "fast-int8-end")
     made = make(photos, out, *steps, "--steps", "1")
     assert made.returncode == 0, made.stderr
     assert f"--teacher {out / 'nsp.safetensors'}" in made.stdout
     assert f"--teacher {out / 'nsp-student-first.safetensors'}" in made.stdout
     assert len(list((out / "crops").iterdir())) == 2
-    assert [file.name for file in sorted(out.glob("*/*.state"))] == ["fast-int8.state"] * 2
+    states = [file.relative_to(out).as_posix() for file in sorted(out.glob("*/*.state"))]
+    rounded = ["int8/quick-int8.state", "stage1/fast-int8.state", "stage2/fast-int8.state"]
+    assert states == [rounded[0], "scales/two-scale.state", *rounded[1:]]
+    assert load_model(out / "quick.safetensors")[1].network == "twoscale"
     assert made.stdout.index("nsp-student.safetensors") < made.stdout.index("fast-int8.state")
 
 

@@ -70,8 +70,8 @@ class Converter:
         The photo that the change is added to; None if that is `frame`.
     limits : tuple of float, optional
         Lowest and highest value of the network's input; None for those of the photo's colours.
-    coarse : ndarray, optional
-        The result at half the photo's size, whose coarse chroma the result gets, see `coarse_chroma`.
+    coarse : Frame, optional
+        The result (⌈H/2⌉, ⌈W/2⌉, C) at half the photo's size, see `half_size`.
     """
 
     frame: Frame
@@ -81,7 +81,7 @@ class Converter:
     noise: float | None
     base: Frame | None = None
     limits: tuple[float, float] | None = None
-    coarse: _Values | None = None
+    coarse: Frame | None = None
 
     @cached_property
     def input_limits(self) -> tuple[float, float]:
@@ -111,7 +111,9 @@ class Converter:
         planes = np.empty((1, self.spec.planes, *clean.shape[:2]), np.float32)
         planes[0, : self.spec.channels] = clipped.transpose(2, 0, 1)  # of a grey photo the same in each channel
         if self.noise is not None:
-            planes[0, self.spec.channels :] = self.noise / 255
+            planes[0, self.spec.channels] = self.noise / 255
+        if self.coarse is not None and self.spec.coarse_input:
+            planes[0, -self.spec.channels :] = _repeated(self.coarse, outer).transpose(2, 0, 1)
         photo = clean if self.base is None else self.base.unit_values(*outer.slices)
         if photo is not clean and not np.array_equal(photo, clean):
             working = photo if self.space is None else self.space.to_srgb(photo)
@@ -175,6 +177,14 @@ class Converter:
         near = enlarge(tile.photo, scale)[inner].astype(np.float32, copy=False)
         # Again the change alone: an unchanged pixel comes back bit for bit, whatever the conversion rounds.
         return self.space.restore(changed, near, base if scale == 1 else None)
+
+
+def _repeated(half: Frame, region: Region) -> _Values:
+    """Return a region of a photo whose pixels are those of the photo at half its size, repeated; even top and left."""
+    rows, columns = ((a // 2, -(-b // 2)) for a, b in ((region.top, region.bottom), (region.left, region.right)))
+    part = half.unit_values(slice(*rows), slice(*columns))
+    repeated = part.repeat(2, 0).repeat(2, 1)
+    return repeated[: region.bottom - region.top, : region.right - region.left]
 
 
 def enlarge(pixels: Pixels, scale: int) -> Pixels:

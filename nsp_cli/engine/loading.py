@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from math import inf
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
-from nsp_cli.engine.backends.base import Backend
+from nsp_cli.engine.backends.base import Backend, half_size_backend
 from nsp_cli.engine.backends.machine import Machine, has_bf16
 from nsp_cli.engine.coarse_chroma import take_setting
 from nsp_cli.engine.options import DenoiseOptions
@@ -35,12 +36,11 @@ if TYPE_CHECKING:
 
 NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
 
-_FILES_OF_RUNTIMES = {
+_FILES_OF_RUNTIMES = {  # models that each runtime opens, for messages
     "torch": "a .safetensors file",
     "onnx": "an .onnx file that nsp exported",
     "openvino": "models that ship with a graph for it, such as fast, and .onnx files in int8",
 }
-"""Models that each runtime opens, for messages."""
 
 _SETTING_NAMES = {"test_shift": "blind spot to choose"}
 """Names of settings for messages."""
@@ -109,6 +109,7 @@ def load_backend(
             "config.toml too."
         )
     opened = _open(path, task, request, own, exact_halo)
+    half_size_backend(opened)  # raises where it is missing
     if coarse_chroma is not None:
         opened.spec = opened.spec.with_coarse_chroma(coarse_chroma)
     return opened
@@ -228,9 +229,13 @@ def _open_file(path: Path, task: Task, request: Request, settings: Mapping[str, 
 
 
 def _open_graph(path: Path, device: str, chosen: Runtime) -> Opened:
-    """Open a graph that ships, in onnxruntime or OpenVINO."""
+    """Open a graph that ships, and that for half the photo's size beside it, in onnxruntime or OpenVINO."""
     opener = _open_openvino if chosen.runtime == "openvino" else _open_onnx
-    return opener(path, device, chosen.precision)
+    files = [path, *(file for file in [registry.graph_of_half_size(path)] if file.is_file())]
+    with ThreadPoolExecutor(2, "nsp-open") as threads:
+        opened, *halves = threads.map(lambda file: opener(file, device, chosen.precision), files)
+    opened.half = halves[0] if halves and opened.spec.coarse_input else None
+    return opened
 
 
 def _open_onnx(path: Path, device: str, precision: str) -> OnnxBackend:
@@ -264,15 +269,18 @@ def _open_torch(
     from nsp_cli.engine.backends.device import choose_device
     from nsp_cli.engine.backends.torch_backend import TorchBackend
     from nsp_cli.methods.coarse_chroma import without_coarse_chroma
+    from nsp_cli.methods.scales import split_scales
     from nsp_cli.model.checkpoint import load_model
     from nsp_cli.networks import as_network, has_input_skip
 
     network, spec = load_model(path)
     spec = replace(spec, halo=0) if exact_halo else spec
-    pipeline = without_coarse_chroma(build_pipeline(network, spec, task, settings, path.name))
+    pipeline, half = split_scales(without_coarse_chroma(build_pipeline(network, spec, task, settings, path.name)))
     if precision == "auto" and not has_input_skip(as_network(network)):
         precision = "fp32"  # bfloat16 would round the photo itself: 0.07 dB
-    return TorchBackend(pipeline, choose_device(device), Precision(precision))  # pyright: ignore[reportArgumentType]
+    where = choose_device(device), Precision(precision)
+    backend = None if half is None else TorchBackend(half, *where)  # pyright: ignore[reportArgumentType]
+    return TorchBackend(pipeline, *where, half=backend)  # pyright: ignore[reportArgumentType]
 
 
 def build_pipeline(network: nn.Module, spec: ModelSpec, task: Task, settings: Mapping[str, Any], name: str) -> Pipeline:

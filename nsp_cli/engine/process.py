@@ -1,7 +1,7 @@
 """Frame → tiles → backend → Frame. Imports no framework: a backend is anything that maps an array to an array.
 
 The pixels stay in the photo's own depth and become float32 one tile at a time, so a 100-megapixel photo needs its
-input, its output and one tile; with coarse chroma also the photo at half its size and its result, in float32.
+input, its output and one tile; some models also the photo at half its size and its result.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from nsp_cli.engine.backends.base import Backend
+from nsp_cli.engine.backends.base import Backend, half_size_backend, release
 from nsp_cli.engine.blending import Blend
-from nsp_cli.engine.coarse_chroma import at_half_size, has_coarse_chroma, size_of_half, with_coarse_chroma
+from nsp_cli.engine.coarse_chroma import with_coarse_chroma
 from nsp_cli.engine.conversion import Converter, Tile, enlarge
+from nsp_cli.engine.half_size import at_half_size, empty_half, has_coarse_chroma, needs_half_size
 from nsp_cli.engine.hot_pixels import fade_hot_pixels, without_hot_pixels
 from nsp_cli.engine.shadows import keep_shadows
 from nsp_cli.engine.tiling import Region, fade, min_split_side, round_tile, tile_side
@@ -29,8 +30,8 @@ from nsp_cli.image.frame import Frame, Pixels, from_unit
 from nsp_cli.model.spec import PipelineSpec
 from nsp_cli.noise.estimate import noise_level
 
-_HALF_SIZE_PART = 0.2
-"""Fraction of the time that the photo at half its size takes where it is denoised, too."""
+_PART_FOR_CHROMA, _PART_FOR_INPUT = 0.2, 0.4
+"""Fraction of the time that the photo at half its size takes, for coarse chroma and as an input of the network."""
 
 
 def process(
@@ -57,7 +58,8 @@ def process(
     blend : Blend
         Strengths and noise level. With strength 0 the pixels stay (bicubic interpolation where the pipeline enlarges).
     tile : int
-        Side of a tile in pixels. 0 is the side that the pipeline prescribes, or else one that fits the free memory.
+        Side of a tile in pixels. 0 is the side that the pipeline prescribes, or else one that fits the free memory. At
+        half the photo's size tiles have this side, too, or the least that the halo there allows.
     report : callable
         Called with the fraction of the photo that is done, 0 to 1.
 
@@ -82,20 +84,34 @@ def process(
         report(1.0)
         return frame
     space, unused = colour_space(frame.metadata, channels)
-    noise, doubts = (None, ()) if unchanged or not spec.noise_level else _noise_level(frame, blend, space)
-    clean = frame if unchanged else without_hot_pixels(frame)
+    with ThreadPoolExecutor(1, "nsp-noise") as thread:
+        level = None if unchanged or not spec.noise_level else thread.submit(_noise_level, frame, blend, space)
+        clean = frame if unchanged else without_hot_pixels(frame)
+        noise, doubts = (None, ()) if level is None else level.result()
     faded = fade_hot_pixels(frame, clean, blend)
     base = None if faded is clean else fill_hidden(faded)
     converter = Converter(fill_hidden(clean), spec, blend, space, noise, base)
     out = np.empty((height * spec.scale, width * spec.scale, channels), frame.pixels.dtype)
     fill = _fill_faded if spec.tile else partial(_fill, evenly=not tile)
-    if has_coarse_chroma(converter):
-        coarse = np.empty(size_of_half(frame), np.float32)
-        fill(coarse, backend, at_half_size(converter), side, _part_of(report, 0, _HALF_SIZE_PART))
-        converter, report = replace(converter, coarse=coarse), _part_of(report, _HALF_SIZE_PART, 1)
+    if needs_half_size(converter):
+        part = _PART_FOR_INPUT if spec.coarse_input else _PART_FOR_CHROMA
+        converter = _with_coarse_result(converter, half_size_backend(backend), fill, tile, _part_of(report, 0, part))
+        report = _part_of(report, part, 1)
     fill(out, backend, converter, side, report)
     keep_shadows(clean, out)
     return _with_pixels(frame, out, spec.scale, (*unused, *([warning] if warning else []), *doubts))
+
+
+def _with_coarse_result(
+    converter: Converter, half: Backend, fill: Callable[..., None], tile: int, report: Callable[[float], None]
+) -> Converter:
+    """Denoise the photo at half its size with a backend, whose memory for tiles is then freed."""
+    coarse = empty_half(converter)
+    side, _ = tile_side(tile, half.spec, half.free_bytes())
+    fill(coarse, half, at_half_size(converter, half.spec), side, report)
+    if converter.spec.coarse_input:  # another backend
+        release(half)
+    return replace(converter, coarse=Frame(coarse))
 
 
 def _part_of(report: Callable[[float], None], start: float, stop: float) -> Callable[[float], None]:
@@ -187,7 +203,7 @@ def _run(backend: Backend, tile: Tile) -> NDArray[np.float32] | None:
 
 def _completed(output: NDArray[np.float32] | None, converter: Converter, tile: Tile) -> NDArray[np.float32] | None:
     """Return a network's output with the coarse chroma, if the converter has one."""
-    if output is None or converter.coarse is None:
+    if output is None or converter.coarse is None or not has_coarse_chroma(converter):
         return output
     return with_coarse_chroma(output, converter.coarse, tile.outer, converter.spec.blotch)
 

@@ -14,7 +14,7 @@ from nsp_cli.errors import ModelError, UsageError
 from nsp_cli.methods.preset_settings import Preset
 from nsp_cli.model.registry import shipped
 from nsp_cli.model.spec import MIN_NETWORK_SIDE, PipelineSpec, Task
-from nsp_cli.networks import WrappedNetwork, as_network, grid_of, is_noise_conditional, tile_of
+from nsp_cli.networks import WrappedNetwork, as_network, grid_of, has_coarse_input, is_noise_conditional, tile_of
 from nsp_cli.ops.noise_level import append_noise_level, estimate_noise_level
 from nsp_cli.ops.orientations import FLIPS_FIRST, orient, to_upright
 from nsp_cli.ops.padding import pad_to_multiple, reflect_sides
@@ -221,6 +221,7 @@ class PlainPipeline(nn.Module):
             channels=channels,
             noise_level=is_noise_conditional(described),
             tile=-(-tile_of(described) // multiple) * multiple,
+            coarse_input=has_coarse_input(described),
         )
 
     def forward(self, photo: Tensor) -> Tensor:

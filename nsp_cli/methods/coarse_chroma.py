@@ -24,7 +24,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nsp_cli.methods.base import Pipeline, PlainPipeline
-from nsp_cli.model.spec import HALF_SIZE_NOISE, MIN_NETWORK_SIDE, PipelineSpec, Task
+from nsp_cli.methods.scales import split_scales
+from nsp_cli.model.spec import MIN_NETWORK_SIDE, PipelineSpec, Task
+from nsp_cli.networks.layers import halve
 from nsp_cli.ops.luma import chroma
 from nsp_cli.ops.padding import cut_to_size, pad_to_multiple
 
@@ -45,13 +47,15 @@ class CoarseChroma(nn.Module):
     def __init__(self, pipeline: Pipeline) -> None:
         super().__init__()
         self.pipeline = pipeline
+        self.for_half = split_scales(pipeline)[1] or pipeline  # a network for two scales has one for half size itself
         self.padding = -(-_SMALLEST // (2 * pipeline.padding)) * 2 * pipeline.padding
         self.spec = self._describe(pipeline.spec)
 
     def _describe(self, spec: PipelineSpec) -> PipelineSpec:
         """Return the tiling requirements, in pixels of the photo, for those of the pipeline."""
         multiple = lcm(2 * spec.multiple, self.padding)  # a tile at the photo's edge is extended as the whole photo is
-        halo = max(2 * (spec.halo + 1), _SMALLEST)  # 1: `_enlarge` uses the neighbours of a pixel
+        halo = 2 * spec.halo if self.for_half is self.pipeline else spec.halo
+        halo = max(halo + 2, _SMALLEST)  # 2: `_enlarge` uses the neighbours of a pixel of half size
         return replace(
             spec,
             multiple=multiple,
@@ -69,11 +73,11 @@ class CoarseChroma(nn.Module):
 
     def on_padded(self, photo: Tensor) -> Tensor:
         """Process all planes of a photo whose sides are multiples of `padding`."""
-        denoise = self.pipeline.on_padded if isinstance(self.pipeline, PlainPipeline) else self.pipeline
-        fine, small = denoise(photo), F.avg_pool2d(photo, 2)
-        if self.spec.noise_level:
-            small = torch.cat([small[:, :-1], HALF_SIZE_NOISE * small[:, -1:]], 1)
-        difference = chroma(denoise(small) - F.avg_pool2d(fine, 2))
+        denoise, denoise_half = (
+            one.on_padded if isinstance(one, PlainPipeline) else one for one in (self.pipeline, self.for_half)
+        )
+        fine = denoise(photo)
+        difference = chroma(denoise_half(halve(photo, self.spec.channels)) - F.avg_pool2d(fine, 2))
         return fine + _enlarge(difference / (1 + (difference / self.spec.blotch).square().sum(1, keepdim=True)))
 
 

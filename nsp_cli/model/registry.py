@@ -120,6 +120,11 @@ def shipped_graphs(weights: Path, task: str) -> tuple[Path | None, Path | None]:
     return graph, int8
 
 
+def graph_of_half_size(graph: Path) -> Path:
+    """Return the file beside a graph that has its network for the photo at half its size, see `engine.half_size`."""
+    return graph.with_name(f"{graph.stem}-half{graph.suffix}")
+
+
 def sha256(path: Path) -> str:
     """Return a file's SHA-256, in hexadecimal. Raises `ModelError`."""
     try:

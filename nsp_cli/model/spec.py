@@ -25,11 +25,6 @@ FORMAT = 1
 MIN_NETWORK_SIDE = 8
 """Pixels along a side of what a network is given: smaller photos are padded."""
 
-HALF_SIZE_NOISE = 0.75
-"""Noise level of a photo at half its size, as a fraction of that of the photo: white noise has 0.5, blotches have 1.
-
-With 0.5 to 1 the PSNR of `fast` on real noise is the same within 0.02 dB (docs/experiments.md, 2026-11-29)."""
-
 _BLOTCH, _STRONG_BLOTCH = 4 / 255, 12 / 255
 
 
@@ -178,6 +173,9 @@ class PipelineSpec(_Record):
         Whether it is a graph in int8, see `engine.export.qdq`.
     coarse_chroma : bool
         Whether `engine.process` runs it on the photo at half its size, too, see `engine.coarse_chroma`.
+    coarse_input : bool
+        Whether the result of another pipeline for the photo at half its size is an input, see `engine.half_size`: its
+        channels are the last planes, each of its pixels repeated 2×2.
     """
 
     task: str
@@ -191,11 +189,12 @@ class PipelineSpec(_Record):
     side_multiple: Annotated[int, Between(1, _WIDEST)] = 1
     int8: bool = False
     coarse_chroma: bool = False
+    coarse_input: bool = False
 
     @property
     def planes(self) -> int:
-        """Number of input planes: the photo's channels, and one for the noise level if it is an input."""
-        return self.channels + self.noise_level
+        """Number of input planes: the photo's channels, the noise level and the coarse result if they are inputs."""
+        return self.channels * (1 + self.coarse_input) + self.noise_level
 
     @property
     def blotch(self) -> float:

@@ -2,9 +2,9 @@
 
 Every network has the attributes that tiling needs: `scale` (t), `receptive_field_radius` (in its input pixels),
 `size_multiple` (its downsampling) and `activation_floats_per_pixel` (activations alive at once for one input pixel).
-Four are optional: `grid`, see `grid_of`, `tile`, see `tile_of`, `noise_level`, see `is_noise_conditional`, and
-`input_skip`, see `has_input_skip`. So is the method `adopt`, which converts the tensors of a similar network to its
-own: fine-tuning may start from them.
+Five are optional: `grid`, see `grid_of`, `tile`, see `tile_of`, `noise_level`, see `is_noise_conditional`,
+`input_skip`, see `has_input_skip`, and `coarse_input`, see `has_coarse_input`. So is the method `adopt`, which converts
+the tensors of a similar network to its own: fine-tuning may start from them.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from nsp_cli.networks.dbsn import DBSN
 from nsp_cli.networks.n2nunet import N2NUNet
 from nsp_cli.networks.nafnet import NAFNet
 from nsp_cli.networks.tbsn import TBSN
+from nsp_cli.networks.twoscale import TwoScale
 from nsp_cli.networks.unet import ResUNet, UNet
 from nsp_cli.system.arguments import check_arguments
 
@@ -33,6 +34,7 @@ __all__ = [
     "arguments_of",
     "build_network",
     "grid_of",
+    "has_coarse_input",
     "has_input_skip",
     "is_noise_conditional",
     "tile_of",
@@ -57,6 +59,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "atbsn": ATBSN,
     "unet": UNet,
     "resunet": ResUNet,
+    "twoscale": TwoScale,
     "n2nunet": N2NUNet,
     "nafnet": NAFNet,
     "tbsn": TBSN,
@@ -111,6 +114,11 @@ def is_noise_conditional(network: Network) -> bool:
 def has_input_skip(network: Network) -> bool:
     """Return whether a network adds to its input, or to an average of it, so that bfloat16 rounds the change alone."""
     return getattr(network, "input_skip", False)
+
+
+def has_coarse_input(network: Network) -> bool:
+    """Return whether the result for the photo at half its size is an input: C planes more, see `twoscale.FineScale`."""
+    return getattr(network, "coarse_input", False)
 
 
 def as_network(module: nn.Module) -> Network:

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Annotated, Protocol
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nsp_cli.noise.estimate import HALF_SIZE_NOISE
 from nsp_cli.system.arguments import Between
 
 Activation = Callable[[], nn.Module]
@@ -36,6 +38,12 @@ def next_scale_tail(width: int, scale: int, activation: Activation, bias: bool =
     fine = max(width // scale**2, 1)
     coarse = mixers((width, width, fine * scale**2), activation, bias)
     return nn.Sequential(*coarse, nn.PixelShuffle(scale), *mixers((fine, fine, fine), activation, bias)), fine
+
+
+def halve(x: Tensor, channels: int) -> Tensor:
+    """Return the means of 2×2 pixels of photos (N, C, h, w), or (N, C + 1, h, w), a lower noise level; even sides."""
+    half = F.avg_pool2d(x, 2)
+    return torch.cat([half[:, :channels], HALF_SIZE_NOISE * half[:, channels:]], 1)
 
 
 class HasLevels(Protocol):

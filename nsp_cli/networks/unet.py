@@ -14,10 +14,10 @@ from nsp_cli.errors import ModelError
 from nsp_cli.networks.layers import Channels, Depths, Scale, Width, Widths, through_levels
 from nsp_cli.system.arguments import Between
 
-_LEVEL_GAIN = 5.0
+LEVEL_GAIN = 5.0
 """Noise of a fifth of white is the heaviest that there is; times this, it is as large as the photo's values."""
 
-_USUAL_LEVEL = 5 / 255  # noise level, white = 1, that replaces an input which is dropped, see `ResUNet.adopt`
+USUAL_LEVEL = 5 / 255  # noise level, white = 1, that replaces an input which is dropped, see `ResUNet.adopt`
 
 
 def _conv(inputs: int, outputs: int) -> nn.Sequential:
@@ -152,11 +152,11 @@ class ResUNet(nn.Module):
         self.receptive_field_radius = 4 + sum(reach[:-1]) + 2**levels * (2 * depths[-1] + 1)
         inner = list(zip(widths, hidden, depths, strict=True))[:-1]
         self.head = nn.Conv2d(4 * (channels + noise_level), widths[0], 3, padding=1)
-        self.down = nn.ModuleList(_blocks(*level) for level in inner)
+        self.down = nn.ModuleList(residual_blocks(*level) for level in inner)
         self.shrink = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(widths))
-        self.bottom = _blocks(widths[-1], hidden[-1], depths[-1])
+        self.bottom = residual_blocks(widths[-1], hidden[-1], depths[-1])
         self.grow = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in pairwise(widths))
-        self.up = nn.ModuleList(_blocks(*level) for level in inner)
+        self.up = nn.ModuleList(residual_blocks(*level) for level in inner)
         self.last = nn.Conv2d(widths[0], 4 * scale**2 * channels, 3, padding=1)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)  # pyright: ignore[reportArgumentType]
@@ -167,7 +167,7 @@ class ResUNet(nn.Module):
         The other network may lack the noise level or have it where this one lacks it, may not enlarge, and may have
         fewer channels and blocks in a level (after Net2Net, Chen et al., ICLR 2016). What it adds to a pixel, this one
         adds to all t² pixels that it becomes; a new noise level changes nothing yet, and one that is dropped counts as
-        `_USUAL_LEVEL` (except at the photo's edge); new channels start at random and are not read by old ones, and new
+        `USUAL_LEVEL` (except at the photo's edge); new channels start at random and are not read by old ones, and new
         blocks are the identity.
 
         Parameters
@@ -191,7 +191,7 @@ class ResUNet(nn.Module):
             adopted["head.weight"] = torch.cat([head, head.new_zeros((len(head), 4, *head.shape[2:]))], 1)
         elif head.shape[1] == cells + 4:
             adopted["head.weight"] = head[:, :cells].contiguous()
-            adopted["head.bias"] = adopted["head.bias"] + _LEVEL_GAIN * _USUAL_LEVEL * head[:, cells:].sum((1, 2, 3))
+            adopted["head.bias"] = adopted["head.bias"] + LEVEL_GAIN * USUAL_LEVEL * head[:, cells:].sum((1, 2, 3))
 
     def _adopt_last(self, adopted: dict[str, Tensor]) -> None:
         t, cells = self.scale, 2 * self.scale
@@ -205,13 +205,14 @@ class ResUNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Restore photos (N, C, h, w), or (N, C + 1, h, w) with the noise level, to (N, C, t·h, t·w)."""
         x, level = x[:, : self.channels], x[:, self.channels :]
-        features = through_levels(self, self.head(F.pixel_unshuffle(torch.cat([x, _LEVEL_GAIN * level], 1), 2)))
+        features = through_levels(self, self.head(F.pixel_unshuffle(torch.cat([x, LEVEL_GAIN * level], 1), 2)))
         with torch.autocast(x.device.type, enabled=False):
             base = x if self.scale == 1 else F.interpolate(x.float(), scale_factor=self.scale, mode="bicubic")
             return base + F.pixel_shuffle(self.last(features.float()), 2 * self.scale)
 
 
-def _blocks(width: int, hidden: int, count: int) -> nn.Sequential:
+def residual_blocks(width: int, hidden: int, count: int) -> nn.Sequential:
+    """Build `count` residual blocks, (N, width, h, w) → (N, width, h, w), that start as the identity."""
     return nn.Sequential(*(_Block(width, hidden) for _ in range(count)))
 
 

@@ -47,6 +47,11 @@ _MOSTLY_EVEN = 0.1  # where fewer cells than that are uneven, the picture was dr
 _BRIGHTEST = 8.0  # of a float photo, white = 1: so that no conversion overflows
 _TEXTURED = 4.0  # a group with more than this times the least variance has no flat cells
 
+HALF_SIZE_NOISE = 0.75
+"""Noise level of a photo at half its size, as a fraction of that of the photo: white noise has 0.5, blotches have 1.
+
+With 0.5 to 1 the PSNR of `fast` on real noise is the same within 0.02 dB (docs/experiments.md, 2026-11-29)."""
+
 _STRONG = 8.0  # luma noise of 255 whose removal costs texture that matters
 _ALONE = 4.0  # times the chroma noise
 _NO_COLOUR = 0.5  # chroma noise of 255: below it the picture is a grey one

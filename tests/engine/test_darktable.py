@@ -18,12 +18,15 @@ from nsp_cli.engine.export import darktable, onnx_file
 from nsp_cli.engine.loading import build_pipeline
 from nsp_cli.errors import ModelError, TargetExistsError, UsageError
 from nsp_cli.methods.coarse_chroma import CoarseChroma
+from nsp_cli.methods.simulated import Simulated
 from nsp_cli.model.registry import ModelInfo
 from nsp_cli.model.spec import ModelSpec, PipelineSpec, Task
+from nsp_cli.networks import build_network
 from nsp_cli.ops.noise_level import append_noise_level
 from nsp_cli.simulation.camera import Camera, simulate
 from nsp_cli.simulation.scene import sample_picture
 from tests.cli.test_commands import run
+from tests.networks.test_twoscale import SMALL as TWO_SCALES
 
 Weights = Callable[..., Path]
 
@@ -145,6 +148,14 @@ def test_seams_of_darktable_stay_below_one_level(level: float) -> None:
         tile = pipeline(photo[..., cut:, :].contiguous())[..., darktable.OVERLAP :, :]
         error = 255 * (tile - pipeline(photo)[..., cut + darktable.OVERLAP :, :]).abs().max()
     assert 0 < float(error) < 1
+
+
+@pytest.mark.parametrize("ensemble", [1, 2])
+def test_a_network_for_two_scales_needs_more_overlap(tmp_path: Path, ensemble: int) -> None:
+    pipeline = Simulated(ensemble=ensemble).pipeline(build_network("twoscale", TWO_SCALES), Task.DENOISE)
+    with pytest.raises(ModelError, match=r"overlap by 64 pixels.*model=fast"):
+        next(darktable.export(pipeline, ModelInfo("x", tmp_path), tmp_path / "a.dtmodel"))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

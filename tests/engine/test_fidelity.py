@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from nsp_cli import api
-from nsp_cli.engine.backends.onnx_backend import PIPELINE_KEY
+from nsp_cli.engine.backends.base import PIPELINE_KEY
 from nsp_cli.engine.fidelity import check_fidelity, shifts
 from nsp_cli.errors import OutputError
 from nsp_cli.image import Frame, read, to_unit, write

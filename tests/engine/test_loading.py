@@ -143,6 +143,8 @@ def test_a_file_in_int8_runs_where_it_is_the_fastest(
         ("fast-denoise-int8", {"precision": "fp32"}, BackendError, "runs in int8, got `precision=fp32`"),
         ("fast-denoise-int8", {"backend": "openvino", "precision": "fp32"}, BackendError, "runs in int8, got"),
         ("fast-denoise-int8", {"settings": {"ensemble": 2}}, UsageError, "were fixed when it was exported"),
+        ("quick-denoise", {}, ModelError, "one of two that run together"),
+        ("quick-denoise-int8", {}, ModelError, "one of two that run together"),
         ("fast-denoise-int8", {"task": "direct"}, ModelError, "was exported for 'denoise', not for 'direct'"),
     ],
 )

@@ -18,6 +18,7 @@ from torch import nn
 
 from nsp_cli import api
 from nsp_cli.engine.backends import machine
+from nsp_cli.engine.backends.base import half_size_backend
 from nsp_cli.engine.backends.onnx_backend import OnnxBackend
 from nsp_cli.engine.backends.openvino_backend import OpenVinoBackend
 from nsp_cli.engine.blending import Blend
@@ -33,6 +34,8 @@ from nsp_cli.networks import build_network
 from nsp_cli.ops.noise_level import estimate_noise_level
 from nsp_cli.simulation.camera import Camera, simulate
 from nsp_cli.simulation.scene import sample_picture
+from tests.conftest import fill_zeros
+from tests.networks.test_twoscale import SMALL as TWO_SCALES
 
 Weights = Callable[..., Path]
 
@@ -171,8 +174,13 @@ def test_a_shipped_graph_is_the_network_in_the_weights_beside_it(name: str, task
         for kind in ("torch", "onnx", "openvino")
     )
     assert [type(one).__name__ for one in (by_onnx, by_openvino)] == ["OnnxBackend", "OpenVinoBackend"]
-    assert by_onnx.spec == by_openvino.spec == replace(by_torch.spec, side_multiple=8)
-    assert registry.shipped_folder().joinpath(f"{name}-{task}.onnx").stat().st_size < 200_000  # without weights
+    halves = [half_size_backend(one) for one in (by_torch, by_onnx, by_openvino)]
+    assert (halves[0] is by_torch) is not by_torch.spec.coarse_input
+    for own, *graphs in ((by_torch, by_onnx, by_openvino), halves):
+        multiple = 2 if own.spec.coarse_input else 8
+        assert all(graph.spec == replace(own.spec, side_multiple=multiple) for graph in graphs)
+    for file in registry.shipped_folder().glob(f"{name}-{task}*.onnx"):
+        assert "int8" in file.name or file.stat().st_size < 200_000  # without weights
     for height, width in ((1, 1), (3, 9), (50, 70)):  # what does not divide is padded as torch pads it
         frame = photo(height, width)
         results = [process(frame, backend, Blend(noise=20)).pixels for backend in (by_torch, by_onnx, by_openvino)]
@@ -238,6 +246,27 @@ def test_a_graph_can_refer_to_the_tensors_of_another_file(weights: Weights, tmp_
         pipeline = build_pipeline(network, spec, Task.DENOISE, settings, "")
         with pytest.raises(ModelError, match="no graph of its network alone"):
             onnx_file.export(pipeline, spec, tmp_path / "b.onnx", weights=weights())
+
+
+@pytest.mark.slow
+def test_a_network_for_two_scales_has_a_graph_for_each(tmp_path: Path) -> None:
+    model, graph = tmp_path / "small.safetensors", tmp_path / "graph.onnx"
+    network = fill_zeros(build_network("twoscale", {**TWO_SCALES, "noise_level": True}))
+    save_model(network, ModelSpec("twoscale", {**TWO_SCALES, "noise_level": True}, "simulated", {}), model)
+    network, spec = load_model(model)
+    pipeline = build_pipeline(network, spec, Task.DENOISE, {"coarse_chroma": True}, "")
+    assert onnx_file.export(pipeline, spec, graph, weights=model) <= 1e-4
+    files = (graph, registry.graph_of_half_size(graph))
+    stored = [tensor for file in files for tensor in onnx.load(file, load_external_data=False).graph.initializer]
+    assert sum(bool(tensor.external_data) for tensor in stored) == len(network.state_dict())
+    by_onnx, half = (OnnxBackend(file, "cpu") for file in files)
+    by_onnx.half = half
+    by_torch = api.load_backend(model, device="cpu", settings={"coarse_chroma": True})
+    assert by_onnx.spec == replace(by_torch.spec, side_multiple=2)
+    for height, width in ((64, 48), (37, 53), (1, 5)):
+        frame = photo(height, width)
+        results = [process(frame, backend, Blend(noise=20)).pixels for backend in (by_torch, by_onnx)]
+        np.testing.assert_allclose(results[1], results[0], atol=1e-5)
 
 
 def test_a_shipped_model_has_no_graph_for_settings_of_its_own() -> None:

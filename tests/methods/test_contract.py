@@ -150,9 +150,10 @@ def test_no_output_depends_on_its_own_blind_spot(case: Case) -> None:
 def test_a_network_with_an_input_skip_is_one_that_adds_to_the_photo(case: Case) -> None:
     """Float32 is the default of all others: bfloat16 would round the photo itself."""
     _, network = case.build()
-    nn.init.zeros_(network.last.weight)
-    if network.last.bias is not None:
-        nn.init.zeros_(network.last.bias)
+    last = getattr(network, "fine", network).last
+    nn.init.zeros_(last.weight)
+    if last.bias is not None:
+        nn.init.zeros_(last.bias)
     planes = 3 + is_noise_conditional(as_network(network))
     with torch.no_grad():
         left = network(photo(32, 32)[:, [0, 1, 2, 0][:planes]]).abs().max()

@@ -47,6 +47,21 @@ CASES = [
     Case(
         method="simulated",
         method_args={},
+        network="twoscale",
+        network_args={
+            "noise_level": True,
+            "widths": (8, 8),
+            "depths": (1, 1),
+            "fine_width": 8,
+            "fine_hidden": 4,
+            "fine_depth": 1,
+        },
+        size=1_131_016,
+        size_args={"noise_level": True},
+    ),
+    Case(
+        method="simulated",
+        method_args={},
         network="unet",
         network_args={"width": 6, "levels": 2},
         size=1_003_011,

@@ -29,6 +29,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "atbsn": {"width": 4, "levels": 1},
     "unet": {"width": 4, "levels": 2},
     "resunet": {"widths": (8, 8), "depths": (1, 1)},
+    "twoscale": {"widths": (8,), "depths": (1,), "fine_width": 8, "fine_hidden": 8, "fine_depth": 1},
     "n2nunet": {"width": 4, "levels": 2},
     "nafnet": {"widths": (8, 8), "depths": (1, 1)},
     "tbsn": {**TINY_TBSN, "scale": 1},

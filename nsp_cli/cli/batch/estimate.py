@@ -17,7 +17,7 @@ from nsp_cli.cli.batch.profiles import Profiles
 from nsp_cli.cli.batch.work import Work
 from nsp_cli.cli.console import plain
 from nsp_cli.cli.flag_names import with_flags
-from nsp_cli.engine.backends.base import Backend
+from nsp_cli.engine.backends.base import Backend, half_size_backend
 from nsp_cli.engine.options import DenoiseOptions, ModelOptions
 from nsp_cli.engine.tiling import choose_tile, round_tile
 from nsp_cli.errors import NspError
@@ -97,7 +97,15 @@ def _model(notes: Mapping[str, object], recipe: Recipe) -> str:
 
 
 def seconds_per_megapixel(backend: Backend) -> float:
-    """Time one small tile, and add what the halo of the tiles of a large photo costs."""
+    """Time one small tile, also of the network for the photo at half its size, where there is one."""
+    half = half_size_backend(backend)
+    if half is not backend:
+        return _seconds(backend) + _seconds(half) / 4
+    return _seconds(backend) * (1.25 if backend.spec.coarse_chroma else 1)  # and a quarter of the photo's pixels
+
+
+def _seconds(backend: Backend) -> float:
+    """Return the seconds for one megapixel, with what the halo of the tiles of a large photo costs."""
     spec = backend.spec
     side = round_tile(_SIDE, spec)
     tile = np.full((1, spec.planes, side, side), 0.5, np.float32)
@@ -106,8 +114,7 @@ def seconds_per_megapixel(backend: Backend) -> float:
     backend.run(tile)
     seconds = time.monotonic() - started
     inner = choose_tile(spec, backend.free_bytes())
-    sizes = 1.25 if spec.coarse_chroma else 1  # the photo, and the same with a quarter of its pixels
-    return sizes * seconds / (side * side / 1e6) * ((inner + 2 * spec.halo) / inner) ** 2
+    return seconds / (side * side / 1e6) * ((inner + 2 * spec.halo) / inner) ** 2
 
 
 def _spelled(seconds: float) -> str:

@@ -79,7 +79,7 @@ FilePrecision = Annotated[
         "--precision",
         panel=EXPORT,
         metavar="FORMAT",
-        help="Write in fp32, or in int8 for a ResUNet: faster with OpenVINO, less exact.",
+        help="Write in fp32, or in int8 for a ResUNet or TwoScale: faster with OpenVINO, less exact.",
     ),
 ]
 Calibrate = Annotated[

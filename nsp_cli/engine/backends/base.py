@@ -1,4 +1,4 @@
-"""The protocol of a runtime: an array in, an array out."""
+"""The protocol of a runtime: an array in, an array out; and names that the runtimes of graphs share."""
 
 from __future__ import annotations
 
@@ -7,12 +7,22 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from nsp_cli.errors import ModelError
 from nsp_cli.model.spec import PipelineSpec
+
+PIPELINE_KEY = "nsp.pipeline"
+"""Key of the `PipelineSpec` in the metadata of a graph."""
+
+NOISE_LEVEL = "noise_level"
+"""Name of the optional second input of noise-conditional models, see `onnx_file.export`."""
 
 
 @runtime_checkable
 class Backend(Protocol):
-    """A pipeline on a device. Any object with these members will do, such as the stand-ins of the tests."""
+    """A pipeline on a device. Any object with these members will do, such as the stand-ins of the tests.
+
+    Two more are optional: `half`, see `half_size_backend`, and `release`, a function that frees the memory of tiles.
+    """
 
     @property
     def spec(self) -> PipelineSpec:
@@ -44,3 +54,29 @@ class Backend(Protocol):
     def free_bytes(self) -> int:
         """Return the memory that a tile may use now, in bytes."""
         ...
+
+
+def half_size_backend(backend: Backend) -> Backend:
+    """Return the backend for the photo at half its size: its attribute `half`, or the same; see `engine.half_size`.
+
+    Raises
+    ------
+    ModelError
+        Its pipeline needs the result of another one, and there is none.
+    """
+    half: Backend | None = getattr(backend, "half", None)
+    if half is None and backend.spec.coarse_input:
+        raise ModelError("This graph is one of two that run together; use the model's name, or its .safetensors file.")
+    return half or backend
+
+
+def release(backend: Backend) -> None:
+    """Free the memory that a backend keeps for its next tile, where it has a method `release` for that."""
+    free = getattr(backend, "release", None)
+    if free is not None:
+        free()
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's text, without the full stop at its end."""
+    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__

@@ -9,15 +9,12 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from nsp_cli.engine.backends.base import NOISE_LEVEL, PIPELINE_KEY, Backend, first_line
 from nsp_cli.engine.backends.interruptible import call_interruptibly
 from nsp_cli.engine.tiling import pad_tile
 from nsp_cli.errors import BackendError, MemoryLimitError, ModelError
 from nsp_cli.model.spec import Device, PipelineSpec
 from nsp_cli.system.memory import available_bytes, return_large_blocks
-
-PIPELINE_KEY = "nsp.pipeline"
-NOISE_LEVEL = "noise_level"
-"""Name of the optional second input of noise-conditional models, see `onnx_file.export`."""
 
 _PROVIDERS: Mapping[str, str] = {
     Device.CUDA: "CUDAExecutionProvider",
@@ -38,6 +35,11 @@ class OnnxBackend:
     threads : int
         CPU threads; 0 uses all cores.
 
+    Attributes
+    ----------
+    half : Backend or None
+        The backend for the photo at half its size, see `engine.half_size`.
+
     Raises
     ------
     ModelError
@@ -47,6 +49,7 @@ class OnnxBackend:
     """
 
     name = "onnxruntime"
+    half: Backend | None = None
 
     def __init__(self, path: Path, device: str = "auto", threads: int = 0) -> None:
         return_large_blocks()
@@ -107,8 +110,3 @@ def _providers(device: str) -> list[str | tuple[str, dict[str, int]]]:
     if provider is None or provider not in there:
         raise BackendError(f"onnxruntime has no provider for the device '{device}' here; use `device=cpu`.")
     return [(provider, {"device_id": int(index)})] if kind == Device.CUDA and index.isdigit() else [provider]
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's text, without the full stop at its end."""
-    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__

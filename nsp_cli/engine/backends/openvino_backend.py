@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from nsp_cli.engine.backends.base import NOISE_LEVEL, PIPELINE_KEY, Backend, first_line
 from nsp_cli.engine.backends.interruptible import call_interruptibly
 from nsp_cli.engine.backends.machine import has_bf16
-from nsp_cli.engine.backends.onnx_backend import NOISE_LEVEL, PIPELINE_KEY, first_line
 from nsp_cli.engine.tiling import pad_tile
 from nsp_cli.errors import BackendError, MemoryLimitError, ModelError, UnavailableError
 from nsp_cli.model.spec import Device, PipelineSpec, Precision
@@ -40,6 +40,11 @@ class OpenVinoBackend:
     threads : int
         CPU threads; 0 uses all cores.
 
+    Attributes
+    ----------
+    half : Backend or None
+        The backend for the photo at half its size, see `engine.half_size`.
+
     Raises
     ------
     ModelError
@@ -49,6 +54,7 @@ class OpenVinoBackend:
     """
 
     name, device = "OpenVINO", str(Device.CPU)
+    half: Backend | None = None
 
     def __init__(self, path: Path, precision: Precision = Precision.FP32, threads: int = 0) -> None:
         try:
@@ -93,6 +99,11 @@ class OpenVinoBackend:
             raise BackendError(f"OpenVINO failed: {first_line(error)}.") from error
         height, width = (side * self.spec.scale for side in tile.shape[2:])
         return result[..., :height, :width]
+
+    def release(self) -> None:
+        """Free the memory of activations; the next tile needs it again."""
+        with self._lock:
+            self._request.get_compiled_model().release_memory()
 
     def free_bytes(self) -> int:
         """Return the memory that a tile may use now, in bytes."""

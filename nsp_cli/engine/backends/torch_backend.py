@@ -24,6 +24,8 @@ class TorchBackend:
         A `methods.Pipeline` module; it is moved to `device`.
     compile : bool
         Whether to compile it with torch.compile, which saves time from some dozens of megapixels on.
+    half : TorchBackend, optional
+        The backend for the photo at half its size, see `engine.half_size`.
     """
 
     name: ClassVar[str] = "torch"
@@ -32,6 +34,7 @@ class TorchBackend:
     device: torch.device
     precision: Precision = Precision.AUTO
     compile: bool = False
+    half: TorchBackend | None = None
     spec: PipelineSpec = field(init=False)
 
     def __post_init__(self) -> None:

@@ -106,7 +106,7 @@ def export_int8(
     InputError
         A photo cannot be read.
     UsageError, ModelError, OutputError, UnavailableError
-        As for `export`. `ModelError` also for a model whose network is not a ResUNet.
+        As for `export`. `ModelError` also for a model whose network is no ResUNet or TwoScale.
     """
     target = _with_suffix(target, ".onnx")
     from nsp_cli.engine.export import onnx_file

@@ -21,7 +21,7 @@ _SIDE = 256  # pixels of the middle of a photo
 
 
 def quantize_by_photos(network: nn.Module, folder: Path) -> tuple[nn.Module, float]:
-    """Quantize a ResUNet by the ranges of its activations on photos like those that it is to denoise.
+    """Quantize a ResUNet or a TwoScale by the ranges of its activations on photos like those that it is to denoise.
 
     Parameters
     ----------

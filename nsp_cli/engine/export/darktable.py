@@ -13,7 +13,7 @@ import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnxruntime as ort
@@ -26,6 +26,7 @@ from nsp_cli.errors import ModelError, TargetExistsError
 from nsp_cli.methods import Pipeline
 from nsp_cli.methods.coarse_chroma import CoarseChroma
 from nsp_cli.model.registry import ModelInfo
+from nsp_cli.networks.twoscale import TwoScale
 from nsp_cli.ops.noise_level import append_noise_level
 from nsp_cli.system.atomic import write_atomically
 from nsp_cli.system.files import exists
@@ -71,7 +72,8 @@ def export(
     TargetExistsError
         A file exists; none is written then.
     ModelError
-        onnxruntime and torch disagree, or the model enlarges by a factor that darktable does not have.
+        onnxruntime and torch disagree, the model enlarges by a factor that darktable does not have, or its network is
+        for two scales.
     OutputError
         A file cannot be written.
     UnavailableError
@@ -85,6 +87,10 @@ def export(
     if there is not None and not overwrite:
         raise TargetExistsError(f"{there} exists already; choose another name, or allow replacing it")
     pipeline = pipeline.pipeline if isinstance(pipeline, CoarseChroma) else pipeline
+    if any(isinstance(module, TwoScale) for module in cast(nn.Module, pipeline).modules()):
+        raise ModelError(
+            f"darktable's tiles overlap by {OVERLAP} pixels, and a network for two scales needs more; use `model=fast`."
+        )
     for path, level in files.items():
         module = pipeline if level is None else FixedLevel(pipeline, level)
         assert isinstance(module, nn.Module)

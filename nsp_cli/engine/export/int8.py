@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from nsp_cli.engine.export.qdq import SMALLEST_SCALE, Levels, weight_scales
 from nsp_cli.errors import ModelError
+from nsp_cli.networks.twoscale import TwoScale
 from nsp_cli.networks.unet import ResUNet
 
 _LEVELS = 255  # the largest level of an activation, uint8
@@ -108,9 +109,10 @@ class QuantizedConv(nn.Conv2d):
 
 
 def quantize(network: nn.Module) -> dict[str, QuantizedConv]:
-    """Replace the convolutions of a ResUNet by `QuantizedConv`; a ReLU after one becomes part of it.
+    """Replace the convolutions of a ResUNet or a TwoScale by `QuantizedConv`; a ReLU after one becomes part of it.
 
-    Four stay in floating point: the first, those of the last block, where rounding costs most, and the last.
+    Of a ResUNet four stay in floating point: the first, those of the last block, where rounding costs most, and the
+    last. Of a TwoScale, whose U-Net has an inexact result anyway, the first and the last of both networks.
 
     Parameters
     ----------
@@ -126,11 +128,13 @@ def quantize(network: nn.Module) -> dict[str, QuantizedConv]:
     ModelError
         The network has another architecture.
     """
-    if not isinstance(network, ResUNet):
-        raise ModelError("Only networks of the architecture 'resunet' can be exported in int8.")
-    kept = {
-        id(layer) for part in (network.head, network.last, cast(Any, network.up[0])[-1]) for layer in part.modules()
-    }
+    if isinstance(network, ResUNet):
+        exact = (network.head, network.last, cast(Any, network.up[0])[-1])
+    elif isinstance(network, TwoScale):
+        exact = (network.coarse.head, network.coarse.last, network.fine.head, network.fine.last)
+    else:
+        raise ModelError("Only networks of the architectures 'resunet' and 'twoscale' can be exported in int8.")
+    kept = {id(layer) for part in exact for layer in part.modules()}
     for layers in list(network.modules()):
         before: QuantizedConv | None = None
         for name, layer in list(layers.named_children()):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nsp_cli.engine.backends.onnx_backend import NOISE_LEVEL, PIPELINE_KEY, OnnxBackend
+from nsp_cli.engine.backends.base import NOISE_LEVEL, PIPELINE_KEY
+from nsp_cli.engine.backends.onnx_backend import OnnxBackend
 from nsp_cli.engine.export.int8 import quantized_convolutions
 from nsp_cli.engine.export.qdq import to_qdq
 from nsp_cli.engine.export.tracing import trace
@@ -20,7 +21,9 @@ from nsp_cli.errors import ModelError, OutputError, TargetExistsError
 from nsp_cli.methods import Pipeline
 from nsp_cli.methods.base import PlainPipeline
 from nsp_cli.methods.coarse_chroma import without_coarse_chroma
+from nsp_cli.methods.scales import split_scales
 from nsp_cli.model.checkpoint import SPEC_KEY, load_tensors
+from nsp_cli.model.registry import graph_of_half_size
 from nsp_cli.model.spec import ModelSpec, PipelineSpec, Task
 from nsp_cli.networks import build_network
 from nsp_cli.ops.noise_level import append_noise_level, estimate_noise_level
@@ -35,6 +38,7 @@ INT8_TOLERANCE = 0.02
 """Largest RMS of the difference of a graph in int8 from torch, white = 1, on noise between black and white. Sums that
 differ in their last bit may be rounded to different levels, and the differences grow from layer to layer."""
 
+_NETWORK_PREFIX = "pipeline.network."  # of the names of a network's tensors in the graph of the network alone
 _CHECK_SIZES = ((64, 96), (37, 53), (1, 5))  # (height, width) of the photos that the two are compared on
 
 
@@ -63,7 +67,8 @@ def export(
         The safetensors file of the network, in the same folder: the graph refers to the tensors in that file and holds
         none of its own, see `registry.ModelInfo.graphs`. It is then the network alone, whose input has all planes of a
         tile (`PipelineSpec.planes`), and sides that are multiples of `PipelineSpec.side_multiple`. The coarse chroma
-        is not in it, see `PipelineSpec.coarse_chroma`.
+        is not in it, see `PipelineSpec.coarse_chroma`. A network for two scales has a second file,
+        `registry.graph_of_half_size`.
     noise_input : bool
         Whether there is a second, optional input "noise_level", (1,) float32, see `PipelineSpec.noise_level`. Where it
         is left out or below 0, the graph measures it.
@@ -86,16 +91,19 @@ def export(
     target = Path(target)
     check_target(target, overwrite)
     if weights is None:
-        model = _pipeline_graph(pipeline, spec, noise_input)
+        models = {target: (_pipeline_graph(pipeline, spec, noise_input), pipeline)}
     else:
-        pipeline = without_coarse_chroma(pipeline)
-        model = _with_weights_of(weights, _network_graph(pipeline, spec))
-    worst = _difference_from_torch(model, pipeline, target)
+        parts = _networks_alone(pipeline, target)
+        for file in parts:
+            check_target(file, overwrite)
+        models = {file: (_with_weights_of(weights, _network_graph(part, spec)), part) for file, part in parts.items()}
+    worst = max(_difference_from_torch(model, part, target) for model, part in models.values())
     if not worst <= TOLERANCE:
         raise ModelError(
             f"onnxruntime and torch differ by {worst:.1e}, more than {TOLERANCE:.0e}; nothing was written."
         )
-    write_atomically(model, target, overwrite=overwrite)
+    for file, (model, _) in models.items():
+        write_atomically(model, file, overwrite=overwrite)
     return worst
 
 
@@ -147,19 +155,24 @@ def export_int8(
     plain = build_network(spec.network, spec.network_args)
     plain.load_state_dict({name: state[name] for name in plain.state_dict()})
     both = (build_pipeline(one.eval(), spec, task, {}, target.name) for one in (network, plain))
-    rounded, exact = both if whole else map(without_coarse_chroma, both)
-    exact.spec = replace(exact.spec, int8=True)
-    graph = _pipeline_graph(exact, spec, noise_input) if whole else _network_graph(exact, spec)
-    levels = {
-        name: (conv.source.grid, conv.target and conv.target.grid)
-        for name, conv in quantized_convolutions(network).items()
-    }
-    model = to_qdq(graph, levels)
-    error = _difference_from_torch(model, rounded, target, largest=False)
-    if not error <= INT8_TOLERANCE:
-        raise ModelError(f"onnxruntime and torch differ by {error:.1e} (RMS) in int8; nothing was written.")
-    write_atomically(model, target, overwrite=overwrite)
-    return error
+    rounded, exact = ({target: one} if whole else _networks_alone(one, target) for one in both)
+    models: dict[Path, bytes] = {}
+    worst = 0.0
+    for file, part in exact.items():
+        check_target(file, overwrite)
+        part.spec = replace(part.spec, int8=True)
+        graph = _pipeline_graph(part, spec, noise_input) if whole else _network_graph(part, spec)
+        levels = {
+            name: (conv.source.grid, conv.target and conv.target.grid)
+            for name, conv in quantized_convolutions(cast(nn.Module, rounded[file])).items()
+        }
+        models[file] = to_qdq(graph, levels)
+        worst = max(worst, _difference_from_torch(models[file], rounded[file], target, largest=False))
+    if not worst <= INT8_TOLERANCE:
+        raise ModelError(f"onnxruntime and torch differ by {worst:.1e} (RMS) in int8; nothing was written.")
+    for file, model in models.items():
+        write_atomically(model, file, overwrite=overwrite)
+    return worst
 
 
 def check_target(target: Path, overwrite: bool) -> None:
@@ -169,6 +182,12 @@ def check_target(target: Path, overwrite: bool) -> None:
     if exists(target) and not overwrite:
         raise TargetExistsError(f"{target} exists already; choose another name, or allow replacing it")
     check_place(target)
+
+
+def _networks_alone(pipeline: Pipeline, target: Path) -> dict[Path, Pipeline]:
+    """Return the pipelines of the graphs that are networks alone: `target`, and the one at half size where there is."""
+    whole, half = split_scales(without_coarse_chroma(pipeline))
+    return {target: whole} | ({} if half is None else {graph_of_half_size(target): half})
 
 
 def _difference_from_torch(model: bytes, pipeline: Pipeline, target: Path, *, largest: bool = True) -> float:
@@ -237,8 +256,10 @@ def _with_weights_of(weights: Path, model: bytes) -> bytes:
     tensors, _ = load_tensors(weights)
     proto = onnx.load_from_string(model)
     for stored in proto.graph.initializer:
-        name = next((name for name in tensors if stored.name == name or stored.name.endswith(f".{name}")), None)
-        if name is None or not np.array_equal(tensors[name].float().numpy(), onnx.numpy_helper.to_array(stored)):
+        own, values = stored.name.removeprefix(_NETWORK_PREFIX), onnx.numpy_helper.to_array(stored)
+        alike = (n for n in tensors if f".{n}".endswith(f".{own}") or f".{own}".endswith(f".{n}"))
+        name = next((n for n in alike if np.array_equal(tensors[n].float().numpy(), values)), None)
+        if name is None:
             continue
         start, stop = header[name]["data_offsets"]
         found = onnx.TensorProto(name=f"{stored.name} (stored)", dims=stored.dims)
@@ -282,8 +303,9 @@ def _difference(pipeline: Pipeline, backend: OnnxBackend, largest: bool) -> floa
     differences, channels = [0.0], pipeline.spec.channels
     photos = [rng.random((1, pipeline.spec.planes, *size), np.float32) for size in _CHECK_SIZES]
     for photo in (*photos, np.full_like(photos[0], 0.5)):  # the last one has no noise
-        photo[:, channels:] = 0.05  # the noise level, the same everywhere
-        given = [photo] if backend.spec.noise_level else []
+        if pipeline.spec.noise_level:
+            photo[:, channels] = 0.05  # the same everywhere
+        given = [photo] if backend.spec.noise_level or backend.spec.coarse_input else []
         given += [photo[:, :channels]] if backend.spec.side_multiple == 1 or not given else []
         for planes in given:
             with torch.no_grad():

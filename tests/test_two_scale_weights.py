@@ -1,0 +1,42 @@
+"""`examples/two_scale_weights.py`: a pool of examples, and a run that is stopped."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nsp_cli.model.checkpoint import load_model, save_model
+from nsp_cli.model.spec import ModelSpec
+from nsp_cli.simulation.scene import sample_picture
+from tests.test_thin_weights import ARGUMENTS, network_of
+
+SCRIPT = Path(__file__).parents[1] / "examples" / "two_scale_weights.py"
+
+
+@pytest.mark.slow
+def test_a_stopped_run_continues_and_equals_an_unbroken_one(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    picture = Image.fromarray(np.uint8(255 * sample_picture(300, 300, np.random.default_rng(0))))
+    picture.save(tmp_path / "photos" / "a.png")
+    teacher = tmp_path / "teacher.safetensors"
+    save_model(
+        network_of(), ModelSpec("resunet", ARGUMENTS, "simulated", {"ensemble": 2, "coarse_chroma": True}), teacher
+    )
+    for out in ("once", "twice"):
+        command = [sys.executable, SCRIPT, teacher, tmp_path / "photos", tmp_path / out]
+        command += ["--hidden", "4,4", "--batches", "3", "--steps", "4", "--batch", "2", "--patch", "96"]
+        for more in [["--stop-at", "2"], []] if out == "twice" else [[]]:
+            done = subprocess.run([*command, *more], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+        assert ("continued at step 2" in done.stdout) == (out == "twice")
+        assert [np.load(file).shape for file in (tmp_path / out / "pool").iterdir()] == [(2, 10, 48, 48)] * 3
+    one, two = (load_model(tmp_path / out / "two-scale.safetensors") for out in ("once", "twice"))
+    assert (one[1].network, one[1].network_args["hidden"], one[1].method_args) == ("twoscale", [4, 4], {})
+    for name, weight in one[0].state_dict().items():
+        assert torch.equal(weight, two[0].state_dict()[name]), name
+    changed = dict(one[0].named_parameters())["fine.last.weight"]
+    assert float(changed.detach().abs().max()) > 0
