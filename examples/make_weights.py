@@ -5,11 +5,11 @@ python examples/make_weights.py PHOTOS OUT [NAME …] [--from MODEL] [--processe
 PHOTOS has the folders clean, train and pairs. A step writes OUT/NAME.safetensors. The same command continues after
 Ctrl-C, and after a crash: the step that was stopped goes on where its state was saved last, and one that is done is not
 made again. `fast` begins with new weights, or with MODEL; the steps that begin with `fast` take OUT's, or else MODEL,
-or else the one that ships. `nsp-student-first` learns from OUT's `nsp`, or else the one that ships; `nsp-student`
-begins with `nsp-student-first`, and learns from its outputs. `fast-research` is trained on PHOTOS/train/dnd with the
-outputs of the `best` that ships as targets. The steps with int8 in their names train with simulated rounding, and come
-last. At the end the denoisers among the weights are compared on PHOTOS/pairs; nothing is chosen by that.
-`ship_weights.py` takes them into weights/, and `quantize_weights.py --ship` the int8 graphs.
+or else the one that ships. `quick` has two scales and learns from `fast`. `nsp-student-first` learns from OUT's `nsp`,
+or else the one that ships; `nsp-student` begins with `nsp-student-first`, and learns from its outputs. `fast-research`
+is trained on PHOTOS/train/dnd with the outputs of the `best` that ships as targets. The steps with int8 in their names
+train with simulated rounding, and come last. At the end the denoisers among the weights are compared on PHOTOS/pairs;
+nothing is chosen by that. `ship_weights.py` takes them into weights/, and `quantize_weights.py --ship` the int8 graphs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from nsp_cli.training.data import NOISY
 
 ROOT = Path(__file__).parents[1]
 
-FAST, RESEARCH, FIRST, STUDENT = "fast", "fast-research", "nsp-student-first", "nsp-student"
+FAST, QUICK, RESEARCH, FIRST, STUDENT = "fast", "quick", "fast-research", "nsp-student-first", "nsp-student"
 _CROP, _CROPS = 480, 2  # pixels, and crops of a photo: a slow teacher takes hours for whole ones
 STEPS = {
     FAST: "PHOTOS/clean --method simulated --batch 16 --minutes 180",
@@ -45,15 +45,21 @@ STEPS = {
 }
 """Arguments of `nsp train`."""
 
+TWO_SCALES = {QUICK: (FAST, "PHOTOS/clean OUT/scales --steps 3600")}
+"""The weights of the teacher and the other arguments of `two_scale_weights.py`."""
+
 ROUNDED = {
     "fast-int8": (FAST, "PHOTOS/clean OUT/stage1 --steps 1600 --lr 2e-4"),
     "fast-int8-end": (FAST, "PHOTOS/clean OUT/stage2 --from OUT/stage1/fast-int8.state --seed 3 --steps 700 --lr 5e-5"),
+    "quick-int8": (QUICK, "PHOTOS/clean OUT/int8 --steps 400 --lr 5e-5 --patch 320"),
     "fast-research-int8": (RESEARCH, "PHOTOS/clean OUT/int8 --steps 400 --lr 5e-5"),
     "fast-sr-int8": ("fast-sr", "PHOTOS/clean OUT/int8 --steps 600 --lr 5e-5"),
 }
 """The weights of each step and the other arguments of `quantize_weights.py`."""
 
-MEASURED = (FAST, RESEARCH, "nsp", STUDENT)
+NAMES = [*STEPS, *TWO_SCALES, *ROUNDED]
+
+MEASURED = (FAST, QUICK, RESEARCH, "nsp", STUDENT)
 
 NEEDED = {FIRST: "train", RESEARCH: "train/dnd"}
 """Folders of photos that are not among a step's arguments."""
@@ -63,16 +69,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path, metavar="PHOTOS")
     parser.add_argument("out", type=Path, metavar="OUT")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join([*STEPS, *ROUNDED])} (all)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)} (all)")
     parser.add_argument("--from", dest="start", metavar="MODEL", help="weights to begin with")
     parser.add_argument(
         "--processes", type=int, default=1, help="for each step without int8, one thread or one GPU each (1)"
     )
     parser.add_argument("--steps", type=int, help="in place of each step's own budget, to try this script")
     args = parser.parse_args()
-    chosen = {*args.names} or {*STEPS, *ROUNDED}
-    if wrong := chosen - {*STEPS, *ROUNDED}:
-        parser.error(f"NAME must be of {', '.join([*STEPS, *ROUNDED])}, got {', '.join(sorted(wrong))}")
+    chosen = {*args.names} or {*NAMES}
+    if wrong := chosen - {*NAMES}:
+        parser.error(f"NAME must be of {', '.join(NAMES)}, got {', '.join(sorted(wrong))}")
     names = [name for name in STEPS if name in chosen]
     if STUDENT in names and FIRST not in names and not (args.out / f"{FIRST}.safetensors").exists():
         parser.error(f"{STUDENT} begins with {FIRST}; name both")
@@ -92,9 +98,12 @@ def main() -> None:
         run([*denoise, "--if-exists", "skip"], environment, lock)
     for name in names:
         run([*launch(args.processes), *train(name, args)], environment, lock)
+    for name in (name for name in TWO_SCALES if name in chosen):
+        run([ROOT / "examples/two_scale_weights.py", *learn(name, *TWO_SCALES[name], args)], environment, lock)
+        shutil.copyfile(args.out / "scales/two-scale.safetensors", args.out / f"{name}.safetensors")
     for name in (name for name in ROUNDED if name in chosen):
-        run([ROOT / "examples/quantize_weights.py", *quantize(name, args)], environment, lock)
-    made = [args.out / f"{name}.safetensors" for name in MEASURED if name in names]
+        run([ROOT / "examples/quantize_weights.py", *learn(name, *ROUNDED[name], args)], environment, lock)
+    made = [args.out / f"{name}.safetensors" for name in MEASURED if name in chosen]
     models = [word for file in made for word in ("-m", file)]
     if models and (args.photos / "pairs").is_dir():
         run([ROOT / "benchmarks/quality.py", args.photos / "pairs", "--only", "models", *models], environment, lock)
@@ -102,7 +111,7 @@ def main() -> None:
 
 def photo_folders(chosen: set[str]) -> set[str]:
     """Return the folders of PHOTOS that the chosen steps need."""
-    lines = [*STEPS.items(), *((name, line) for name, (_, line) in ROUNDED.items())]
+    lines = [*STEPS.items(), *((name, line) for name, (_, line) in (TWO_SCALES | ROUNDED).items())]
     words = {word for name, line in lines if name in chosen for word in line.split()}
     named = {word.removeprefix("PHOTOS/") for word in words if word.startswith("PHOTOS/")}
     return named | {folder for name, folder in NEEDED.items() if name in chosen}
@@ -140,16 +149,17 @@ def train(name: str, args: argparse.Namespace) -> list[str | Path]:
     return [*begin, *flags]
 
 
-def quantize(name: str, args: argparse.Namespace) -> list[str | Path]:
-    """The arguments of `quantize_weights.py` for this step."""
-    weights, line = ROUNDED[name]
+def learn(name: str, weights: str, line: str, args: argparse.Namespace) -> list[str | Path]:
+    """The arguments of a script that trains a network to agree with the one of `weights`."""
     made = args.out / f"{weights}.safetensors"
     places = {"PHOTOS": args.photos, "OUT": args.out}
     words = [word.split("/", 1) for word in line.split()]
     flags: list[str | Path] = [places[a] / b[0] if a in places else "/".join([a, *b]) for a, *b in words]
     if args.steps:
         flags[flags.index("--steps") + 1] = str(args.steps)
-    return [made if made.exists() else ROOT / "weights" / made.name, *flags]
+        flags += ["--batches", str(args.steps)] if name in TWO_SCALES else []
+    begin = args.start if weights == FAST and args.start else ROOT / "weights" / made.name
+    return [made if made.exists() else begin, *flags]
 
 
 def cut_crops(source: Path, target: Path) -> None:

@@ -2,10 +2,10 @@
 
     python examples/quantize_weights.py WEIGHTS CLEAN_FOLDER OUT [--steps 2000]
 
-WEIGHTS are of a ResUNet that the method `simulated` trained. Clean photos get simulated camera noise as in that
-training. The loss is the method's own, with the output of the float network as the target: the int8 network learns to
-agree with it. A run that was stopped continues when the same line is given again. OUT gets the state of the run. With
---ship NAME the graph is then written to weights/, for the model of this name.
+WEIGHTS are of a ResUNet or a TwoScale that the method `simulated` trained. Clean photos get simulated camera noise as
+in that training. The loss is the method's own, with the output of the float network as the target: the int8 network
+learns to agree with it. A run that was stopped continues when the same line is given again. OUT gets the state of the
+run. With --ship NAME the graph is then written to weights/, for the model of this name.
 """
 
 from __future__ import annotations
