@@ -112,7 +112,7 @@ def quantize(network: nn.Module) -> dict[str, QuantizedConv]:
     """Replace the convolutions of a ResUNet or a TwoScale by `QuantizedConv`; a ReLU after one becomes part of it.
 
     Of a ResUNet four stay in floating point: the first, those of the last block, where rounding costs most, and the
-    last. Of a TwoScale, whose U-Net has an inexact result anyway, the first and the last of both networks.
+    last. Of a TwoScale the first and the last of both networks, and the last block at full size.
 
     Parameters
     ----------
@@ -131,7 +131,13 @@ def quantize(network: nn.Module) -> dict[str, QuantizedConv]:
     if isinstance(network, ResUNet):
         exact = (network.head, network.last, cast(Any, network.up[0])[-1])
     elif isinstance(network, TwoScale):
-        exact = (network.coarse.head, network.coarse.last, network.fine.head, network.fine.last)
+        exact = (
+            network.coarse.head,
+            network.coarse.last,
+            network.fine.head,
+            *network.fine.body[-1:],
+            network.fine.last,
+        )
     else:
         raise ModelError("Only networks of the architectures 'resunet' and 'twoscale' can be exported in int8.")
     kept = {id(layer) for part in exact for layer in part.modules()}
