@@ -135,7 +135,7 @@ def quantize(network: nn.Module) -> dict[str, QuantizedConv]:
             network.coarse.head,
             network.coarse.last,
             network.fine.head,
-            *network.fine.body[-1:],
+            network.fine.body[-1],
             network.fine.last,
         )
     else:
