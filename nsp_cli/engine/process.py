@@ -105,11 +105,11 @@ def process(
 def _with_coarse_result(
     converter: Converter, half: Backend, fill: Callable[..., None], tile: int, report: Callable[[float], None]
 ) -> Converter:
-    """Denoise the photo at half its size with a backend, whose memory for tiles is then freed."""
+    """Denoise the photo at half its size with a backend; one that is not used again frees its memory for tiles."""
     coarse = empty_half(converter)
     side, _ = tile_side(tile, half.spec, half.free_bytes())
     fill(coarse, half, at_half_size(converter, half.spec), side, report)
-    if converter.spec.coarse_input:  # another backend
+    if converter.spec.coarse_input:
         release(half)
     return replace(converter, coarse=Frame(coarse))
 

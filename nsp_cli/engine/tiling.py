@@ -125,18 +125,17 @@ def round_tile(side: int, spec: PipelineSpec) -> int:
 _LARGEST, _LARGEST_OF_NARROW, _NARROW = 1152, 768, 32
 """Side in pixels of the largest tile, the same for halos below so many pixels, which waste little in smaller tiles.
 
-A photo of 24 megapixels then stays below 900 MB with `fast`."""
+A photo of 24 megapixels then stays below 900 MB with `fast` and with `quick`."""
 
 
-def choose_tile(spec: PipelineSpec, free_bytes: int, largest: int | None = None) -> int:
+def choose_tile(spec: PipelineSpec, free_bytes: int) -> int:
     """Choose the largest tile side that, with its halo, uses a third of the free memory or `MOST_BYTES`.
 
     A pipeline whose result depends on its tile has one of its own. For the others, larger tiles waste less on the halo.
     """
     if spec.tile:
         return spec.tile
-    if largest is None:
-        largest = _LARGEST_OF_NARROW if spec.halo < _NARROW else _LARGEST
+    largest = _LARGEST_OF_NARROW if spec.halo < _NARROW else _LARGEST
     budget = min(free_bytes / 3, MOST_BYTES)
     side = int((budget / spec.working_bytes) ** 0.5) - 2 * spec.halo
     return round_tile(max(min(side, largest), min_split_side(spec), min_requested_side(spec)), spec)

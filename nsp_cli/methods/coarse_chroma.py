@@ -9,7 +9,8 @@ wide, and the means of 2×2 pixels are less noisy::
 for a photo y and a pipeline f; down averages 2×2 pixels, up interpolates bilinearly, and |d| is taken over R, G and B.
 Luma and the fine part of the chroma are those of f(y). Where d is much larger than τ, `PipelineSpec.blotch`, it is no
 blotch: thin coloured lines are lost in the photo at half its size, and stay as f(y) has them. The network computes a
-quarter more pixels, and tiles have twice the halo. This module is for exported files and previews: for weights and the
+quarter more pixels, and tiles have twice the halo. A network for two scales has a network for half size already, whose
+result is f(down(y)) there. This module is for exported files and previews: for weights and the
 graphs that ship, backends run the pipeline inside, see `engine.coarse_chroma`.
 """
 
