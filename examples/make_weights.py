@@ -45,7 +45,7 @@ STEPS = {
 }
 """Arguments of `nsp train`."""
 
-TWO_SCALES = {QUICK: (FAST, "PHOTOS/clean OUT/scales --steps 3600")}
+TWO_SCALES = {QUICK: (FAST, "PHOTOS/clean OUT/scales --steps 10000")}
 """The weights of the teacher and the other arguments of `two_scale_weights.py`."""
 
 ROUNDED = {
@@ -158,6 +158,9 @@ def learn(name: str, weights: str, line: str, args: argparse.Namespace) -> list[
     if args.steps:
         flags[flags.index("--steps") + 1] = str(args.steps)
         flags += ["--batches", str(args.steps)] if name in TWO_SCALES else []
+    pool = args.out / "scales/pool"
+    if name in ROUNDED and weights in TWO_SCALES and pool.is_dir():
+        flags += ["--pool", pool]
     begin = args.start if weights == FAST and args.start else ROOT / "weights" / made.name
     return [made if made.exists() else begin, *flags]
 

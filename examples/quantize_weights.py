@@ -4,8 +4,9 @@
 
 WEIGHTS are of a ResUNet or a TwoScale that the method `simulated` trained. Clean photos get simulated camera noise as
 in that training. The loss is the method's own, with the output of the float network as the target: the int8 network
-learns to agree with it. A run that was stopped continues when the same line is given again. OUT gets the state of the
-run. With --ship NAME the graph is then written to weights/, for the model of this name.
+learns to agree with it. With --pool, examples and targets are those of a pool that `two_scale_weights.py` made. A run
+that was stopped continues when the same line is given again. OUT gets the state of the run. With --ship NAME the graph
+is then written to weights/, for the model of this name.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from typing import cast
 
 import torch
 from distillation import Distillation, examples_of
+from result_pool import ResultPool, pool_loss
+from torch import Tensor
 
 from nsp_cli.engine.export.int8 import calibrating, quantize
 from nsp_cli.engine.export.onnx_file import export_int8
@@ -27,6 +30,7 @@ from nsp_cli.methods.simulated import Simulated
 from nsp_cli.model import registry
 from nsp_cli.model.checkpoint import load_model
 from nsp_cli.model.spec import Task
+from nsp_cli.training.data import StepBatches
 
 _CALIBRATION = 24  # batches
 _SCALE_RATE = 10.0  # learning rate of the logarithm of a scale, as a multiple of that of weights
@@ -48,18 +52,24 @@ class Run(Distillation):
             network,
             method,
             torch.optim.Adam([{"params": others, "factor": 1.0}, {"params": scales, "factor": _SCALE_RATE}]),
-            examples_of(
-                arguments.photos,
-                method,
-                patch=arguments.patch,
-                batch=arguments.batch,
-                steps=arguments.steps,
-                seed=arguments.seed,
-            ),
+            self._examples(method),
             arguments.out / f"{weights.stem}-int8.state",
             steps=arguments.steps,
             rate=arguments.lr,
         )
+
+    def _examples(self, method: Simulated) -> StepBatches:
+        """Prepare the examples of each step."""
+        given = self.arguments
+        if given.pool:
+            return cast(StepBatches, ResultPool(sorted(given.pool.glob("*.npy")), given.batch, given.seed))
+        return examples_of(
+            given.photos, method, patch=given.patch, batch=given.batch, steps=given.steps, seed=given.seed
+        )
+
+    def loss(self, batch: Tensor) -> Tensor:
+        """Return the loss of a batch of examples, or of the pool."""
+        return pool_loss(self.network, batch) if self.arguments.pool else super().loss(batch)
 
     def calibrate(self) -> None:
         """Take the ranges of activations from examples, in float32."""
@@ -93,10 +103,15 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=1e-4)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--patch", type=int, default=224, help="pixels of a crop; an example has half of them (224)")
+    parser.add_argument(
+        "--pool", type=Path, metavar="FOLDER", help="made by two_scale_weights.py; its examples, results"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--from", dest="start", type=Path, help="the state of an earlier run to begin with")
     parser.add_argument("--ship", metavar="NAME", help="the model in weights/ that gets the graph")
     arguments = parser.parse_args()
+    if arguments.pool and not any(arguments.pool.glob("*.npy")):
+        parser.error(f"there is no pool of examples in {arguments.pool}")
     arguments.out.mkdir(parents=True, exist_ok=True)
     run = Run(arguments.weights, arguments)
     if run.resume():

@@ -28,14 +28,14 @@ def test_a_stopped_run_continues_and_equals_an_unbroken_one(tmp_path: Path) -> N
     )
     for out in ("once", "twice"):
         command = [sys.executable, SCRIPT, teacher, tmp_path / "photos", tmp_path / out]
-        command += ["--hidden", "4,4", "--batches", "3", "--steps", "4", "--batch", "2", "--patch", "96"]
+        command += ["--batches", "3", "--steps", "4", "--batch", "2", "--patch", "96"]
         for more in [["--stop-at", "2"], []] if out == "twice" else [[]]:
             done = subprocess.run([*command, *more], capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
         assert ("continued at step 2" in done.stdout) == (out == "twice")
         assert [np.load(file).shape for file in (tmp_path / out / "pool").iterdir()] == [(2, 10, 48, 48)] * 3
     one, two = (load_model(tmp_path / out / "two-scale.safetensors") for out in ("once", "twice"))
-    assert (one[1].network, one[1].network_args["hidden"], one[1].method_args) == ("twoscale", [4, 4], {})
+    assert (one[1].network, one[1].network_args, one[1].method_args) == ("twoscale", ARGUMENTS, {})
     for name, weight in one[0].state_dict().items():
         assert torch.equal(weight, two[0].state_dict()[name]), name
     changed = dict(one[0].named_parameters())["fine.last.weight"]

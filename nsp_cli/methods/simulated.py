@@ -221,19 +221,24 @@ class Simulated:
         described = as_network(network)
         batch = cut_to_multiple(batch, described.size_multiple)
         example = Example.unpack(batch, self.scale)
-        noisy, target = example.noisy, example.target
-        planes = torch.cat([noisy, example.level], 1) if is_noise_conditional(described) else noisy
-        output = network(planes.contiguous(memory_format=torch.channels_last))
-        base = F.interpolate(noisy, scale_factor=self.scale) if self.scale > 1 else noisy
-        noise = (base - target).abs().mean((1, 2, 3)) + _NOISE_FLOOR
-        distance = _distance(output - target) + _STRUCTURE_WEIGHT * _dissimilarity(output, target)
-        return (distance / noise.sqrt()).mean()
+        conditional = is_noise_conditional(described)
+        planes = torch.cat([example.noisy, example.level], 1) if conditional else example.noisy
+        return example_loss(network(planes.contiguous(memory_format=torch.channels_last)), example)
 
     def pipeline(self, network: nn.Module, task: Task, channels: int = 3) -> Pipeline:
         """Build the inference pipeline, a single module for the torch backend and for export."""
         averaged = network if self.ensemble == 1 else SelfEnsemble(network, self.ensemble)
         pipeline = PlainPipeline(averaged, task, channels)
         return with_coarse_chroma(pipeline) if self.coarse_chroma else pipeline
+
+
+def example_loss(output: Tensor, example: Example) -> Tensor:
+    """Compute the loss of an output (B, 3, t·p, t·p) for a batch of examples, a scalar."""
+    noisy, target = example.noisy, example.target
+    base = F.interpolate(noisy, target.shape[-2:]) if noisy.shape != target.shape else noisy
+    noise = (base - target).abs().mean((1, 2, 3)) + _NOISE_FLOOR
+    distance = _distance(output - target) + _STRUCTURE_WEIGHT * _dissimilarity(output, target)
+    return (distance / noise.sqrt()).mean()
 
 
 def _real_example(crop: Crop, rng: np.random.Generator) -> Example:

@@ -1,0 +1,81 @@
+"""A pool of training examples on the disk, with another model's results as targets; each is drawn several times."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from nsp_cli.methods.base import PlainPipeline
+from nsp_cli.methods.coarse_chroma import CoarseChroma
+from nsp_cli.methods.simulated import Example, example_loss
+from nsp_cli.model.spec import Task
+from nsp_cli.ops.orientations import ORIENTATIONS, orient
+from nsp_cli.system.atomic import write_atomically
+from nsp_cli.training.data import StepBatches
+
+_PLANES = (3, 3, 3, 1)  # noisy, result, clean, noise level
+_CLEAN_WEIGHT = 0.2  # in the loss, of the distance from the clean crops
+
+
+class ResultPool(Dataset[Tensor]):
+    """Batches of examples (N, 3 + 3 + 3 + 1, p, p) of a pool: noisy, its result, clean, and the noise level.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        The pool, an array of examples in each file.
+    batch, seed : int
+        Examples of a batch, and the number that the order depends on.
+    """
+
+    def __init__(self, files: Sequence[Path], batch: int, seed: int) -> None:
+        self.files, self.batch, self.seed = files, batch, seed
+
+    def __getitem__(self, step: int) -> Tensor:
+        """Draw the batch of a step, each example in one of eight orientations."""
+        rng = np.random.default_rng([self.seed, step])
+        drawn: list[Tensor] = []
+        for _ in range(self.batch):
+            examples = np.load(self.files[int(rng.integers(len(self.files)))], mmap_mode="r")
+            one = torch.from_numpy(examples[rng.integers(len(examples))].astype(np.float32))
+            drawn.append(orient(one[None], int(rng.integers(ORIENTATIONS))))
+        return torch.cat(drawn)
+
+
+def make_pool(folder: Path, teacher: nn.Module, sources: Sequence[StepBatches], count: int) -> list[Path]:
+    """Write the files of a pool that are missing, each with a batch of one of the sources in turn, and return all.
+
+    The targets are the results of `teacher`, a network with the noise level as an input, with the coarse chroma.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    pipeline = CoarseChroma(PlainPipeline(teacher.eval(), Task.DENOISE, 3))
+    files = [folder / f"{step:05d}.npy" for step in range(count)]
+    for step, file in enumerate(files):
+        if file.exists():
+            continue
+        batch = sources[step % len(sources)][step]
+        with torch.no_grad():
+            result = pipeline.on_padded(torch.cat([batch[:, :3], batch[:, -1:]], 1))
+        content = torch.cat([batch[:, :3], result, batch[:, 3:6], batch[:, -1:]], 1).half().numpy()
+        write_atomically(_as_npy(content), file, overwrite=True)
+    return files
+
+
+def pool_loss(network: nn.Module, batch: Tensor) -> Tensor:
+    """Return the loss of a batch of a pool: that of `Simulated` for the results, and a part of that for clean crops."""
+    noisy, result, clean, level = batch.split(_PLANES, 1)
+    output = network(torch.cat([noisy, level], 1).contiguous(memory_format=torch.channels_last))
+    to_result, to_clean = (example_loss(output, Example(noisy, target, level)) for target in (result, clean))
+    return to_result + _CLEAN_WEIGHT * to_clean
+
+
+def _as_npy(array: np.ndarray) -> bytes:
+    target = BytesIO()
+    np.save(target, array)
+    return target.getvalue()
