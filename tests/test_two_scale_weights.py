@@ -14,6 +14,7 @@ from nsp_cli.model.spec import ModelSpec
 from nsp_cli.simulation.scene import sample_picture
 from tests.test_thin_weights import ARGUMENTS, network_of
 
+SHAPE = ["--batches", "3", "--batch", "2", "--patch", "96"]
 SCRIPT = Path(__file__).parents[1] / "examples" / "two_scale_weights.py"
 
 
@@ -28,7 +29,7 @@ def test_a_stopped_run_continues_and_equals_an_unbroken_one(tmp_path: Path) -> N
     )
     for out in ("once", "twice"):
         command = [sys.executable, SCRIPT, teacher, tmp_path / "photos", tmp_path / out]
-        command += ["--batches", "3", "--steps", "4", "--batch", "2", "--patch", "96"]
+        command += [*SHAPE, "--steps", "4"]
         for more in [["--stop-at", "2"], []] if out == "twice" else [[]]:
             done = subprocess.run([*command, *more], capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
@@ -40,3 +41,7 @@ def test_a_stopped_run_continues_and_equals_an_unbroken_one(tmp_path: Path) -> N
         assert torch.equal(weight, two[0].state_dict()[name]), name
     changed = dict(one[0].named_parameters())["fine.last.weight"]
     assert float(changed.detach().abs().max()) > 0
+    begun = [SCRIPT, teacher, tmp_path / "photos", tmp_path / "third", *SHAPE, "--steps", "1", "--lr", "0"]
+    subprocess.run([sys.executable, *begun, "--from", tmp_path / "once" / "two-scale.safetensors"], check=True)
+    third, _ = load_model(tmp_path / "third" / "two-scale.safetensors")
+    assert all(torch.equal(weight, third.state_dict()[name]) for name, weight in one[0].state_dict().items())
