@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -15,6 +16,7 @@ from nsp_cli.methods.base import PlainPipeline
 from nsp_cli.methods.coarse_chroma import CoarseChroma
 from nsp_cli.methods.simulated import Example, example_loss
 from nsp_cli.model.spec import Task
+from nsp_cli.networks.layers import halve
 from nsp_cli.ops.orientations import ORIENTATIONS, orient
 from nsp_cli.system.atomic import write_atomically
 from nsp_cli.training.data import StepBatches
@@ -73,6 +75,13 @@ def pool_loss(network: nn.Module, batch: Tensor) -> Tensor:
     output = network(torch.cat([noisy, level], 1).contiguous(memory_format=torch.channels_last))
     to_result, to_clean = (example_loss(output, Example(noisy, target, level)) for target in (result, clean))
     return to_result + _CLEAN_WEIGHT * to_clean
+
+
+def halved_examples(batch: Tensor) -> Tensor:
+    """Reduce a batch of a pool to half its size, with the noise level that the photo has there."""
+    noisy, result, clean, level = batch.split(_PLANES, 1)
+    small = halve(torch.cat([noisy, level], 1), 3)
+    return torch.cat([small[:, :3], F.avg_pool2d(result, 2), F.avg_pool2d(clean, 2), small[:, 3:]], 1)
 
 
 def _as_npy(array: np.ndarray) -> bytes:

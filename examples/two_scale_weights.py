@@ -5,9 +5,9 @@
 WEIGHTS are of the method `simulated`. First a pool of examples is made: crops of clean photos with simulated camera
 noise, in every other batch that of low light, and what WEIGHTS make of them, with the coarse chroma. Then the network
 learns to give these results, and for a part of the loss the clean crops. Its U-Net begins with WEIGHTS, or both of its
-networks with those of --from. An example is drawn several times, mirrored or turned, which costs less than new ones. A
-run that was stopped continues when the same line is given again. OUT gets the pool, the state, and
-`two-scale.safetensors` in the end.
+networks with those of --from. At first the U-Net learns alone, from examples at half their size. An example is drawn
+several times, mirrored or turned, which costs less than new ones. A run that was stopped continues when the same line
+is given again. OUT gets the pool, the state, and `two-scale.safetensors` in the end.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import cast
 
 import torch
 from distillation import Distillation, examples_of
-from result_pool import ResultPool, make_pool, pool_loss
+from result_pool import ResultPool, halved_examples, make_pool, pool_loss
 from torch import Tensor
 
 from nsp_cli.engine.backends.device import choose_device
@@ -38,11 +38,21 @@ _LOW_LIGHT = {"low_light_prob": 1.0, "neutral_isp_prob": 0.25}
 
 
 class TwoScaleRun(Distillation):
-    """The results of the teacher are those of the pool."""
+    """The results of the teacher are those of the pool.
+
+    Attributes
+    ----------
+    alone : int
+        Number of steps in which the U-Net learns alone, from the results at half their size.
+    """
+
+    alone = 0
 
     def loss(self, batch: Tensor) -> Tensor:
         """Return the loss of a batch of the pool."""
-        return pool_loss(self.network, batch)
+        if self.step >= self.alone:
+            return pool_loss(self.network, batch)
+        return pool_loss(self.network.get_submodule("coarse"), halved_examples(batch))
 
 
 def main() -> None:
@@ -53,6 +63,7 @@ def main() -> None:
     parser.add_argument("--from", dest="start", type=Path, help="weights for two scales to begin with")
     parser.add_argument("--batches", type=int, default=1600, help="of the pool (1600)")
     parser.add_argument("--steps", type=int, default=10_000)
+    parser.add_argument("--alone", type=int, default=3000, help="first steps, in which the U-Net learns alone (3000)")
     parser.add_argument("--lr", type=float, default=1.4e-3)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--patch", type=int, default=384, help="pixels of a crop; an example has half of them (384)")
@@ -85,12 +96,13 @@ def main() -> None:
         steps=arguments.steps,
         rate=arguments.lr,
     )
+    run.alone = arguments.alone
     if run.resume():
         print(f"continued at step {run.step}")
     run.train(arguments.stop_at)
     if run.step < arguments.steps:
         return
-    kept = {key: getattr(arguments, key) for key in ("batches", "steps", "lr", "batch", "patch")}
+    kept = {key: getattr(arguments, key) for key in ("batches", "steps", "alone", "lr", "batch", "patch")}
     save_model(
         network, replace(spec, training={**spec.training, "two_scales": kept}), arguments.out / "two-scale.safetensors"
     )

@@ -14,7 +14,7 @@ from nsp_cli.model.spec import ModelSpec
 from nsp_cli.simulation.scene import sample_picture
 from tests.test_thin_weights import ARGUMENTS, network_of
 
-SHAPE = ["--batches", "3", "--batch", "2", "--patch", "96"]
+SHAPE = ["--batches", "3", "--batch", "2", "--patch", "96", "--alone", "1"]
 SCRIPT = Path(__file__).parents[1] / "examples" / "two_scale_weights.py"
 
 
@@ -30,10 +30,12 @@ def test_a_stopped_run_continues_and_equals_an_unbroken_one(tmp_path: Path) -> N
     for out in ("once", "twice"):
         command = [sys.executable, SCRIPT, teacher, tmp_path / "photos", tmp_path / out]
         command += [*SHAPE, "--steps", "4"]
+        printed = ""
         for more in [["--stop-at", "2"], []] if out == "twice" else [[]]:
             done = subprocess.run([*command, *more], capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
-        assert ("continued at step 2" in done.stdout) == (out == "twice")
+            printed += done.stdout
+        assert ("continued at step 2" in printed) == (out == "twice")
         assert [np.load(file).shape for file in (tmp_path / out / "pool").iterdir()] == [(2, 10, 48, 48)] * 3
     one, two = (load_model(tmp_path / out / "two-scale.safetensors") for out in ("once", "twice"))
     assert (one[1].network, one[1].network_args, one[1].method_args) == ("twoscale", ARGUMENTS, {})
