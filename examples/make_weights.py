@@ -51,7 +51,7 @@ TWO_SCALES = {QUICK: (FAST, "PHOTOS/clean OUT/scales --steps 10000")}
 ROUNDED = {
     "fast-int8": (FAST, "PHOTOS/clean OUT/stage1 --steps 1600 --lr 2e-4"),
     "fast-int8-end": (FAST, "PHOTOS/clean OUT/stage2 --from OUT/stage1/fast-int8.state --seed 3 --steps 700 --lr 5e-5"),
-    "quick-int8": (QUICK, "PHOTOS/clean OUT/int8 --steps 1900 --lr 2e-4"),
+    "quick-int8": (QUICK, "PHOTOS/clean OUT/int8 --steps 2500 --lr 2e-4"),
     "fast-research-int8": (RESEARCH, "PHOTOS/clean OUT/int8 --steps 400 --lr 5e-5"),
     "fast-sr-int8": ("fast-sr", "PHOTOS/clean OUT/int8 --steps 600 --lr 5e-5"),
 }
