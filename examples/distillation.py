@@ -1,4 +1,4 @@
-"""Training a network to give the output of another one, for `quantize_weights.py` and `thin_weights.py`."""
+"""Training a network to give the output of another one, for the scripts that quantize, thin and add a scale."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from nsp_cli.cli.interrupt import STOPPED, stop_on_interrupt
 from nsp_cli.engine.backends.device import Precision, autocast, choose_precision
@@ -45,7 +45,7 @@ class Distillation:
         network: nn.Module,
         method: Simulated,
         optimizer: torch.optim.Optimizer,
-        examples: StepBatches,
+        examples: Dataset[Tensor],
         state: Path,
         *,
         steps: int,

@@ -22,6 +22,7 @@ import torch
 from distillation import Distillation, examples_of
 from result_pool import ResultPool, pool_loss
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from nsp_cli.engine.export.int8 import calibrating, quantize
 from nsp_cli.engine.export.onnx_file import export_int8
@@ -30,7 +31,6 @@ from nsp_cli.methods.simulated import Simulated
 from nsp_cli.model import registry
 from nsp_cli.model.checkpoint import load_model
 from nsp_cli.model.spec import Task
-from nsp_cli.training.data import StepBatches
 
 _CALIBRATION = 24  # batches
 _SCALE_RATE = 10.0  # learning rate of the logarithm of a scale, as a multiple of that of weights
@@ -58,11 +58,11 @@ class Run(Distillation):
             rate=arguments.lr,
         )
 
-    def _examples(self, method: Simulated) -> StepBatches:
+    def _examples(self, method: Simulated) -> Dataset[Tensor]:
         """Prepare the examples of each step."""
         given = self.arguments
         if given.pool:
-            return cast(StepBatches, ResultPool(sorted(given.pool.glob("*.npy")), given.batch, given.seed))
+            return ResultPool(sorted(given.pool.glob("*.npy")), given.batch, given.seed)
         return examples_of(
             given.photos, method, patch=given.patch, batch=given.batch, steps=given.steps, seed=given.seed
         )
@@ -81,7 +81,9 @@ class Run(Distillation):
         """Write the graph of each task to weights/, and name it in the manifest."""
         info = next(info for info in registry.shipped() if info.name == name)
         _, spec = load_model(info.path)
-        recipe = {key: getattr(self.arguments, key) for key in ("steps", "lr", "batch", "patch")}
+        given = self.arguments
+        recipe = {key: getattr(given, key) for key in ("steps", "lr", "batch")}
+        recipe |= {"pool": True} if given.pool else {"patch": given.patch}
         spec = replace(spec, training={**spec.training, "int8": recipe})
         graphs = {task: f"{name}-{task}-int8.onnx" for task in info.graphs}
         for task, file in graphs.items():

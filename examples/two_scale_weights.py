@@ -28,7 +28,6 @@ from nsp_cli.methods.simulated import Simulated
 from nsp_cli.model.checkpoint import load_model, save_model
 from nsp_cli.networks import build_network
 from nsp_cli.networks.twoscale import TwoScale
-from nsp_cli.training.data import StepBatches
 from nsp_cli.training.optimizers import Muon
 
 _PLAIN = {"ensemble": 1, "coarse_chroma": False}
@@ -91,7 +90,7 @@ def main() -> None:
         network.to(choose_device(arguments.device)),
         cast(Simulated, method_of(spec, {}, arguments.weights.name)),
         Muon(network.parameters(), lr=arguments.lr, weight_decay=0.0),
-        cast(StepBatches, ResultPool(files, arguments.batch, arguments.seed)),
+        ResultPool(files, arguments.batch, arguments.seed),
         arguments.out / "two-scale.state",
         steps=arguments.steps,
         rate=arguments.lr,
