@@ -8,8 +8,9 @@ made again. `fast` begins with new weights, or with MODEL; the steps that begin 
 or else the one that ships. `quick` has two scales and learns from `fast`. `nsp-student-first` learns from OUT's `nsp`,
 or else the one that ships; `nsp-student` begins with `nsp-student-first`, and learns from its outputs. `fast-research`
 is trained on PHOTOS/train/dnd with the outputs of the `best` that ships as targets. The steps with int8 in their names
-train with simulated rounding, and come last. At the end the denoisers among the weights are compared on PHOTOS/pairs;
-nothing is chosen by that. `ship_weights.py` takes them into weights/, and `quantize_weights.py --ship` the int8 graphs.
+train with simulated rounding, and come last; that of `quick` also makes better weights of it, OUT/int8/quick.safetensors.
+At the end the denoisers among the weights are compared on PHOTOS/pairs; nothing is chosen by that. `ship_weights.py`
+takes them into weights/, and `quantize_weights.py --ship` the int8 graphs.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ TWO_SCALES = {QUICK: (FAST, "PHOTOS/clean OUT/scales --steps 10000")}
 ROUNDED = {
     "fast-int8": (FAST, "PHOTOS/clean OUT/stage1 --steps 1600 --lr 2e-4"),
     "fast-int8-end": (FAST, "PHOTOS/clean OUT/stage2 --from OUT/stage1/fast-int8.state --seed 3 --steps 700 --lr 5e-5"),
-    "quick-int8": (QUICK, "PHOTOS/clean OUT/int8 --steps 2500 --lr 2e-4"),
+    "quick-int8": (QUICK, "PHOTOS/clean OUT/int8 --steps 4800 --lr 5e-4 --muon"),
     "fast-research-int8": (RESEARCH, "PHOTOS/clean OUT/int8 --steps 400 --lr 5e-5"),
     "fast-sr-int8": ("fast-sr", "PHOTOS/clean OUT/int8 --steps 600 --lr 5e-5"),
 }

@@ -5,8 +5,9 @@
 WEIGHTS are of a ResUNet or a TwoScale that the method `simulated` trained. Clean photos get simulated camera noise as
 in that training. The loss is the method's own, with the output of the float network as the target: the int8 network
 learns to agree with it. With --pool, examples and targets are those of a pool that `two_scale_weights.py` made. A run
-that was stopped continues when the same line is given again. OUT gets the state of the run. With --ship NAME the graph
-is then written to weights/, for the model of this name.
+that was stopped continues when the same line is given again. OUT gets the state of the run, and in the end the weights
+that the graph has, without their rounding: after a long run they are better than WEIGHTS. With --ship NAME the graph is
+then written to weights/, for the model of this name.
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ from result_pool import ResultPool, pool_loss
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from nsp_cli.engine.export.int8 import calibrating, quantize
+from nsp_cli.engine.export.int8 import calibrating, quantize, without_rounding
 from nsp_cli.engine.export.onnx_file import export_int8
 from nsp_cli.engine.loading import method_of
 from nsp_cli.methods.simulated import Simulated
 from nsp_cli.model import registry
-from nsp_cli.model.checkpoint import load_model
+from nsp_cli.model.checkpoint import load_model, save_model
 from nsp_cli.model.spec import Task
+from nsp_cli.training.optimizers import Muon
 
 _CALIBRATION = 24  # batches
 _SCALE_RATE = 10.0  # learning rate of the logarithm of a scale, as a multiple of that of weights
@@ -51,7 +53,9 @@ class Run(Distillation):
             teacher,
             network,
             method,
-            torch.optim.Adam([{"params": others, "factor": 1.0}, {"params": scales, "factor": _SCALE_RATE}]),
+            Muon(network.parameters(), lr=arguments.lr, weight_decay=0.0)
+            if arguments.muon
+            else torch.optim.Adam([{"params": others, "factor": 1.0}, {"params": scales, "factor": _SCALE_RATE}]),
             self._examples(method),
             arguments.out / f"{weights.stem}-int8.state",
             steps=arguments.steps,
@@ -103,6 +107,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--lr", type=float, default=1e-4)
+    parser.add_argument("--muon", action="store_true", help="Muon in place of Adam, for long runs")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--patch", type=int, default=224, help="pixels of a crop; an example has half of them (224)")
     parser.add_argument(
@@ -123,6 +128,9 @@ def main() -> None:
     else:
         run.calibrate()
     run.train()
+    save_model(
+        without_rounding(run.network, run.spec), run.spec, arguments.out / f"{arguments.weights.stem}.safetensors"
+    )
     if arguments.ship:
         run.ship(arguments.ship)
 

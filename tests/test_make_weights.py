@@ -58,7 +58,8 @@ def test_the_student_and_the_rounded_weights_follow_those_that_they_are_made_of(
     states = [file.relative_to(out).as_posix() for file in sorted(out.glob("*/*.state"))]
     rounded = ["int8/quick-int8.state", "stage1/fast-int8.state", "stage2/fast-int8.state"]
     assert states == [rounded[0], "scales/two-scale.state", *rounded[1:]]
-    assert load_model(out / "quick.safetensors")[1].network == "twoscale"
+    for file in ("quick.safetensors", "int8/quick.safetensors"):
+        assert load_model(out / file)[1].network == "twoscale"
     assert f"--pool {out / 'scales/pool'}" in made.stdout
     assert made.stdout.index("nsp-student.safetensors") < made.stdout.index("fast-int8.state")
 

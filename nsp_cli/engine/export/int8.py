@@ -20,6 +20,8 @@ from torch import Tensor, nn
 
 from nsp_cli.engine.export.qdq import SMALLEST_SCALE, Levels, weight_scales
 from nsp_cli.errors import ModelError
+from nsp_cli.model.spec import ModelSpec
+from nsp_cli.networks import build_network
 from nsp_cli.networks.twoscale import TwoScale
 from nsp_cli.networks.unet import ResUNet
 
@@ -157,6 +159,14 @@ def quantize(network: nn.Module) -> dict[str, QuantizedConv]:
 def quantized_convolutions(network: nn.Module) -> dict[str, QuantizedConv]:
     """Return the quantized convolutions of a network by their names."""
     return {name: module for name, module in network.named_modules() if isinstance(module, QuantizedConv)}
+
+
+def without_rounding(network: nn.Module, spec: ModelSpec) -> nn.Module:
+    """Return a new network of a recipe with the weights of one that `quantize` changed."""
+    state = network.state_dict()
+    plain = build_network(spec.network, spec.network_args)
+    plain.load_state_dict({name: state[name] for name in plain.state_dict()})
+    return plain
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from nsp_cli.engine.backends.base import NOISE_LEVEL, PIPELINE_KEY
 from nsp_cli.engine.backends.onnx_backend import OnnxBackend
-from nsp_cli.engine.export.int8 import quantized_convolutions
+from nsp_cli.engine.export.int8 import quantized_convolutions, without_rounding
 from nsp_cli.engine.export.qdq import to_qdq
 from nsp_cli.engine.export.tracing import trace
 from nsp_cli.engine.loading import build_pipeline
@@ -25,7 +25,6 @@ from nsp_cli.methods.scales import split_scales
 from nsp_cli.model.checkpoint import SPEC_KEY, load_tensors
 from nsp_cli.model.registry import graph_of_half_size
 from nsp_cli.model.spec import ModelSpec, PipelineSpec, Task
-from nsp_cli.networks import build_network
 from nsp_cli.ops.noise_level import append_noise_level, estimate_noise_level
 from nsp_cli.system.atomic import check_place, hidden_path, write_atomically
 from nsp_cli.system.files import exists, is_folder
@@ -151,9 +150,7 @@ def export_int8(
         onnx is not installed.
     """
     check_target(target, overwrite)
-    state = network.state_dict()
-    plain = build_network(spec.network, spec.network_args)
-    plain.load_state_dict({name: state[name] for name in plain.state_dict()})
+    plain = without_rounding(network, spec)
     both = (build_pipeline(one.eval(), spec, task, {}, target.name) for one in (network, plain))
     rounded, exact = ({target: one} if whole else _networks_alone(one, target) for one in both)
     models: dict[Path, bytes] = {}
