@@ -8,7 +8,7 @@ made again. `fast` begins with new weights, or with MODEL; the steps that begin 
 or else the one that ships. `quick` has two scales and learns from `fast`. `nsp-student-first` learns from OUT's `nsp`,
 or else the one that ships; `nsp-student` begins with `nsp-student-first`, and learns from its outputs. `fast-research`
 is trained on PHOTOS/train/dnd with the outputs of the `best` that ships as targets. The steps with int8 in their names
-train with simulated rounding, and come last; that of `quick` also writes better float weights, OUT/int8/quick.safetensors.
+train with simulated rounding, and come last; that of `quick` writes float weights, too: OUT/int8/quick.safetensors.
 At the end the denoisers among the weights are compared on PHOTOS/pairs; nothing is chosen by that. `ship_weights.py`
 takes them into weights/, and `quantize_weights.py --ship` the int8 graphs.
 """
