@@ -114,7 +114,7 @@ def quantize(network: nn.Module) -> dict[str, QuantizedConv]:
     """Replace the convolutions of a ResUNet or a TwoScale by `QuantizedConv`; a ReLU after one becomes part of it.
 
     Of a ResUNet four stay in floating point: the first, those of the last block, where rounding costs most, and the
-    last. Of a TwoScale the first and the last of both networks.
+    last. Of a TwoScale the first and the last of both networks, and the last block at full size.
 
     Parameters
     ----------
@@ -137,6 +137,7 @@ def quantize(network: nn.Module) -> dict[str, QuantizedConv]:
             network.coarse.head,
             network.coarse.last,
             network.fine.head,
+            network.fine.body[-1],
             network.fine.last,
         )
     else:
