@@ -18,20 +18,24 @@ _FILES = {  # (limit, usage) by version, see the kernel documentation: admin-gui
     1: ("memory.limit_in_bytes", "memory.usage_in_bytes"),
 }
 
-_MMAP_THRESHOLD = -3  # glibc's number for M_MMAP_THRESHOLD
-_LARGE_BLOCK = 4 << 20  # bytes
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # glibc's numbers for M_MMAP_THRESHOLD and M_TRIM_THRESHOLD
+_LARGE_BLOCK = 18 << 20  # bytes; the tiles of a network at full size that has two scales are a little smaller
+_KEPT = 64 << 20  # bytes at the end of the heap
 
 
 @cache
 def return_large_blocks() -> None:
     """Have the C library of Linux give large blocks back to the system as soon as they are freed.
 
-    glibc keeps freed blocks of up to 32 MB for later, in pieces between others: 0.24 GB with tiles of 1024². The
-    setting concerns the whole process. Other systems' libraries have no such setting.
+    glibc keeps freed blocks of up to 32 MB for later, in pieces between others: 0.24 GB with tiles of 1024². Blocks of
+    tiles of 768² are kept: to get them from the system for each tile would take a twentieth of its time. The setting
+    concerns the whole process. Other systems' libraries have no such setting.
     """
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _LARGE_BLOCK)
+            library = ctypes.CDLL(None)
+            library.mallopt(_MMAP_THRESHOLD, _LARGE_BLOCK)
+            library.mallopt(_TRIM_THRESHOLD, _KEPT)
 
 
 def available_bytes(process: Path = _PROCESS, groups: Path = _GROUPS) -> int:
