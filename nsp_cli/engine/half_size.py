@@ -76,4 +76,5 @@ def halved(pixels: _Values) -> _Values:
     even = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), "reflect") if height % 2 or width % 2 else pixels
     rows = even[::2] + even[1::2]
     pairs = rows.reshape(len(rows), -1, 2, channels)
-    return np.float32(0.25) * (pairs[:, :, 0] + pairs[:, :, 1])  # not OpenCV's: a small photo starts without it
+    sums: _Values = pairs[:, :, 0] + pairs[:, :, 1]
+    return np.multiply(sums, 0.25, out=sums)  # not OpenCV's: a small photo starts without it
