@@ -74,7 +74,6 @@ def halved(pixels: _Values) -> _Values:
     """Return the means of 2×2 pixels of (h, w, C); an odd side is extended by reflection, as `pad_tile` does."""
     height, width, channels = pixels.shape
     even = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), "reflect") if height % 2 or width % 2 else pixels
-    rows = even[::2] + even[1::2]
+    rows = even[::2] + even[1::2]  # not by OpenCV: a small photo starts without it
     pairs = rows.reshape(len(rows), -1, 2, channels)
-    sums: _Values = pairs[:, :, 0] + pairs[:, :, 1]
-    return np.multiply(sums, 0.25, out=sums)  # not OpenCV's: a small photo starts without it
+    return np.asarray(0.25 * (pairs[:, :, 0] + pairs[:, :, 1]), np.float32)
