@@ -114,8 +114,8 @@ def quantize(network: nn.Module) -> dict[str, QuantizedConv]:
     """Replace the convolutions of a ResUNet or a TwoScale by `QuantizedConv`; a ReLU after one becomes part of it.
 
     Of a ResUNet four stay in floating point: the first, those of the last block, where rounding costs most, and the
-    last. Of a TwoScale these are the first and the last of both networks, the last block at
-    full size, and the first convolution of the U-Net's last block.
+    last. Of a TwoScale these are the first and the last of both networks, the last block at full size, and the first
+    convolution of the U-Net's last block.
 
     Parameters
     ----------
