@@ -15,6 +15,8 @@ from nsp_cli.system.arguments import Between
 
 Activation = Callable[[], nn.Module]
 
+_CHANNELS_AT_ONCE = 8  # that a convolution computes on processors with AVX2
+
 Channels = Annotated[int, Between(1, 4)]
 Width = Annotated[int, Between(1, 1024)]
 Depth = Annotated[int, Between(0, 64)]
@@ -44,6 +46,18 @@ def halve(x: Tensor, channels: int) -> Tensor:
     """Return the means of 2×2 pixels of photos (N, C, h, w), or (N, C + 1, h, w), a lower noise level; even sides."""
     half = F.avg_pool2d(x, 2)
     return torch.cat([half[:, :channels], HALF_SIZE_NOISE * half[:, channels:]], 1)
+
+
+def convolve_to_outputs(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
+    """Convolve (N, I, h, w) to (N, O, h, w) with zeros around it, as a network's last layer does; odd kernels.
+
+    The channels are computed in eights: OpenVINO needs as long for 12 of float32 as for 24 (`docs/experiments.md`,
+    2026-11-29).
+    """
+    outputs = len(weight)
+    spare = -outputs % _CHANNELS_AT_ONCE
+    padded = F.pad(weight, (0, 0, 0, 0, 0, 0, 0, spare))
+    return F.conv2d(x, padded, None if bias is None else F.pad(bias, (0, spare)), padding=padding)[:, :outputs]
 
 
 class HasLevels(Protocol):

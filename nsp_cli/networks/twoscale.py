@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nsp_cli.errors import ModelError
-from nsp_cli.networks.layers import Channels, Depth, Depths, Scale, Width, Widths, halve
+from nsp_cli.networks.layers import Channels, Depth, Depths, Scale, Width, Widths, convolve_to_outputs, halve
 from nsp_cli.networks.unet import LEVEL_GAIN, USUAL_LEVEL, ResUNet, residual_blocks
 from nsp_cli.system.arguments import Between
 
@@ -68,11 +68,23 @@ class FineScale(nn.Module):
         cells = [F.pixel_unshuffle(photo, _CELL), coarse]
         if self.noise_level:
             cells.append(LEVEL_GAIN * F.avg_pool2d(level, _CELL))
-        features = self.body(self.head(torch.cat(cells, 1)))
+        features = self.body[:-1](self.head(torch.cat(cells, 1)))
+        detail = self._last_block(features)
         with torch.autocast(x.device.type, enabled=False):
             error = coarse.float() - F.avg_pool2d(photo.float(), _CELL)
-            change = self.last(features.float()) + error.repeat_interleave(_CELL**2, 1)
+            change = self.last(features.float()) + detail.float() + error.repeat_interleave(_CELL**2, 1)
             return photo + F.pixel_shuffle(change, _CELL)
+
+    def _last_block(self, features: Tensor) -> Tensor:
+        """Return what the last block adds to the output of `last`.
+
+        Only `last` reads what that block adds to the features, and both are linear: one convolution with the product
+        of their weights computes a quarter of what the two would.
+        """
+        first, relu, second = cast(Any, self.body[-1]).body
+        outputs = self.last.weight.flatten(1)
+        weight = (outputs @ second.weight.flatten(1)).unflatten(1, second.weight.shape[1:])
+        return convolve_to_outputs(relu(first(features)), weight, outputs @ second.bias, padding=1)
 
 
 class TwoScale(nn.Module):

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nsp_cli.errors import ModelError
-from nsp_cli.networks.layers import Channels, Depths, Scale, Width, Widths, through_levels
+from nsp_cli.networks.layers import Channels, Depths, Scale, Width, Widths, convolve_to_outputs, through_levels
 from nsp_cli.system.arguments import Between
 
 LEVEL_GAIN = 5.0
@@ -208,7 +208,8 @@ class ResUNet(nn.Module):
         features = through_levels(self, self.head(F.pixel_unshuffle(torch.cat([x, LEVEL_GAIN * level], 1), 2)))
         with torch.autocast(x.device.type, enabled=False):
             base = x if self.scale == 1 else F.interpolate(x.float(), scale_factor=self.scale, mode="bicubic")
-            return base + F.pixel_shuffle(self.last(features.float()), 2 * self.scale)
+            outputs = convolve_to_outputs(features.float(), self.last.weight, self.last.bias, 1)
+            return base + F.pixel_shuffle(outputs, 2 * self.scale)
 
 
 def residual_blocks(width: int, hidden: int, count: int) -> nn.Sequential:

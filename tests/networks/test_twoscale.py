@@ -51,6 +51,18 @@ def test_the_fine_network_gets_the_photo_and_the_result_of_the_coarse_one(noise_
         torch.testing.assert_close(network(x), network.fine(torch.cat([x, repeated(network.coarse(half))], 1)))
 
 
+def test_the_last_block_and_the_last_layer_are_one_convolution() -> None:
+    network = fill_zeros(FineScale(3, True, 8, 4, 2)).eval()
+    assert isinstance(network, FineScale)
+    photo, level, coarse = rand(1, 3, 20, 28), torch.full((1, 1, 20, 28), 0.1), rand(1, 3, 10, 14, seed=1)
+    cells = [F.pixel_unshuffle(photo, 2), coarse, F.avg_pool2d(5 * level, 2)]
+    with torch.no_grad():
+        change = network.last(network.body(network.head(torch.cat(cells, 1))))
+        expected = photo + repeated(coarse - F.avg_pool2d(photo, 2)) + F.pixel_shuffle(change, 2)
+        torch.testing.assert_close(network(torch.cat([photo, level, repeated(coarse)], 1)), expected)
+    assert change.abs().max() > 0.01
+
+
 def test_a_pixel_depends_on_its_receptive_field_alone() -> None:
     network = fill_zeros(FineScale(3, True, 8, 4, 2)).eval()
     described = as_network(network)
