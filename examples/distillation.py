@@ -18,7 +18,7 @@ from nsp_cli.engine.backends.device import Precision, autocast, choose_precision
 from nsp_cli.image import is_photo
 from nsp_cli.methods.simulated import Simulated
 from nsp_cli.model.checkpoint import load_tensors, save_tensors
-from nsp_cli.training.data import StepBatches
+from nsp_cli.training.data import MakeExample, StepBatches
 
 _SAVE_EVERY = 100  # steps
 _WARM_UP = 50  # steps
@@ -148,8 +148,17 @@ class Distillation:
         return True
 
 
-def examples_of(folder: Path, method: Simulated, *, patch: int, batch: int, steps: int, seed: int) -> StepBatches:
-    """Prepare the examples of the method `simulated`, a batch for each step, from all photos in a folder."""
+def examples_of(
+    folder: Path,
+    method: Simulated,
+    *,
+    patch: int,
+    batch: int,
+    steps: int,
+    seed: int,
+    make_example: MakeExample | None = None,
+) -> StepBatches:
+    """Prepare the examples of the method `simulated`, or others, a batch for each step, from all photos in a folder."""
     return StepBatches(
         sorted(path for path in folder.rglob("*") if path.is_file() and is_photo(path)),
         patch=patch * method.scale,
@@ -157,7 +166,7 @@ def examples_of(folder: Path, method: Simulated, *, patch: int, batch: int, step
         steps=steps,
         seed=seed,
         cache_bytes=2 * 10**9,
-        make_example=method.make_example,
+        make_example=make_example or method.make_example,
     )
 
 

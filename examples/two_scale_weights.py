@@ -3,11 +3,12 @@
     python examples/two_scale_weights.py WEIGHTS CLEAN_FOLDER OUT [--from QUICK] [--steps 10000]
 
 WEIGHTS are of the method `simulated`. First a pool of examples is made: crops of clean photos with simulated camera
-noise, in every other batch that of low light, and what WEIGHTS make of them, with the coarse chroma. Then the network
-learns to give these results, and for a part of the loss the clean crops. Its U-Net begins with WEIGHTS, or both of its
-networks with those of --from. At first the U-Net learns alone, from examples at half their size. An example is drawn
-several times, mirrored or turned, which costs less than new ones. A run that was stopped continues when the same line
-is given again. OUT gets the pool, the state, and `two-scale.safetensors` in the end.
+noise, in every other batch that of low light, in every eighth sharp textures (`sharp_textures.py`), and what WEIGHTS
+make of them, with the coarse chroma. Then the network learns to give these results, and for a part of the loss the
+clean crops. Its U-Net begins with WEIGHTS, or both of its networks with those of --from. At first the U-Net learns
+alone, from examples at half their size. An example is drawn several times, mirrored or turned, which costs less than
+new ones. A run that was stopped continues when the same line is given again. OUT gets the pool, the state, and
+`two-scale.safetensors` in the end.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import cast
 import torch
 from distillation import Distillation, examples_of
 from result_pool import ResultPool, halved_examples, make_pool, pool_loss
+from sharp_textures import sharp_example
 from torch import Tensor
 
 from nsp_cli.engine.backends.device import choose_device
@@ -72,12 +74,13 @@ def main() -> None:
     arguments = parser.parse_args()
     teacher, spec = load_model(arguments.weights)
     shape = {"patch": arguments.patch, "batch": arguments.batch, "seed": arguments.seed, "steps": arguments.batches}
-    sources = [
-        examples_of(
-            arguments.photos, cast(Simulated, method_of(spec, {**_PLAIN, **light}, arguments.weights.name)), **shape
-        )
+    any_light, low_light = (
+        cast(Simulated, method_of(spec, {**_PLAIN, **light}, arguments.weights.name))
         for light in (_ANY_LIGHT, _LOW_LIGHT)
-    ]
+    )
+    usual, dark = (examples_of(arguments.photos, method, **shape) for method in (any_light, low_light))
+    sharp = examples_of(arguments.photos, any_light, make_example=sharp_example, **shape)
+    sources = [usual, dark] * 3 + [usual, sharp]
     files = make_pool(arguments.out / "pool", teacher, sources, arguments.batches)
     torch.manual_seed(arguments.seed)
     spec = replace(spec, network="twoscale", method_args={}, halo=0)
