@@ -4,10 +4,10 @@
 
 The other arguments for each model:
 
-    fast           --default-for denoise --graph denoise --halo 80
+    fast           --graph denoise --halo 80
     best           --ensemble 8 --coarse-chroma --graph denoise --halo 80, from the weights of fast
     fast-sr        --default-for direct --graph direct
-    quick          --graph denoise --halo 174
+    quick          --default-for denoise --graph denoise --halo 174
     fast-research  --coarse-chroma --graph denoise --halo 80
     nsp            --coarse-chroma --default-for shuffle shuffle-denoise
     nsp-student    --coarse-chroma --graph denoise

@@ -11,8 +11,12 @@ from PIL import Image
 
 import nsp_cli
 import nsp_cli.api
+from nsp_cli.engine.export.api import model_to_export
 from nsp_cli.errors import InputError, ModelError, NspError, OutputError, UsageError
 from nsp_cli.image import Frame, read
+from nsp_cli.model import registry
+from nsp_cli.model.checkpoint import read_spec
+from nsp_cli.model.spec import Task
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8)
 
@@ -142,6 +146,12 @@ def test_export_takes_text_and_refuses_a_name_that_cannot_be_loaded(
     monkeypatch.undo()
     nsp_cli.export(weights(), str(tmp_path / "o.onnx"))
     assert (tmp_path / "o.onnx").is_file()
+
+
+def test_an_export_without_a_model_is_of_one_network_at_one_scale() -> None:
+    files = [model_to_export(None, task) for task in (Task.DENOISE, Task.DIRECT)]
+    assert files == [registry.resolve(registry.PLAIN), registry.resolve(None, Task.DIRECT)]
+    assert all(read_spec(file).network == "resunet" for file in files)
 
 
 def test_modes_and_tasks_may_be_text(weights: Callable[..., Path], exported: Path, tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ Model = Annotated[
         panel=MODEL,
         metavar="MODEL",
         help="Use a model of `nsp models`, or a .safetensors or .onnx file given by its path.",
-        show_default="fast; for sr fast-sr",
+        show_default="quick; for sr fast-sr",
     ),
 ]
 Blind = Annotated[
@@ -181,7 +181,7 @@ CoarseChroma = Annotated[
         panel=MODEL,
         help="Denoise the photo at half its size, too, and take the coarse part of its colour from there: fewer "
         "blotches of colour, up to two fifths more time.",
-        show_default="the model's; off for fast",
+        show_default="the model's; off for fast and quick",
     ),
 ]
 Tile = Annotated[

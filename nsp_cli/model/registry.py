@@ -18,6 +18,10 @@ from nsp_cli.model.spec import Task
 _PACKAGE = Path(__file__).parents[1]
 _SUFFIXES = (".safetensors", ".onnx")
 
+PLAIN = "fast"
+"""Name of the denoiser that is one network at one scale. Training begins with it, and it is what `export` writes: other
+programs cut photos into tiles that overlap too little for two scales."""
+
 
 @dataclass(frozen=True)
 class ModelInfo:

@@ -274,7 +274,7 @@ def test_models_lists_what_ships_and_what_is_the_user_s(
     rows = {line.split()[0]: line for line in table.splitlines() if line.strip()}
     assert "sr --mode shuffle or shuffle-denoise" in rows["nsp"]
     assert rows["fast-sr"].split()[1] == "sr"
-    assert rows["fast"].split()[1] == "denoise"
+    assert rows["quick"].split()[1] == "denoise"
 
 
 def test_train_stop_and_resume(noisy_photos: Path, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_json(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert report["folders"]["settings"] == str(tmp_path / "config.toml")
     assert report["folders"]["settings_found"] is False
     assert report["folders"]["own_models"] == ["mine.safetensors"]
-    assert report["folders"]["default_model"] == "fast"
+    assert report["folders"]["default_model"] == "quick"
     assert report["environment"]["NSP_HOME"] == str(tmp_path)
     assert report["speed"]["seconds_per_megapixel"] > 0
     runtimes = {"OpenVinoBackend": "OpenVINO", "OnnxBackend": "onnxruntime", "TorchBackend": "torch"}

@@ -39,7 +39,7 @@ def test_every_format_carries_a_stamp_that_exiftool_shows(suffix: str, tmp_path:
     assert write(frame, target) == ()
     (found,) = read_stamps(target)
     default = registry.resolve()
-    assert (found.version, found.model, found.sha256) == (__version__, "fast", registry.sha256(default))
+    assert (found.version, found.model, found.sha256) == (__version__, "quick", registry.sha256(default))
     assert found.settings == {
         **{"task": "denoise", "precision": "auto", "strength": "auto", "luma": 80, "chroma": 100, "quality": 95}
     }

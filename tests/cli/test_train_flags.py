@@ -89,7 +89,7 @@ def test_values_go_to_the_method_or_else_to_the_network() -> None:
     assert "blind_spot_size" not in settings.network_args
 
 
-def test_the_coarse_chroma_is_a_setting_of_the_default_denoiser() -> None:
+def test_the_coarse_chroma_is_a_setting_of_the_plain_denoiser() -> None:
     settings, begin = resolve_config(arguments={"coarse_chroma": True})
     assert begin is not None
     assert (begin.stem, settings.method, settings.method_args["coarse_chroma"]) == ("fast", "simulated", True)
@@ -137,13 +137,13 @@ def test_a_later_stage_starts_from_weights_with_its_own_learning_rate(weights: W
 
 def test_the_weights_that_ship_are_the_start_unless_the_network_changes() -> None:
     settings, begin = resolve_config()
-    assert begin == registry.resolve(None, Task.DENOISE)
+    assert begin == registry.resolve(registry.PLAIN)
     assert settings.method == load_model(begin)[1].method
     settings, begin = resolve_config(arguments={"inputs": 2})
     assert begin == registry.resolve(None, Task.SHUFFLE)
     assert (settings.method, settings.method_args["canonical_grids"]) == ("nsp", 2)
     settings, begin = resolve_config(arguments={"neutral_isp_prob": 0})
-    assert begin == registry.resolve(None, Task.DENOISE)
+    assert begin == registry.resolve(registry.PLAIN)
     assert (settings.method, settings.method_args["neutral_isp_prob"]) == ("simulated", 0)
     for changed in (call(arguments={"width": 8}), call("nsp"), call(preset="paper"), call(network="atbsn")):
         assert resolve_config(*changed.args, **changed.kwargs)[1] is None

@@ -289,7 +289,7 @@ def test_a_small_photo_is_denoised_without_torch(noisy_photos: Path) -> None:
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, cwd=noisy_photos, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    expected = api.denoise(read(noisy_photos / "0.png"), model="fast").pixels.astype(int)
+    expected = api.denoise(read(noisy_photos / "0.png"), model="quick").pixels.astype(int)
     assert np.abs(read(noisy_photos / "o.png").pixels - expected).max() <= 1
 
 

@@ -130,11 +130,11 @@ def export(
         )
         return
     if program is Program.DARKTABLE:
-        from nsp_cli.model import registry
+        from nsp_cli.engine.export.api import model_to_export
         from nsp_cli.model.checkpoint import read_spec
 
         written = api.export_darktable(model, target, task, settings=settings, overwrite=overwrite)
-        own = read_spec(registry.resolve(model, task)).method_args
+        own = read_spec(model_to_export(model, task)).method_args
         if task is Task.DENOISE and {**own, **settings}.get("coarse_chroma"):
             warn(
                 "The packages are without the coarse chroma of this model: darktable's tiles overlap too little for it."

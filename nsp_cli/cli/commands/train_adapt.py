@@ -8,7 +8,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from nsp_cli.errors import UsageError
-from nsp_cli.model.spec import Task
 
 if TYPE_CHECKING:
     from nsp_cli.cli.commands.train_flags import TrainFlags
@@ -43,7 +42,7 @@ def with_adaptation(flags: TrainFlags) -> TrainFlags:
             "`adapt` fine-tunes the network and the weights of a model by a method of its own; leave out `method`, "
             "`network` and --from scratch."
         )
-    start = registry.resolve(flags.start, Task.DENOISE)
+    start = registry.resolve(flags.start or registry.PLAIN)
     spec = read_spec(start)
     if spec.network in WITH_BLIND_SPOT:
         raise UsageError(

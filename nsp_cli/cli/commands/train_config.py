@@ -128,7 +128,7 @@ def _initial_weights(
 ) -> Path | None:
     """Return the weights to start from, None for random ones.
 
-    Without `start` these are the default denoiser. But arguments that NSP has too, such as `inputs`, are NSP's: its
+    Without `start` these are `registry.PLAIN`. But arguments that NSP has too, such as `inputs`, are NSP's: its
     settings change its own shipped weights, and arguments of its network mean random ones.
     """
     from nsp_cli.methods import settings_of
@@ -141,7 +141,7 @@ def _initial_weights(
     if start == SCRATCH or (start is None and changes_network):
         return None
     of_nsp = bool(set(arguments) & (set(settings_of("nsp")) - _SHARED_SETTINGS))
-    return registry.resolve(start, Task.SHUFFLE if of_nsp else Task.DENOISE)
+    return registry.resolve(start or (None if of_nsp else registry.PLAIN), Task.SHUFFLE)
 
 
 def _fine_tuning(spec: ModelSpec, config: TrainConfig, *, with_its_settings: bool) -> TrainConfig:

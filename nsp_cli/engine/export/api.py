@@ -35,7 +35,8 @@ def export(
     Parameters
     ----------
     model : str or Path or None
-        A name of `nsp models`, or the path of a .safetensors file. None is the default model for `task`.
+        A name of `nsp models`, or the path of a .safetensors file. None is the default model for `task`, or
+        `registry.PLAIN` to denoise.
     target : str or Path
         The file to write, whose name ends in .onnx.
     task : Task or str
@@ -179,6 +180,13 @@ class _Opened:
     pipeline: Pipeline
 
 
+def model_to_export(model: str | Path | None, task: Task) -> Path:
+    """Return the file of a model; None is the default of the task, and `registry.PLAIN` to denoise."""
+    if model is None and task is Task.DENOISE:
+        model = registry.PLAIN
+    return registry.resolve(model, task)
+
+
 def _with_suffix(target: str | Path, suffix: str) -> Path:
     """Return the path of a file to write. Raises `UsageError` where its name does not end in `suffix`."""
     target = Path(target)
@@ -192,7 +200,7 @@ def _open(model: str | Path | None, task: str, settings: Mapping[str, Any]) -> _
     from nsp_cli.model import checkpoint
 
     task = Task(task)
-    path = registry.resolve(model, task)
+    path = model_to_export(model, task)
     network, spec = checkpoint.load_model(path)
     pipeline = build_pipeline(network, spec, task, settings, path.name)
     return _Opened(path, task, network, replace(spec, method_args={**spec.method_args, **settings}), pipeline)
