@@ -59,6 +59,26 @@ def test_help_and_version_import_nothing_heavy(argument: str) -> None:
     assert (__version__ if argument == "--version" else "denoise") in done.stdout
 
 
+@pytest.mark.parametrize("given", ["", "2"])
+def test_numpy_starts_no_threads_and_no_setting_stays(given: str) -> None:
+    code = (
+        "import os, sys\n"
+        "sys.argv = ['nsp', '--version']\n"
+        "from nsp_cli.cli import main\n"
+        "try:\n    main()\n"
+        "finally:\n"
+        "    tasks = '/proc/self/task'\n"
+        "    count = len(os.listdir(tasks)) if os.path.isdir(tasks) else 1\n"
+        "    print('numpy' in sys.modules, count, os.environ.get('OPENBLAS_NUM_THREADS', ''), file=sys.stderr)\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    environment |= {"OPENBLAS_NUM_THREADS": given} if given else {}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    loaded, threads, setting = done.stderr.strip("\n").split(" ")
+    assert (loaded, setting) == ("True", given)
+    assert given or threads == "1"
+
+
 def test_a_small_photo_is_denoised_without_libraries_that_it_does_not_need(tmp_path: Path) -> None:
     write(Frame(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)), tmp_path / "a.png")
     code = (
