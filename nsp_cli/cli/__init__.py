@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import traceback
@@ -53,6 +54,5 @@ def _import_numpy() -> None:
     if setting in os.environ:
         return
     os.environ[setting] = "1"
-    import numpy as np  # noqa: F401
-
+    importlib.import_module("numpy")
     del os.environ[setting]  # PyTorch may have an OpenBLAS of its own
