@@ -48,7 +48,7 @@ def main() -> None:
 def _import_numpy() -> None:
     """Import NumPy with one thread for its matrices: starting more takes a tenth of a second of CPU.
 
-    Photos are shared among threads in parts, so nothing is slower for it.
+    The engine has threads of its own, which convert parts of a photo at the same time.
     """
     setting = "OPENBLAS_NUM_THREADS"
     if setting in os.environ:
