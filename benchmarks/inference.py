@@ -41,7 +41,7 @@ def noisy_photo(megapixels: float) -> Frame:
 
 
 def open_backends(
-    model: str | None, device: torch.device, precisions: list[Precision], threads: int, *, compiled: bool
+    model: str, device: torch.device, precisions: list[Precision], threads: int, *, compiled: bool
 ) -> dict[str, Backend]:
     """Every way to run a model on this machine, torch in float32 first."""
 
@@ -68,7 +68,7 @@ def open_backends(
 
 def main() -> None:
     flags = parser(__doc__, repeats=3)
-    flags.add_argument("-m", "--model", help="a name of `nsp models` or a .safetensors file (the default that ships)")
+    flags.add_argument("-m", "--model", default="fast", help="a name of `nsp models` or a .safetensors file (fast)")
     flags.add_argument("--megapixels", type=float, default=1024**2 / 1e6, help="size of the photo (1024x1024)")
     flags.add_argument("--tiles", type=int, nargs="+", default=[128, 256, 512, 1024])
     flags.add_argument("--precisions", type=Precision, nargs="+", default=[Precision.FP32, Precision.BF16])

@@ -158,7 +158,7 @@ def examples_of(
     seed: int,
     make_example: MakeExample | None = None,
 ) -> StepBatches:
-    """Prepare the examples of the method `simulated`, or others, a batch for each step, from all photos in a folder."""
+    """Prepare examples, by default those of the method `simulated`, a batch for each step, of a folder's photos."""
     return StepBatches(
         sorted(path for path in folder.rglob("*") if path.is_file() and is_photo(path)),
         patch=patch * method.scale,

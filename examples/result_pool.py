@@ -22,7 +22,7 @@ from nsp_cli.system.atomic import write_atomically
 from nsp_cli.training.data import StepBatches
 
 _PLANES = (3, 3, 3, 1)  # noisy, result, clean, noise level
-_MISTAKEN = 10 ** (-38 / 20)  # RMS, white = 1
+_LARGEST_CHANGE = 10 ** (-38 / 20)  # RMS, white = 1: above it, the teacher blurs a clean photo
 _CLEAN_WEIGHT = 0.2  # in the loss, of the distance from the clean crops
 
 
@@ -52,10 +52,10 @@ class ResultPool(Dataset[Tensor]):
 
 
 def make_pool(folder: Path, teacher: nn.Module, sources: Sequence[StepBatches], count: int) -> list[Path]:
-    """Write the files of a pool that are missing, each with a batch of one of the sources in turn, and return all.
+    """Write the missing files of a pool, each with a batch of one of the sources in turn; return those with examples.
 
     The targets are the results of `teacher`, a network with the noise level as an input, with the coarse chroma.
-    Examples without noise that it changes by more than `_MISTAKEN` are left out.
+    Examples without noise that it changes by more than `_LARGEST_CHANGE` are left out.
     """
     folder.mkdir(parents=True, exist_ok=True)
     pipeline = CoarseChroma(PlainPipeline(teacher.eval(), Task.DENOISE, 3))
@@ -68,7 +68,7 @@ def make_pool(folder: Path, teacher: nn.Module, sources: Sequence[StepBatches], 
             result = pipeline.on_padded(torch.cat([batch[:, :3], batch[:, -1:]], 1))
         noisy, clean = batch[:, :3], batch[:, 3:6]
         noise, change = (difference.square().mean((1, 2, 3)).sqrt() for difference in (noisy - clean, result - clean))
-        kept = (noise > 0) | (change < _MISTAKEN)
+        kept = (noise > 0) | (change < _LARGEST_CHANGE)
         content = torch.cat([noisy, result, clean, batch[:, -1:]], 1)[kept]
         write_atomically(_as_npy(content.half().numpy()), file, overwrite=True)
     return [file for file in files if len(np.load(file, mmap_mode="r"))]

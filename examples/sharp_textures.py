@@ -1,8 +1,8 @@
 """Training examples of sharp texture with little noise or none, whose noise level is nevertheless measured as high.
 
 Leaves, hair or print that fill a photo leave no flat area from which noise could be measured, so that texture is
-measured as noise. A small network learns to doubt such a level only if it sees many of these examples: half of them are
-photos that were reduced, the others are drawn. Pictures are (P, P, 3) uint8 RGB.
+measured as noise. A small network ignores such a level only after many of these examples: half of them are photos that
+were reduced, the others are drawn. Pictures are (P, P, 3) uint8 RGB.
 """
 
 from __future__ import annotations

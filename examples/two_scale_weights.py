@@ -3,8 +3,8 @@
     python examples/two_scale_weights.py WEIGHTS CLEAN_FOLDER OUT [--from QUICK] [--steps 10000]
 
 WEIGHTS are of the method `simulated`. First a pool of examples is made: crops of clean photos with simulated camera
-noise, in every other batch that of low light, in every eighth sharp textures (`sharp_textures.py`), and what WEIGHTS
-make of them, with the coarse chroma. Then the network learns to give these results, and for a part of the loss the
+noise, and what WEIGHTS make of them, with the coarse chroma. Of eight batches three are in low light, and one has sharp
+textures (`sharp_textures.py`). Then the network learns to give these results, and for a part of the loss the
 clean crops. Its U-Net begins with WEIGHTS, or both of its networks with those of --from. At first the U-Net learns
 alone, from examples at half their size. An example is drawn several times, mirrored or turned, which costs less than
 new ones. A run that was stopped continues when the same line is given again. OUT gets the pool, the state, and

@@ -144,7 +144,7 @@ def denoise(
         Percentages of `strength` that are applied to brightness and to colour, 0 to 100.
     noise : float, optional
         Standard deviation of the luma noise where white is 255, 0 to 255. None measures it on the photo. It is an
-        input of noise-conditional models, such as `fast`, and is used by `strength="auto"`; else it is refused.
+        input of noise-conditional models, such as `quick`, and is used by `strength="auto"`; else it is refused.
     tile : int
         Side of a tile in pixels. 0 chooses it by the free memory; models such as TBSN prescribe their own, because the
         result depends on it.

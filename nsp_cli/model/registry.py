@@ -19,8 +19,8 @@ _PACKAGE = Path(__file__).parents[1]
 _SUFFIXES = (".safetensors", ".onnx")
 
 PLAIN = "fast"
-"""Name of the denoiser that is one network at one scale. Training begins with it, and it is what `export` writes: other
-programs cut photos into tiles that overlap too little for two scales."""
+"""Name of the denoiser that is one network at one scale. `nsp train` starts from it, and `nsp export` writes it, where
+no model is named: other programs cut photos into tiles that overlap too little for two scales."""
 
 
 @dataclass(frozen=True)

@@ -78,13 +78,15 @@ class FineScale(nn.Module):
     def _last_block(self, features: Tensor) -> Tensor:
         """Return what the last block adds to the output of `last`.
 
-        Only `last` reads what that block adds to the features, and both are linear: one convolution with the product
-        of their weights computes a quarter of what the two would.
+        Only `last` reads the output of the block's second convolution, and both are linear: one convolution with the
+        product of their weights computes a third of what the two would.
         """
         first, relu, second = cast(Any, self.body[-1]).body
-        outputs = self.last.weight.flatten(1)
-        weight = (outputs @ second.weight.flatten(1)).unflatten(1, second.weight.shape[1:])
-        return convolve_to_outputs(relu(first(features)), weight, outputs @ second.bias, padding=1)
+        with torch.autocast(features.device.type, enabled=False):
+            outputs = self.last.weight.flatten(1)
+            weight = (outputs @ second.weight.flatten(1)).unflatten(1, second.weight.shape[1:])
+            bias = outputs @ second.bias
+        return convolve_to_outputs(relu(first(features)), weight, bias, padding=1)
 
 
 class TwoScale(nn.Module):

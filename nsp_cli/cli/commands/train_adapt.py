@@ -42,7 +42,7 @@ def with_adaptation(flags: TrainFlags) -> TrainFlags:
             "`adapt` fine-tunes the network and the weights of a model by a method of its own; leave out `method`, "
             "`network` and --from scratch."
         )
-    start = registry.resolve(flags.start or registry.PLAIN)
+    start = registry.resolve(registry.PLAIN if flags.start is None else flags.start)
     spec = read_spec(start)
     if spec.network in WITH_BLIND_SPOT:
         raise UsageError(

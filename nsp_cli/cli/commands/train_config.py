@@ -141,7 +141,9 @@ def _initial_weights(
     if start == SCRATCH or (start is None and changes_network):
         return None
     of_nsp = bool(set(arguments) & (set(settings_of("nsp")) - _SHARED_SETTINGS))
-    return registry.resolve(start or (None if of_nsp else registry.PLAIN), Task.SHUFFLE)
+    if start is None and not of_nsp:
+        start = registry.PLAIN
+    return registry.resolve(start, Task.SHUFFLE)
 
 
 def _fine_tuning(spec: ModelSpec, config: TrainConfig, *, with_its_settings: bool) -> TrainConfig:

@@ -35,8 +35,8 @@ def export(
     Parameters
     ----------
     model : str or Path or None
-        A name of `nsp models`, or the path of a .safetensors file. None is the default model for `task`, or
-        `registry.PLAIN` to denoise.
+        A name of `nsp models`, or the path of a .safetensors file. None is `fast` to denoise,
+        else the default model for `task`.
     target : str or Path
         The file to write, whose name ends in .onnx.
     task : Task or str
