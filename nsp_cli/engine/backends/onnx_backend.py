@@ -57,6 +57,7 @@ class OnnxBackend:
         options.log_severity_level = 4  # errors are reported by exceptions
         ort.set_default_logger_severity(4)
         options.intra_op_num_threads = threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # threads that wait use no CPU
         # Tiles differ in size; buffers planned for the largest would stay allocated for all.
         options.enable_mem_pattern = False
         if not path.is_file():
